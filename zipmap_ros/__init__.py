@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ZipMap for robots: streaming 3D reconstruction from one plain camera, as a library and a ROS 2 node."""
+"""ZipMap for robots: streaming 3D reconstruction from one camera, as library and ROS 2 node."""

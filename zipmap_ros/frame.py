@@ -19,7 +19,7 @@ class Frame:
     rgb         (H, W, 3) uint8, RGB
     frame_id    TF frame of the camera's optical axes
     camera      intrinsics of ``rgb``; None when the camera is not calibrated
-    depth       (H, W) float32 metres along z, registered to ``rgb``, NaN where unknown; None if absent
+    depth       (H, W) float32 metres along z, registered to ``rgb``, NaN where unknown, or None
     source      name of the camera when there are several, else ""
     map_T_camera  (4, 4) float64 true pose where a data set or simulator knows it, else None
     """

@@ -103,7 +103,7 @@ class Camera:
         return rays
 
     def unproject(self, depth: ArrayLike) -> Array:
-        """(height, width) depth along z to (height, width, 3) float64 points in the camera frame."""
+        """(height, width) depth along z to (height, width, 3) float64 points in the camera."""
         return self.rays() * np.asarray(depth, dtype=np.float64)[..., None]
 
     def project(self, points: ArrayLike) -> tuple[Array, Array]:
@@ -182,7 +182,7 @@ def matrix_from_quaternion(quaternion: ArrayLike) -> Array:
 
 
 def look_at(eye: ArrayLike, target: ArrayLike, up: ArrayLike = (0.0, 0.0, 1.0)) -> Array:
-    """(4, 4) world_T_camera of a camera at ``eye`` that looks at ``target``, image top to ``up``."""
+    """(4, 4) world_T_camera of a camera at ``eye`` looking at ``target``, image top to ``up``."""
     eye = np.asarray(eye, dtype=np.float64)
     forward = np.asarray(target, dtype=np.float64) - eye
     forward = forward / np.linalg.norm(forward)
