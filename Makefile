@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every target sets up what it needs first (scripts/setup.sh), which takes no time once done.
+SHELL := /bin/bash
+.SHELLFLAGS := -eo pipefail -c
+.PHONY: demo test lint pytest setup
+
+DEMO_SECONDS ?= 20
+VIDEO ?=
+RUN := source .venv/bin/activate; [ ! -f install/setup.bash ] || source install/setup.bash;
+
+test: lint pytest
+
+setup:
+	@scripts/setup.sh
+
+lint: setup
+	@$(RUN) ruff check . && ruff format --check . && mypy
+
+pytest: setup
+	@$(RUN) if [ -f install/setup.bash ]; then \
+		python -m colcon test --event-handlers console_direct+ && colcon test-result --verbose; \
+	else python -m pytest; fi

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Makes .venv with all that the Makefile's targets need; returns at once when nothing has changed.
+# With a ROS 2 sourced, the environment sees its packages and the workspace is built by colcon;
+# without one, the runtime in embedded/ is installed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\033[1m== %s\033[0m\n' "$*" >&2; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+find_python() {
+    local candidate
+    for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11 python3.10; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' \
+            2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    fail "Python 3.10 to 3.13 is needed; name one with: make PYTHON=/path/to/python3"
+}
+
+make_venv() {
+    "$python" -c 'import ensurepip' 2>/dev/null ||
+        fail "Python's venv module is missing; install it with: sudo apt install python3-venv"
+    if [ "$ros" = yes ]; then
+        "$python" -m venv --system-site-packages .venv
+    else
+        "$python" -m venv .venv
+    fi
+}
+
+# The default Linux wheels of torch carry 3 GB of CUDA; without an NVIDIA GPU the small ones do.
+install_torch() {
+    local torch cpu=https://download.pytorch.org/whl/cpu
+    torch=$(grep '^torch==' requirements-dev.txt)
+    if ! command -v nvidia-smi >/dev/null && "$venv_python" -c "
+import urllib.request
+urllib.request.urlopen('$cpu/torch/', timeout=5)" 2>/dev/null; then
+        "$venv_python" -m pip install "$torch" --extra-index-url "$cpu"
+    else
+        "$venv_python" -m pip install "$torch"
+    fi
+}
+
+install_packages() {
+    say "1/3 Python environment: .venv ($python)"
+    [ -x "$venv_python" ] || make_venv
+    say "2/3 torch"
+    install_torch
+    say "3/3 zipmap_ros and what it needs"
+    if [ "$ros" = yes ]; then
+        # ROS 2's compiled modules (cv_bridge) are bound to the numpy that came with them.
+        local numpy
+        numpy=$("$python" -c 'import numpy; print(numpy.__version__)')
+        "$venv_python" -m pip install -r requirements-dev.txt -e '.[dev]' "numpy==$numpy"
+    else
+        "$venv_python" -m pip install -r requirements-dev.txt -e embedded -e '.[dev]'
+    fi
+    "$venv_python" -c 'import cv2, torch' ||
+        fail "OpenCV or torch cannot be loaded, see above; a missing system library usually comes \
+with: sudo apt install libglib2.0-0 libgomp1"
+}
+
+python=$(find_python)
+venv_python=$PWD/.venv/bin/python
+ros=no
+if [ -n "${ROS_DISTRO:-}" ] && "$python" -c 'import rclpy' 2>/dev/null; then ros=yes; fi
+
+hash=$({ echo "$ros" "$PWD"; cat scripts/setup.sh requirements-dev.txt setup.py package.xml \
+    embedded/pyproject.toml; } | sha256sum | cut -c1-16)
+stamp=.venv/installed-$hash
+if [ ! -f "$stamp" ]; then
+    install_packages
+    rm -f .venv/installed-*
+    touch "$stamp"
+fi
+
+if [ "$ros" = yes ]; then
+    say "colcon build (ROS 2 $ROS_DISTRO)"
+    . .venv/bin/activate
+    python -m colcon build --symlink-install --event-handlers console_cohesion+
+fi

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The house rules that a machine can check: who imports whom, and what no file may say."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "zipmap_ros"
+EMBEDDED = ROOT / "embedded" / "src"
+
+INTERFACES = {"msg", "srv"}
+BASICS = {"geometry", "frame", "parameters"}
+# room -> the other rooms it may import; the only place where this is written as code.
+MAY_IMPORT = {
+    "geometry": set(),
+    "frame": {"geometry"},
+    "parameters": set(),
+    "model": {"geometry"},
+    "mapping": {"model", *BASICS},
+    "synthetic": {"geometry"},
+    "sources": {"geometry", "frame", "synthetic"},
+    "training": {"model", "synthetic", "geometry", "evaluation.metrics"},
+    "evaluation": {"model", "mapping", "sources", "synthetic", "geometry", "frame"},
+    "nodes": {"mapping", "sources", *BASICS, *INTERFACES},
+    "nodes.viewer_node": {"nodes.convert", "geometry", *INTERFACES},
+    "cli": {"model", "mapping", "sources", "synthetic", "training", "evaluation", *BASICS},
+}
+ROS = {"rclpy", "tf2_ros", "cv_bridge", "launch", "launch_ros", "sensor_msgs", "geometry_msgs"}
+# room -> outside packages that it must do without.
+NEVER = {
+    "geometry": {"torch", "cv2", *ROS},
+    "frame": {"torch", "cv2", *ROS},
+    "parameters": {"torch", "cv2", *ROS},
+    "model": {"cv2", "threading", *ROS},
+    "mapping": ROS,
+    "synthetic": ROS,
+    "sources": ROS,
+    "training": {"rosbags", *ROS},
+    "evaluation": ROS,
+    "nodes.viewer_node": {"torch"},
+    "cli": ROS,
+}
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+def _room(path: Path) -> str:
+    """The room of a file below zipmap_ros/; a file with rules of its own is its own room."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    own = ".".join(parts)
+    return own if own in MAY_IMPORT else parts[0]
+
+
+def _type_checking_only(tree: ast.Module) -> set[ast.AST]:
+    guarded: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            for statement in node.body:
+                guarded.update(ast.walk(statement))
+    return guarded
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Full names of all modules that a file imports at run time, wherever in the file."""
+    tree = ast.parse(path.read_text())
+    guarded = _type_checking_only(tree)
+    for node in ast.walk(tree):
+        if node in guarded:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: write absolute imports"
+            # `from zipmap_ros import geometry` names the room only in the alias.
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _broken_rules(path: Path) -> list[str]:
+    room = _room(path)
+    broken = []
+    for name in _imports(path):
+        package, *target = name.split(".")
+        if package != "zipmap_ros":
+            if package in NEVER.get(room, set()):
+                broken.append(f"{room} must do without {package}")
+        elif target and target[0] != room:
+            if not {target[0], ".".join(target[:2])} & MAY_IMPORT[room]:
+                broken.append(f"{room} may not import {name}")
+    return broken
+
+
+def test_every_room_is_in_the_table() -> None:
+    rooms = {_room(p) for p in _files(PACKAGE)} - {"__init__"}
+    assert rooms <= set(MAY_IMPORT), f"rooms that the house does not know: {rooms}"
+
+
+@pytest.mark.parametrize("path", _files(PACKAGE), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_keep_to_the_table(path: Path) -> None:
+    assert _broken_rules(path) == []
+
+
+def test_the_walk_sees_a_broken_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    bad = tmp_path / "model" / "bad.py"
+    bad.parent.mkdir()
+    bad.write_text("def f():\n    from zipmap_ros import mapping\n    import cv2\n")
+    assert len(_broken_rules(bad)) == 2
+
+
+def test_the_embedded_runtime_knows_neither_us_nor_torch() -> None:
+    for path in _files(EMBEDDED):
+        roots = {name.split(".")[0] for name in _imports(path)}
+        assert not roots & {"zipmap_ros", "torch"}, path
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("zipmap_ros.model", {"rclpy", "cv2"}),
+        ("zipmap_ros.geometry", {"torch", "rclpy", "cv2"}),
+        ("zipmap_ros.parameters", {"torch", "rclpy", "cv2"}),
+        ("rclpy", {"torch"}),
+    ],
+)
+def test_importing_brings_in_nothing_more(module: str, absent: set[str]) -> None:
+    code = f"import sys, {module}; print(*sorted({absent!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+def _product_files() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout: the product's files cannot be listed")
+    # These two name the places they look at or forbid.
+    known = {"test/test_house.py", ".ci/run"}
+    return [ROOT / name for name in listed.stdout.split("\0") if name and name not in known]
+
+
+def test_no_file_speaks_of_the_place_it_was_written_in() -> None:
+    words = re.compile(r"(?<![\w.])/work/|\.\./shared|\.library\b|\bissues (show|resolved|note)\b")
+    found = []
+    for path in _product_files():
+        try:
+            text = path.read_text()
+        except (UnicodeDecodeError, FileNotFoundError):
+            continue
+        found += [f"{path.relative_to(ROOT)}: {m.group()}" for m in words.finditer(text)]
+    assert found == []
+
+
+def test_every_python_file_starts_with_its_licence_and_a_docstring() -> None:
+    for path in _product_files():
+        if path.suffix != ".py" or not path.exists():
+            continue
+        text = path.read_text()
+        assert text.startswith("# SPDX-License-Identifier: Apache-2.0\n"), path
+        assert ast.get_docstring(ast.parse(text)), f"{path} does not say what it is"
+
+
+def test_files_and_functions_stay_readable() -> None:
+    for path in [*_files(PACKAGE), *_files(EMBEDDED)]:
+        text = path.read_text()
+        assert text.count("\n") <= 450, f"{path} has {text.count(chr(10))} lines"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                lines = node.end_lineno - node.lineno + 1
+                assert lines <= 70, f"{path}:{node.lineno} {node.name} has {lines} lines"
+
+
+def test_no_folder_hides_the_generated_interfaces() -> None:
+    for name in INTERFACES:
+        assert not (PACKAGE / name).exists(), f"zipmap_ros/{name} would replace the generated one"
+    init = ast.parse((PACKAGE / "__init__.py").read_text())
+    assert len(init.body) == 1, "zipmap_ros/__init__.py is a docstring and no more"
+
+
+def test_every_interface_is_built_by_cmake() -> None:
+    listed = set(re.findall(r"^\s+((?:msg|srv)/\w+\.(?:msg|srv))$", _cmake(), re.MULTILINE))
+    there = {str(p.relative_to(ROOT)) for d in INTERFACES for p in (ROOT / d).iterdir()}
+    assert listed == there
+
+
+def _cmake() -> str:
+    return (ROOT / "CMakeLists.txt").read_text()
