@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The metrics, on cases whose answers are known by hand and against evo on a real trajectory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zipmap_ros.evaluation import EvaluationError, metrics
+from zipmap_ros.geometry import pose
+
+
+def rotation(axis: int, angle_deg: float) -> np.ndarray:
+    """A (3, 3) rotation about one coordinate axis."""
+    c, s = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
+    R = np.eye(3)
+    i, j = [k for k in range(3) if k != axis]
+    R[i, i], R[i, j], R[j, i], R[j, j] = c, -s, s, c
+    return R
+
+
+def straight(n: int, step: float = 0.1) -> np.ndarray:
+    """A walk along x without turning."""
+    return np.stack([pose(np.eye(3), (step * k, 0.0, 0.0)) for k in range(n)])
+
+
+def square(side: float = 1.0) -> np.ndarray:
+    """A closed walk around a square, turning a quarter at each corner."""
+    corners = [(0, 0, 0), (side, 0, 0), (side, side, 0), (0, side, 0), (0, 0, 0)]
+    return np.stack([pose(rotation(2, 90.0 * k), corner) for k, corner in enumerate(corners)])
+
+
+@pytest.fixture(scope="module")
+def kitchen() -> np.ndarray:
+    """(250, 4, 4) true poses of a real hand-held camera, made exactly rigid, as evo demands."""
+    root = os.environ.get("ZIPMAP_TEST_DATA")
+    if not root or not (Path(root) / "data/kitchen").is_dir():
+        pytest.skip("ZIPMAP_TEST_DATA does not name a folder with data/kitchen")
+    files = sorted((Path(root) / "data/kitchen").glob("frame-*.pose.txt"))
+    poses = np.stack([np.loadtxt(file) for file in files])
+    U, _, Vt = np.linalg.svd(poses[:, :3, :3])
+    poses[:, :3, :3] = U @ Vt
+    return poses
+
+
+@pytest.fixture(scope="module")
+def drifting(kitchen: np.ndarray) -> np.ndarray:
+    """The kitchen trajectory with noise in every step, another scale and another start."""
+    rng = np.random.default_rng(0)
+    steps = np.linalg.inv(kitchen[:-1]) @ kitchen[1:]
+    drifted = [pose(rotation(1, 40.0), (3.0, -2.0, 1.0))]
+    for step in steps:
+        noise = rotation(int(rng.integers(3)), rng.normal(0, 0.3))
+        moved = step @ pose(noise, rng.normal(0, 0.002, 3))
+        moved[:3, 3] *= 0.4
+        drifted.append(drifted[-1] @ moved)
+    return np.stack(drifted)
+
+
+def test_alignment_undoes_a_similarity():
+    truth = square()
+    estimate = pose(rotation(0, 30.0), (1.0, 2.0, 3.0)) @ truth
+    estimate[:, :3, 3] *= 0.5
+    scale, aligned = metrics.align(estimate, truth)
+    assert scale == pytest.approx(2.0)
+    np.testing.assert_allclose(aligned, truth, atol=1e-12)
+    assert metrics.absolute_errors(aligned, truth)["rmse"] == pytest.approx(0, abs=1e-12)
+    scale, aligned = metrics.align(estimate, truth, with_scale=False)
+    assert scale == 1.0
+    # Half the size, same centre: each of the 5 points keeps half its distance to the mean.
+    spread = np.linalg.norm(truth[:, :3, 3] - truth[:, :3, 3].mean(0), axis=1)
+    expected = np.sqrt(np.mean((spread / 2) ** 2))
+    assert metrics.absolute_errors(aligned, truth)["rmse"] == pytest.approx(expected)
+
+
+def test_absolute_errors_of_known_offsets():
+    truth = straight(3, step=1.0)
+    estimate = truth.copy()
+    estimate[:, 1, 3] = (0.0, 3.0, 0.0)
+    errors = metrics.absolute_errors(estimate, truth)
+    assert errors["rmse"] == pytest.approx(np.sqrt(3))
+    assert (errors["mean"], errors["median"], errors["max"]) == (1.0, 0.0, 3.0)
+    assert errors["percent"] == pytest.approx(100 * np.sqrt(3) / 2)
+
+
+def test_relative_errors_of_a_stretched_and_turning_walk():
+    truth = straight(31)
+    estimate = np.stack(
+        [pose(rotation(0, 2.0 * k), (0.102 * k, 0, 0)) for k in range(31)]
+    )  # 2 % too long, rolling 2 degrees a step about the direction of motion
+    frame = metrics.relative_errors(estimate, truth)
+    assert frame["translation"] == pytest.approx(0.002)
+    assert frame["rotation_deg"] == pytest.approx(2.0)
+    metre = metrics.relative_errors_per_metre(estimate, truth)
+    assert metre["pairs"] == 21
+    assert metre["translation"] == pytest.approx(0.02)
+    assert metre["rotation_deg"] == pytest.approx(20.0)
+    assert metrics.relative_errors(estimate, truth, step=2)["rotation_deg"] == pytest.approx(4.0)
+
+
+def test_what_is_not_defined_is_nan():
+    truth = straight(5)
+    short = metrics.relative_errors_per_metre(truth, truth)
+    assert short["pairs"] == 0 and np.isnan(short["translation"])
+    still = np.stack([np.eye(4)] * 5)
+    assert np.isnan(metrics.absolute_errors(still, still)["percent"])
+    assert np.isnan(metrics.relative_errors(truth, truth, step=9)["translation"])
+    assert np.isnan(metrics.pairwise_accuracy(still, still)["tacc@5"])
+    assert metrics.pairwise_accuracy(still, still)["auc@5"] == 100.0
+
+
+def test_drift_at_the_end_of_a_loop():
+    truth = square()
+    estimate = truth.copy()
+    estimate[-1] = pose(rotation(2, 370.0), (0.3, 0.4, 0.0))
+    drift = metrics.end_drift(estimate, truth)
+    assert drift["translation"] == pytest.approx(0.5)
+    assert drift["percent"] == pytest.approx(12.5)
+    assert drift["rotation_deg"] == pytest.approx(10.0)
+
+
+def test_pairwise_accuracy_of_two_frames():
+    truth = np.stack([np.eye(4), pose(np.eye(3), (1.0, 0.0, 0.0))])
+    estimate = np.stack([np.eye(4), pose(rotation(1, 2.5), rotation(2, 7.5) @ (5.0, 0.0, 0.0))])
+    accuracy = metrics.pairwise_accuracy(estimate, truth)
+    assert accuracy["racc@5"] == 100 and accuracy["tacc@5"] == 0 and accuracy["tacc@15"] == 100
+    assert accuracy["auc@5"] == 0
+    assert accuracy["auc@15"] == pytest.approx(100 * 8 / 15)  # thresholds 8..15
+    assert accuracy["auc@30"] == pytest.approx(100 * 23 / 30)
+
+
+def test_pairwise_accuracy_sees_opposite_and_missing_motion():
+    truth = straight(4)
+    backwards = metrics.pairwise_accuracy(straight(4, step=-0.1), truth)
+    assert backwards["tacc@30"] == 0 and backwards["racc@5"] == 100 and backwards["auc@30"] == 0
+    still = metrics.pairwise_accuracy(np.stack([np.eye(4)] * 4), truth)
+    assert still["tacc@30"] == 0 and still["auc@30"] == 0
+
+
+def test_trajectories_that_do_not_fit_are_refused():
+    with pytest.raises(EvaluationError, match="associate"):
+        metrics.absolute_errors(straight(3), straight(4))
+    with pytest.raises(EvaluationError, match="finite"):
+        metrics.end_drift(straight(3) * np.nan, straight(3))
+    with pytest.raises(EvaluationError, match="3 poses"):
+        metrics.align(straight(2), straight(2))
+
+
+@pytest.mark.parametrize("with_scale", [True, False])
+def test_ate_agrees_with_evo(kitchen, drifting, with_scale):
+    pytest.importorskip("evo", reason="evo is needed to compare with")
+    from evo.core.metrics import APE, PoseRelation
+    from evo.core.trajectory import PosePath3D
+
+    reference, estimate = PosePath3D(poses_se3=list(kitchen)), PosePath3D(poses_se3=list(drifting))
+    _, _, evo_scale = estimate.align(reference, correct_scale=with_scale)
+    ape = APE(PoseRelation.translation_part)
+    ape.process_data((reference, estimate))
+    expected = ape.get_all_statistics()
+    scale, aligned = metrics.align(drifting, kitchen, with_scale)
+    errors = metrics.absolute_errors(aligned, kitchen)
+    assert scale == pytest.approx(evo_scale, rel=1e-9)
+    for name in ("rmse", "mean", "median", "max"):
+        assert errors[name] == pytest.approx(expected[name], rel=1e-6), name
+    assert metrics.path_length(kitchen) == pytest.approx(reference.path_length, rel=1e-9)
+
+
+@pytest.mark.parametrize("step", [1, 10])
+def test_rpe_agrees_with_evo(kitchen, drifting, step):
+    pytest.importorskip("evo", reason="evo is needed to compare with")
+    from evo.core.metrics import RPE, PoseRelation, Unit
+    from evo.core.trajectory import PosePath3D
+
+    reference, estimate = PosePath3D(poses_se3=list(kitchen)), PosePath3D(poses_se3=list(drifting))
+    estimate.align(reference, correct_scale=True)
+    _, aligned = metrics.align(drifting, kitchen)
+    ours = metrics.relative_errors(aligned, kitchen, step)
+    for relation, name in (
+        (PoseRelation.translation_part, "translation"),
+        (PoseRelation.rotation_angle_deg, "rotation_deg"),
+    ):
+        rpe = RPE(relation, delta=step, delta_unit=Unit.frames, all_pairs=True)
+        rpe.process_data((reference, estimate))
+        assert ours[name] == pytest.approx(rpe.get_statistic(_rmse()), rel=1e-3), name
+
+
+def test_rpe_per_metre_is_close_to_evo_on_metre_pairs(kitchen, drifting):
+    """evo takes the frame nearest to one metre, we the first beyond it, and divide."""
+    pytest.importorskip("evo", reason="evo is needed to compare with")
+    from evo.core.metrics import RPE, PoseRelation, Unit
+    from evo.core.trajectory import PosePath3D
+
+    _, aligned = metrics.align(drifting, kitchen)
+    ours = metrics.relative_errors_per_metre(aligned, kitchen)
+    reference, estimate = PosePath3D(poses_se3=list(kitchen)), PosePath3D(poses_se3=list(aligned))
+    for relation, name in (
+        (PoseRelation.translation_part, "translation"),
+        (PoseRelation.rotation_angle_deg, "rotation_deg"),
+    ):
+        rpe = RPE(relation, 1.0, Unit.meters, all_pairs=True, pairs_from_reference=True)
+        rpe.process_data((reference, estimate))
+        assert ours[name] == pytest.approx(rpe.get_statistic(_rmse()), rel=0.05), name
+
+
+def _rmse():
+    from evo.core.metrics import StatisticsType
+
+    return StatisticsType.rmse
+
+
+def test_depth_errors_by_hand():
+    truth = np.array([[1.0, 2.0], [4.0, 0.0]])
+    prediction = np.array([[1.1, 3.0], [4.0, 9.0]])
+    errors = metrics.depth_errors(prediction, truth)
+    assert errors["pixels"] == 3  # a true depth of 0 is unknown
+    assert errors["abs_rel"] == pytest.approx((0.1 + 0.5 + 0.0) / 3)
+    assert errors["rmse"] == pytest.approx(np.sqrt((0.01 + 1.0) / 3))
+    assert errors["delta_1_25"] == pytest.approx(200 / 3)
+    mask = np.array([[True, False], [False, True]])
+    assert metrics.depth_errors(prediction, truth, mask)["abs_rel"] == pytest.approx(0.1)
+    assert np.isnan(metrics.depth_errors(prediction, np.zeros((2, 2)))["abs_rel"])
+
+
+def test_a_depth_behind_the_camera_never_counts_as_accurate():
+    errors = metrics.depth_errors(np.array([-1.0, 0.0]), np.array([1.0, 1.0]))
+    assert errors["delta_1_25"] == 0
+    assert errors["abs_rel"] == pytest.approx(1.5)
+
+
+def test_depth_of_another_shape_or_not_finite_is_refused():
+    with pytest.raises(EvaluationError, match="shape"):
+        metrics.depth_errors(np.ones((2, 3)), np.ones((3, 2)))
+    with pytest.raises(EvaluationError, match="not finite"):
+        metrics.depth_errors(np.array([np.nan]), np.ones(1))
+
+
+def test_scales_find_the_factor_despite_outliers():
+    rng = np.random.default_rng(1)
+    truth = rng.uniform(1, 5, (4, 20, 30))
+    prediction = truth / 2.5
+    prediction[:, :3] *= 0.1  # 15 % of the pixels are far off
+    truth[:, 10, :5] = np.nan
+    assert metrics.median_scale(prediction, truth) == pytest.approx(2.5, rel=0.25)
+    assert metrics.robust_scale(prediction, truth) == pytest.approx(2.5, rel=1e-3)
+
+
+def test_robust_scale_is_the_weighted_median_in_the_end():
+    """sum |s d - d*| = sum d |s - d*/d|: least at the median of d*/d weighted by d."""
+    rng = np.random.default_rng(2)
+    prediction = rng.uniform(1, 5, 400)
+    truth = prediction * rng.lognormal(0.5, 0.4, 400)
+    ratio = truth / prediction
+    order = np.argsort(ratio)
+    cumulated = np.cumsum(prediction[order])
+    median = ratio[order][np.searchsorted(cumulated, cumulated[-1] / 2)]
+    assert metrics.robust_scale(prediction, truth, steps=200) == pytest.approx(median, rel=1e-3)
+    assert metrics.robust_scale(prediction, truth) == pytest.approx(median, rel=5e-2)
+    assert np.isnan(metrics.robust_scale(np.zeros(3), np.ones(3)))
+
+
+def test_confidence_deciles_order_the_errors():
+    truth = np.full(100, 2.0)
+    confidence = np.arange(100.0)[::-1] + 1
+    prediction = truth + 2.0 / confidence
+    truth[3] = np.nan
+    mean_confidence, error = metrics.confidence_deciles(prediction, truth, confidence)
+    assert (np.diff(mean_confidence) > 0).all() and (np.diff(error) < 0).all()
+    assert mean_confidence[0] == pytest.approx(5.5)
+    assert error[0] == pytest.approx(np.mean(1 / np.arange(1, 11)))
+
+
+def test_psnr_by_hand():
+    assert metrics.psnr_db(np.full((2, 2, 3), 0.6), np.full((2, 2, 3), 0.5)) == pytest.approx(20.0)
+    assert metrics.psnr_db(np.ones(3), np.ones(3)) == np.inf
+
+
+def test_nearest_distances_equal_brute_force():
+    rng = np.random.default_rng(3)
+    points, reference = rng.normal(size=(300, 3)), rng.normal(size=(500, 3))
+    reference[:50] = reference[50:100]
+    brute = np.linalg.norm(points[:, None] - reference[None], axis=-1).min(1)
+    np.testing.assert_allclose(metrics.nearest_distances(points, reference), brute, atol=1e-5)
+
+
+def test_map_errors_of_two_planes():
+    """Half of a wall, 2 cm off: all of it is near the truth, the other half is missing."""
+    u, v = np.meshgrid(np.arange(0, 2, 0.02), np.arange(0, 1, 0.02))
+    truth = np.stack([u.ravel(), v.ravel(), np.zeros(u.size)], axis=1)
+    seen = truth[truth[:, 0] < 0.99] + (0, 0, 0.02)
+    errors = metrics.map_errors(seen, truth, threshold=0.05)
+    assert errors["accuracy_mean"] == pytest.approx(0.02, abs=1e-6)
+    assert errors["precision"] == 100
+    assert errors["recall"] == pytest.approx(52, abs=0.1)  # 50 columns and the 2 within 5 cm
+    assert errors["f_score"] == pytest.approx(2 * 100 * 52 / 152, abs=0.1)
+    assert errors["completeness_median"] < 0.05 < errors["completeness_mean"]
+    far = metrics.map_errors(seen + 10.0, truth)
+    assert far["f_score"] == 0
+    with pytest.raises(EvaluationError, match="cloud"):
+        metrics.map_errors(np.zeros((0, 3)), truth)
+
+
+def test_voxels_hold_the_mean_of_their_points():
+    points = np.array([[0.01, 0.0, 0.0], [0.03, 0.0, 0.0], [-0.01, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    merged = metrics.voxel_downsample(points, 0.1)
+    np.testing.assert_allclose(merged, [[-0.01, 0, 0], [0.02, 0, 0], [1, 1, 1]], atol=1e-12)
+
+
+def test_metrics_need_numpy_alone():
+    """Training imports them on machines that have torch and numpy and nothing else of ours."""
+    program = (
+        "import sys\n"
+        "for name in ('cv2', 'transforms3d', 'torch', 'matplotlib', 'rclpy'):\n"
+        "    sys.modules[name] = None\n"
+        "import numpy as np\n"
+        "from zipmap_ros.evaluation import metrics\n"
+        "T = np.stack([np.eye(4)] * 4); T[:, 0, 3] = range(4)\n"
+        "assert metrics.align(T, T)[0] > 0.99 and metrics.pairwise_accuracy(T, T)['auc@5'] == 100\n"
+        "assert metrics.depth_errors(np.ones(9), np.ones(9))['abs_rel'] == 0\n"
+    )
+    root = Path(__file__).parent.parent
+    subprocess.run([sys.executable, "-c", program], cwd=root, check=True, timeout=60)
