@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The worker: bounded queue, counted drops, requests with a time limit, errors that end nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from zipmap_ros.frame import Estimate, Frame
+from zipmap_ros.geometry import Camera
+from zipmap_ros.nodes.worker import Worker, WorkerError
+
+CAMERA = Camera.from_fov(4, 3, 60)
+
+
+def frame(stamp_ns: int) -> Frame:
+    return Frame(stamp_ns, np.zeros((3, 4, 3), np.uint8))
+
+
+class Mapper:
+    """Keeps even stamps, gates odd ones, throws on negative ones; waits while ``gate`` is shut."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.seen: list[int] = []
+        self.flushes = 0
+
+    def add_frame(self, frame: Frame) -> list[Estimate]:
+        self.seen.append(frame.stamp_ns)
+        assert self.gate.wait(10)
+        if frame.stamp_ns < 0:
+            raise ValueError("no such time")
+        flat = np.ones((3, 4), np.float32)
+        rgb = frame.rgb
+        kept = frame.stamp_ns % 2 == 0
+        return [Estimate(frame.stamp_ns, "c", np.eye(4), flat, flat, CAMERA, rgb, kept=kept)]
+
+    def flush(self) -> list[Estimate]:
+        self.flushes += 1
+        return []
+
+
+class Bench:
+    """A worker with a mapper, and what came out of it."""
+
+    def __init__(self) -> None:
+        self.mapper = Mapper()
+        self.delivered: list[int] = []
+        self.reports: list[str] = []
+        self.worker = Worker(
+            self.mapper,
+            lambda estimates: self.delivered.extend(e.stamp_ns for e in estimates),
+            now_ns=lambda: 1000,
+            report=self.reports.append,
+            queue_frames=3,
+            chunk_timeout_s=0.05,
+        )
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.mapper.gate.set()
+    assert bench.worker.stop()
+
+
+def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "the condition never came true"
+        time.sleep(0.002)
+
+
+def test_the_oldest_frame_goes_when_the_queue_is_full(bench: Bench) -> None:
+    bench.mapper.gate.clear()
+    bench.worker.submit(frame(0))
+    until(lambda: bench.mapper.seen == [0])
+    for stamp in range(1, 8):
+        bench.worker.submit(frame(stamp))
+    assert bench.worker.counts().queue_length == 3
+    bench.mapper.gate.set()
+    until(lambda: len(bench.delivered) == 4)
+    assert bench.delivered == [0, 5, 6, 7]
+    counts = bench.worker.counts()
+    assert (counts.received, counts.dropped) == (8, {"queue_full": 4})
+    assert (counts.used, counts.gated) == (2, 2)
+
+
+def test_submit_returns_at_once_while_the_network_is_busy(bench: Bench) -> None:
+    bench.mapper.gate.clear()
+    began = time.monotonic()
+    for stamp in range(50):
+        bench.worker.submit(frame(stamp))
+    assert time.monotonic() - began < 0.5
+
+
+def test_an_error_is_counted_and_the_next_frame_is_mapped(bench: Bench) -> None:
+    bench.worker.submit(frame(-1))
+    bench.worker.submit(frame(2))
+    until(lambda: bench.delivered == [2])
+    assert bench.worker.counts().dropped == {"error": 1}
+    assert "no such time" in bench.reports[0]
+
+
+def test_a_partial_chunk_goes_ahead_once_after_the_timeout(bench: Bench) -> None:
+    bench.worker.submit(frame(0))
+    until(lambda: bench.mapper.flushes == 1)
+    time.sleep(0.15)  # three more timeouts: nothing waits, nothing is flushed
+    assert bench.mapper.flushes == 1
+
+
+def test_requests_run_on_the_mapper_thread_and_go_before_frames(bench: Bench) -> None:
+    bench.mapper.gate.clear()
+    for stamp in range(3):
+        bench.worker.submit(frame(stamp))
+    until(lambda: bench.mapper.seen == [0])
+    seen: list[object] = []
+
+    def ask(mapper: Mapper) -> str:
+        seen.extend([threading.current_thread().name, list(mapper.seen)])
+        return "answer"
+
+    waiting = threading.Thread(target=lambda: seen.append(bench.worker.request(ask, 5.0)))
+    waiting.start()
+    until(lambda: len(bench.worker._requests) == 1)
+    bench.mapper.gate.set()
+    waiting.join(5)
+    assert seen == ["mapper", [0], "answer"]
+
+
+def test_a_request_times_out_and_is_then_never_begun(bench: Bench) -> None:
+    bench.mapper.gate.clear()
+    bench.worker.submit(frame(0))
+    until(lambda: bench.mapper.seen == [0])
+    ran: list[int] = []
+    with pytest.raises(WorkerError, match=r"no answer within 0\.05 s"):
+        bench.worker.request(lambda mapper: ran.append(1), 0.05)
+    bench.mapper.gate.set()
+    bench.worker.submit(frame(2))
+    until(lambda: bench.delivered == [0, 2])
+    assert ran == []
+
+
+def test_what_a_request_raises_reaches_whoever_asked(bench: Bench) -> None:
+    with pytest.raises(ZeroDivisionError):
+        bench.worker.request(lambda mapper: 1 / 0, 5.0)
+    assert bench.worker.request(lambda mapper: 7, 5.0) == 7
+
+
+def test_stopping_answers_those_who_wait(bench: Bench) -> None:
+    bench.mapper.gate.clear()
+    bench.worker.submit(frame(0))
+    until(lambda: bench.mapper.seen == [0])
+    failed: list[str] = []
+
+    def ask() -> None:
+        try:
+            bench.worker.request(lambda mapper: None, 5.0)
+        except WorkerError as error:
+            failed.append(str(error))
+
+    waiting = threading.Thread(target=ask)
+    waiting.start()
+    until(lambda: len(bench.worker._requests) == 1)
+    threading.Timer(0.05, bench.mapper.gate.set).start()
+    assert bench.worker.stop()
+    waiting.join(5)
+    assert failed == ["the node is shutting down"]
+    with pytest.raises(WorkerError, match="shutting down"):
+        bench.worker.request(lambda mapper: None, 1.0)
+
+
+def test_dropping_the_queue_counts_each_frame(bench: Bench) -> None:
+    bench.mapper.gate.clear()
+    for stamp in range(3):
+        bench.worker.submit(frame(stamp))
+    until(lambda: bench.mapper.seen == [0])
+    assert bench.worker.drop_queued("time_jump") == 2
+    bench.worker.drop("encoding")
+    assert bench.worker.counts().dropped == {"time_jump": 2, "encoding": 1}
+    bench.mapper.gate.set()
+
+
+def test_latency_is_stamp_to_delivery(bench: Bench) -> None:
+    bench.worker.submit(frame(400))
+    until(lambda: bench.worker.counts().used == 1)
+    counts = bench.worker.counts()
+    assert counts.latency_p50_s == counts.latency_max_s == pytest.approx(600e-9)

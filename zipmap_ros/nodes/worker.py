@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one thread that owns the mapper: a bounded queue of frames, and requests between chunks.
+
+Callbacks only `submit` frames, which returns at once, or `request` a call, which waits with a time
+limit. When the network is slower than the camera the oldest frame goes, so that what is published
+is never older than the queue is long.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from zipmap_ros.frame import Estimate, Frame
+
+T = TypeVar("T")
+_RATE_WINDOW_S = 3.0
+
+
+class WorkerError(RuntimeError):
+    """A request that was not carried out."""
+
+
+class Mapper(Protocol):
+    """What the worker needs of a mapper."""
+
+    def add_frame(self, frame: Frame) -> list[Estimate]:
+        """Take one frame; return what is known now, perhaps nothing yet."""
+        ...
+
+    def flush(self) -> list[Estimate]:
+        """Compute the partial chunk that waits, if there is one."""
+        ...
+
+
+@dataclass
+class Counts:
+    """What became of the frames so far, and how fast; a copy taken at one moment."""
+
+    received: int = 0
+    used: int = 0
+    gated: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    queue_length: int = 0
+    input_rate_hz: float = 0.0
+    output_rate_hz: float = 0.0
+    latency_p50_s: float = 0.0
+    latency_p95_s: float = 0.0
+    latency_max_s: float = 0.0
+
+
+class _Rate:
+    """Events a second over the last few seconds."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=1000)
+
+    def tick(self) -> None:
+        self._times.append(time.monotonic())
+
+    def hz(self) -> float:
+        now = time.monotonic()
+        while self._times and now - self._times[0] > _RATE_WINDOW_S:
+            self._times.popleft()
+        if len(self._times) < 2:
+            return 0.0
+        return (len(self._times) - 1) / max(now - self._times[0], 1e-3)
+
+
+class Worker:
+    """Runs a mapper on one thread.
+
+    deliver   called on that thread with the estimates of each chunk
+    now_ns    the node's clock, for the latency from a frame's stamp to its delivery
+    report    called with one line for every frame or flush that the mapper threw on
+    """
+
+    def __init__(
+        self,
+        mapper: Mapper,
+        deliver: Callable[[Sequence[Estimate]], None],
+        now_ns: Callable[[], int],
+        report: Callable[[str], None],
+        queue_frames: int = 4,
+        chunk_timeout_s: float = 0.5,
+    ) -> None:
+        self.queue_frames = queue_frames
+        self.chunk_timeout_s = chunk_timeout_s
+        self._mapper = mapper
+        self._deliver, self._now_ns, self._report = deliver, now_ns, report
+        self._wake = threading.Condition()
+        self._frames: deque[Frame] = deque()
+        self._requests: deque[tuple[Callable[[Any], Any], Future]] = deque()
+        self._flush_at: float | None = None
+        self._stopping = False
+        self._counts = Counts()
+        self._inputs, self._outputs = _Rate(), _Rate()
+        self._latencies_s: deque[float] = deque(maxlen=300)
+        self._thread = threading.Thread(target=self._run, name="mapper", daemon=True)
+        self._thread.start()
+
+    def submit(self, frame: Frame) -> None:
+        """Queue a frame; when the queue is full the oldest goes, counted as ``queue_full``."""
+        with self._wake:
+            self._arrived()
+            self._frames.append(frame)
+            while len(self._frames) > self.queue_frames:
+                self._frames.popleft()
+                self._counts.dropped["queue_full"] += 1
+            self._wake.notify()
+
+    def drop(self, reason: str) -> None:
+        """Count a frame that came but cannot be used."""
+        with self._wake:
+            self._arrived()
+            self._counts.dropped[reason] += 1
+
+    def drop_queued(self, reason: str) -> int:
+        """Empty the queue, its frames counted under ``reason``; how many there were."""
+        with self._wake:
+            dropped = len(self._frames)
+            self._frames.clear()
+            if dropped:
+                self._counts.dropped[reason] += dropped
+            return dropped
+
+    def request(self, call: Callable[[Any], T], timeout_s: float) -> T:
+        """Run ``call(mapper)`` on the worker, after the frame it is busy with and before others.
+
+        Raises WorkerError when it has not been done within ``timeout_s`` or the worker stops,
+        and whatever ``call`` raises.
+        """
+        future: Future[T] = Future()
+        with self._wake:
+            if self._stopping:
+                raise WorkerError("the node is shutting down")
+            self._requests.append((call, future))
+            self._wake.notify()
+        if not wait([future], timeout_s).done:
+            future.cancel()  # not begun yet: it never will
+            raise WorkerError(
+                f"no answer within {timeout_s:g} s: the network is busy; ask again, or allow more"
+            )
+        return future.result()
+
+    def counts(self) -> Counts:
+        """A copy of all counts and rates."""
+        with self._wake:
+            copy = Counts(**{**vars(self._counts), "dropped": Counter(self._counts.dropped)})
+            copy.queue_length = len(self._frames)
+            copy.input_rate_hz, copy.output_rate_hz = self._inputs.hz(), self._outputs.hz()
+            latencies = np.array(self._latencies_s)
+        if latencies.size:
+            p50, p95 = np.percentile(latencies, [50, 95])
+            copy.latency_p50_s, copy.latency_p95_s = float(p50), float(p95)
+            copy.latency_max_s = float(latencies.max())
+        return copy
+
+    def stop(self, timeout_s: float = 2.0) -> bool:
+        """Let the call under way end, drop the rest; whether the thread ended in time."""
+        with self._wake:
+            self._stopping = True
+            self._frames.clear()
+            for _, future in self._requests:
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(WorkerError("the node is shutting down"))
+            self._requests.clear()
+            self._wake.notify()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _arrived(self) -> None:
+        self._counts.received += 1
+        self._inputs.tick()
+
+    def _run(self) -> None:
+        while (job := self._next_job()) is not None:
+            job()
+
+    def _next_job(self) -> Callable[[], None] | None:
+        """The next thing to do, waited for; None when the worker stops."""
+        with self._wake:
+            while not self._stopping:
+                if self._requests:
+                    call, future = self._requests.popleft()
+                    return partial(self._answer, call, future)
+                if self._frames:
+                    frame = self._frames.popleft()
+                    self._flush_at = time.monotonic() + self.chunk_timeout_s
+                    return partial(self._map, partial(self._mapper.add_frame, frame))
+                if self._flush_at is not None and time.monotonic() >= self._flush_at:
+                    self._flush_at = None
+                    return partial(self._map, self._mapper.flush)
+                wait_s = self._flush_at and max(self._flush_at - time.monotonic(), 0.0)
+                self._wake.wait(wait_s)
+        return None
+
+    def _answer(self, call: Callable[[Any], Any], future: Future) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(call(self._mapper))
+        except Exception as error:  # handed to whoever asked
+            future.set_exception(error)
+
+    def _map(self, call: Callable[[], list[Estimate]]) -> None:
+        try:
+            estimates = call()
+            if estimates:
+                self._deliver(estimates)
+        except Exception as error:  # one bad frame must not end the mapping
+            with self._wake:
+                self._counts.dropped["error"] += 1
+            self._report(f"a frame could not be mapped: {type(error).__name__}: {error}")
+            return
+        self._count(estimates)
+
+    def _count(self, estimates: Sequence[Estimate]) -> None:
+        now_ns = self._now_ns()
+        with self._wake:
+            for estimate in estimates:
+                self._outputs.tick()
+                self._latencies_s.append((now_ns - estimate.stamp_ns) * 1e-9)
+                if estimate.kept:
+                    self._counts.used += 1
+                else:
+                    self._counts.gated += 1
