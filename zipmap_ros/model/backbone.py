@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images or rays to tokens, and the alternation of frame attention and fast weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from zipmap_ros.model.config import ModelConfig
+from zipmap_ros.model.encoder import Encoder, PatchProjection
+from zipmap_ros.model.fast_weights import FastWeightLayer, FastWeights, Operation, SceneState
+from zipmap_ros.model.layers import Block, LayerScale, Mlp, grid_positions, rope_table
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+RAY_CHANNELS = 9
+
+
+class FastWeightBlock(nn.Module):
+    """A pre-norm block whose attention is a fast-weight layer over all tokens of all frames."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.norm1 = nn.LayerNorm(width)
+        self.ttt_block = FastWeightLayer(
+            width,
+            config.fast_heads,
+            config.fast_hidden,
+            bias=config.fast_bias,
+            gate=config.fast_gate,
+            base_lr=config.base_lr,
+            steps=config.newton_schulz_steps,
+            dtype=getattr(torch, config.newton_schulz_dtype),
+        )
+        self.ls1 = LayerScale(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = Mlp(width, 4 * width)
+        self.ls2 = LayerScale(width)
+
+    def forward(
+        self, x: Tensor, weights: FastWeights, targets: FastWeights, operations: Sequence[Operation]
+    ) -> tuple[Tensor, FastWeights]:
+        """(B, L, width) -> (B, L, width) and the layer's new fast weights."""
+        out, weights = self.ttt_block(self.norm1(x), weights, targets, operations)
+        x = x + self.ls1(out)
+        return x + self.ls2(self.mlp(self.norm2(x))), weights
+
+
+class Backbone(nn.Module):
+    """Tokens of frames through ``depth`` pairs of frame block and fast-weight block.
+
+    Frame attention never looks outside its frame: the fast weights are the only way from one
+    frame to another.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.config = config
+        self.patch_embed = Encoder(
+            width,
+            config.encoder_depth,
+            config.encoder_heads,
+            config.patch_size,
+            config.image_size // config.patch_size,
+            config.registers,
+        )
+        # Index 0 is the reference view's, index 1 everyone else's.
+        self.camera_token = nn.Parameter(torch.randn(1, 2, 1, width) * 1e-3)
+        self.register_token = nn.Parameter(torch.randn(1, 2, config.registers, width) * 1e-3)
+        self.frame_blocks = nn.ModuleList(
+            Block(width, config.heads, qk_norm=True) for _ in range(config.depth)
+        )
+        self.global_blocks = nn.ModuleList(FastWeightBlock(config) for _ in range(config.depth))
+        if config.query:
+            self.ray_cond_token = nn.Parameter(
+                torch.randn(1, 1, config.special_tokens, width) * 1e-3
+            )
+            self.ray_patch_embed = PatchProjection(
+                RAY_CHANNELS, width, config.patch_size, norm=True
+            )
+        for name, values in (("mean", IMAGE_MEAN), ("std", IMAGE_STD)):
+            # On the CPU also while the network is built on the meta device: no file holds these.
+            colour = torch.tensor(values, device="cpu").view(3, 1, 1)
+            self.register_buffer(name, colour, persistent=False)
+
+    def image_tokens(self, images: Tensor, starts_state: bool) -> Tensor:
+        """(B, S, 3, H, W) in [0, 1] -> (B, S, P, width), P = special tokens + patches.
+
+        ``starts_state``: the first frame opens its state, so it takes the reference tokens where
+        the network has a reference view.
+        """
+        B, S = images.shape[:2]
+        normalised = (images.flatten(0, 1) - self.mean) / self.std
+        patches = self.patch_embed(normalised).unflatten(0, (B, S))
+        special = torch.cat([self.camera_token, self.register_token], dim=2)  # (1, 2, 1 + R, width)
+        index = torch.ones(S, dtype=torch.long, device=images.device)
+        if starts_state and self.config.reference_view:
+            index[0] = 0
+        return torch.cat(
+            [special[:, index].expand(B, -1, -1, -1).to(patches.dtype), patches], dim=2
+        )
+
+    def ray_tokens(self, rays: Tensor) -> Tensor:
+        """(B, T, 9, H, W) ray maps -> (B, T, P, width)."""
+        B, T = rays.shape[:2]
+        patches = self.ray_patch_embed(rays.flatten(0, 1)).unflatten(0, (B, T))
+        return torch.cat([self.ray_cond_token.expand(B, T, -1, -1), patches.float()], dim=2)
+
+    def forward(
+        self, tokens: Tensor, grid: tuple[int, int], state: SceneState, operations: list[Operation]
+    ) -> tuple[list[Tensor], tuple[FastWeights, ...]]:
+        """Run tokens (B, S, P, width) of h x w patch grids against a state.
+
+        Returns the collected levels, four (B, S, P, 2 * width) with the frame block's output
+        first, and the fast weights after the operations.
+        """
+        B, S, P, C = tokens.shape
+        positions = grid_positions(*grid, self.config.special_tokens, tokens.device)
+        rope = rope_table(positions, C // self.config.heads)
+        levels, layers = [], []
+        x = tokens
+        for i, (frame_block, global_block) in enumerate(
+            zip(self.frame_blocks, self.global_blocks, strict=True)
+        ):
+            frame = frame_block(x.reshape(B * S, P, C), rope)
+            joint, weights = global_block(
+                frame.reshape(B, S * P, C), state.layers[i], state.targets[i], operations
+            )
+            x = joint
+            layers.append(weights)
+            if i in self.config.collect:
+                shape = (B, S, P, C)
+                levels.append(torch.cat([frame.view(shape), joint.view(shape)], dim=-1))
+        return levels, tuple(layers)

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fast weights: the layer that learns while it reads, and the state that it leaves behind.
+
+A layer's fast weights are a SwiGLU network f(x) = (SiLU(x w0) * (x w2)) w1 on row vectors. An
+*update* takes one orthogonalised gradient step (Muon) of sum_t lr_t <f(k_t), v_t> over the tokens
+of a chunk; an *apply* reads f(q) for every token. Every token is read with weights that already
+contain it. (ZipMap, arXiv 2603.04385; test-time training done right, arXiv 2505.23884.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from zipmap_ros.model.errors import ModelError
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+STATE_FORMAT = "zipmap_state_1"
+
+
+class FastWeights(NamedTuple):
+    """One layer's weights: w0, w2 (B*heads, d, hidden) and w1 (B*heads, hidden, d)."""
+
+    w0: Tensor
+    w1: Tensor
+    w2: Tensor
+
+    def column_norms(self) -> FastWeights:
+        """The norms over dim 1 of each matrix, kept as (B*heads, 1, columns)."""
+        return FastWeights(*(torch.linalg.vector_norm(w, dim=1, keepdim=True) for w in self))
+
+
+class Operation(NamedTuple):
+    """Update with, or apply to, the tokens start..stop of a sequence."""
+
+    kind: str  # "update" or "apply"
+    start: int
+    stop: int
+
+
+def chunk_operations(tokens: int, chunk_tokens: int | None = None) -> list[Operation]:
+    """Update then apply, chunk by chunk; one chunk of all tokens when ``chunk_tokens`` is None."""
+    step = chunk_tokens or tokens
+    spans = [(start, min(start + step, tokens)) for start in range(0, tokens, step)]
+    return [Operation(kind, *span) for span in spans for kind in ("update", "apply")]
+
+
+def newton_schulz(G: Tensor, steps: int = 5, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    """Push the singular values of each matrix of G (N, rows, cols) towards 1, in ``dtype``.
+
+    Five steps of the quintic iteration of Muon; without steps only the Frobenius norm is set to 1.
+    """
+    a, b, c = NEWTON_SCHULZ
+    X = G.to(dtype)
+    tall = X.shape[-2] > X.shape[-1]
+    if tall:
+        X = X.mT
+    X = X / (torch.linalg.matrix_norm(X, keepdim=True) + 1e-7)
+    for _ in range(steps):
+        A = X @ X.mT
+        X = a * X + (b * A + (c * A) @ A) @ X
+    return X.mT if tall else X
+
+
+class _HasStartWeights(Protocol):
+    def start_weights(self, batch: int) -> FastWeights: ...
+
+
+@dataclass(frozen=True, eq=False)
+class SceneState:
+    """All that the network remembers of a scene: each layer's fast weights, never changed in place.
+
+    layers       the fast weights, float32
+    targets      the column norms that every update is scaled back to: those of the weights that
+                 the state began with, for ever, so that no number of updates shrinks them
+    frames_seen  frames folded in; only the first frame of a state can be the reference view
+    """
+
+    layers: tuple[FastWeights, ...]
+    targets: tuple[FastWeights, ...]
+    frames_seen: int = 0
+
+    @classmethod
+    def new(cls, model: nn.Module, batch: int = 1) -> SceneState:
+        """The state of ``batch`` scenes of which nothing has been seen, from a ZipMap."""
+        layers: list[_HasStartWeights] = model.fast_weight_layers()  # type: ignore[operator]
+        return cls.from_weights([layer.start_weights(batch) for layer in layers])
+
+    @classmethod
+    def from_weights(cls, layers: Sequence[FastWeights], frames_seen: int = 0) -> SceneState:
+        """A state of bare weights, whose norms become its targets."""
+        return cls(tuple(layers), tuple(w.column_norms() for w in layers), frames_seen)
+
+    def _map(self, function) -> SceneState:
+        def each(layers: tuple[FastWeights, ...]) -> tuple[FastWeights, ...]:
+            return tuple(FastWeights(*map(function, weights)) for weights in layers)
+
+        return SceneState(each(self.layers), each(self.targets), self.frames_seen)
+
+    def clone(self) -> SceneState:
+        """A copy that shares no memory."""
+        return self._map(torch.Tensor.clone)
+
+    def detach(self) -> SceneState:
+        """The same values without a gradient graph (truncated backpropagation)."""
+        return self._map(torch.Tensor.detach)
+
+    def to(self, device: torch.device | str) -> SceneState:
+        """The state on another device."""
+        return self._map(lambda tensor: tensor.to(device))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors; the same after any number of frames."""
+        return sum(t.nbytes for each in (self.layers, self.targets) for ws in each for t in ws)
+
+    def save(self, path: str | Path) -> None:
+        """Write safetensors; ``load`` gives back the same bits."""
+        tensors = {
+            f"{part}.{i}.{name}": tensor.detach().cpu().contiguous()
+            for part, layers in (("layers", self.layers), ("targets", self.targets))
+            for i, weights in enumerate(layers)
+            for name, tensor in weights._asdict().items()
+        }
+        metadata = {"format": STATE_FORMAT, "frames_seen": str(self.frames_seen)}
+        save_file(tensors, str(path), metadata=metadata)
+
+    @classmethod
+    def load(cls, path: str | Path, device: torch.device | str = "cpu") -> SceneState:
+        """Read what ``save`` wrote. Raises ModelError for any other file."""
+        try:
+            with safe_open(str(path), "pt", device=str(device)) as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != STATE_FORMAT:
+                    raise ModelError(f"{path} is no saved state: its format is not {STATE_FORMAT}")
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            count = len(tensors) // 6
+            parts = [
+                tuple(
+                    FastWeights(*(tensors[f"{part}.{i}.{name}"] for name in FastWeights._fields))
+                    for i in range(count)
+                )
+                for part in ("layers", "targets")
+            ]
+            return cls(parts[0], parts[1], int(metadata["frames_seen"]))
+        except (OSError, SafetensorError, KeyError) as error:
+            raise ModelError(f"cannot read the state {path}: {error}") from error
+
+
+class Projections(NamedTuple):
+    """What a token offers the fast weights: q, k, v (B*heads, L, d) and lr0..2 (B*heads, L, 1)."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    lr0: Tensor
+    lr1: Tensor
+    lr2: Tensor
+
+
+class FastWeightLayer(nn.Module):
+    """The test-time-training layer around the fast weights of one block.
+
+    Parameter names are the official checkpoints'. w0, w1, w2 are the weights every scene starts
+    from; what a scene learned lives in a SceneState.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        bias: bool = True,
+        gate: bool = True,
+        base_lr: float = 0.01,
+        steps: int = 5,
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        super().__init__()
+        d = width // heads
+        self.heads, self.steps, self.dtype = heads, steps, dtype
+        self.base_lr_offset = base_lr + math.log(-math.expm1(-base_lr))  # inverse softplus
+        self.w0 = nn.Parameter(torch.randn(heads, d, hidden) * math.sqrt(2 / d))
+        self.w1 = nn.Parameter(torch.randn(heads, hidden, d) * math.sqrt(2 / hidden))
+        self.w2 = nn.Parameter(torch.randn(heads, d, hidden) * math.sqrt(2 / d))
+        self.to_qkv = nn.Linear(width, 3 * width, bias=bias)
+        self.c_proj = nn.Linear(width, width, bias=bias)
+        self.lr_fc = nn.Linear(width, 3 * heads)
+        self.gate_fn = nn.Sequential(nn.Linear(width, width)) if gate else None
+        self.o_norm = nn.RMSNorm(d, eps=1e-5)
+
+    def start_weights(self, batch: int) -> FastWeights:
+        """The learned weights, repeated for ``batch`` scenes: (batch*heads, ...)."""
+        return FastWeights(*(w.repeat(batch, 1, 1) for w in (self.w0, self.w1, self.w2)))
+
+    def forward(
+        self, x: Tensor, weights: FastWeights, targets: FastWeights, operations: Sequence[Operation]
+    ) -> tuple[Tensor, FastWeights]:
+        """Read and write the fast weights.
+
+        x           (B, L, width) tokens
+        weights     the state of this layer, left untouched
+        targets     column norms that an update restores
+        operations  in order; the applied spans must cover the tokens in order
+        Returns (B, L, width) and the weights after the last operation.
+        """
+        p = self.project(x)
+        read, weights = self.run(p, weights, targets, operations)
+        return self.merge(read, x), weights
+
+    def project(self, x: Tensor) -> Projections:
+        """Queries, keys and values per head, and the learning rate of every token and matrix."""
+        B, L, _ = x.shape
+        qkv = F.silu(self.to_qkv(x)).view(B, L, 3, self.heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).flatten(1, 2)  # (3, B*heads, L, d)
+        q = q / (torch.linalg.vector_norm(q, dim=-1, keepdim=True) + 1e-5)
+        k = k / (torch.linalg.vector_norm(k, dim=-1, keepdim=True) + 1e-5)
+        lr = F.softplus(self.lr_fc(x).float() + self.base_lr_offset)
+        lr0, lr1, lr2 = lr.view(B, L, 3, self.heads, 1).permute(2, 0, 3, 1, 4).flatten(1, 2)
+        return Projections(q, k, v, lr0, lr1, lr2)
+
+    def run(
+        self,
+        p: Projections,
+        weights: FastWeights,
+        targets: FastWeights,
+        operations: Sequence[Operation],
+    ) -> tuple[Tensor, FastWeights]:
+        """Carry out the operations: (B*heads, L, d) read values and the new weights."""
+        reads = []
+        for kind, start, stop in operations:
+            span = slice(start, stop)
+            if kind == "update":
+                weights = self.update(Projections(*(t[:, span] for t in p)), weights, targets)
+            else:
+                q = p.q[:, span]
+                reads.append((F.silu(q @ weights.w0) * (q @ weights.w2)) @ weights.w1)
+        return torch.cat(reads, dim=1), weights
+
+    def update(self, p: Projections, weights: FastWeights, targets: FastWeights) -> FastWeights:
+        """One Muon step on the tokens of ``p``, all three gradients at the old weights."""
+        w0, w1, w2 = weights
+        a, b = p.k @ w0, p.k @ w2
+        sigmoid = torch.sigmoid(a)
+        gate = a * sigmoid
+        d_hidden = p.v @ w1.mT
+        d_b = d_hidden * gate
+        d_a = d_hidden * b * sigmoid * (1 + a * (1 - sigmoid))
+        g0 = (p.k * p.lr0).mT @ d_a
+        g1 = (gate * b * p.lr1).mT @ p.v
+        g2 = (p.k * p.lr2).mT @ d_b
+        # One batch of three: orthogonalising a transpose transposes the result.
+        steps = newton_schulz(torch.cat([g0, g1.mT, g2]), self.steps, self.dtype).chunk(3)
+        stepped = FastWeights(w0 + steps[0], w1 + steps[1].mT, w2 + steps[2])
+        return FastWeights(
+            *(
+                w / (norm + 1e-5) * target
+                for w, norm, target in zip(stepped, stepped.column_norms(), targets, strict=True)
+            )
+        )
+
+    def merge(self, read: Tensor, x: Tensor) -> Tensor:
+        """Normalise per head, merge heads, gate by the layer's input, project: (B, L, width)."""
+        B, L, C = x.shape
+        out = self.o_norm(read).view(B, self.heads, L, -1).transpose(1, 2).reshape(B, L, C)
+        if self.gate_fn is not None:
+            out = out * F.silu(self.gate_fn(x))
+        return self.c_proj(out)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention with qk-norm and 2-D RoPE, MLP, LayerScale and the pre-norm block around them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Rope = tuple[Tensor, Tensor]
+
+ROPE_BASE = 100.0
+
+
+def grid_positions(h: int, w: int, special_tokens: int, device: torch.device | str) -> Tensor:
+    """Positions (y, x) of one frame's tokens, (special_tokens + h*w, 2) int64.
+
+    Patches count from 1; the special tokens sit at (0, 0), where RoPE is the identity.
+    """
+    ys, xs = torch.meshgrid(
+        torch.arange(1, h + 1, device=device),
+        torch.arange(1, w + 1, device=device),
+        indexing="ij",
+    )
+    patches = torch.stack([ys, xs], dim=-1).reshape(h * w, 2)
+    return torch.cat([patches.new_zeros(special_tokens, 2), patches])
+
+
+def rope_table(positions: Tensor, head_dim: int, dtype: torch.dtype = torch.float32) -> Rope:
+    """cos and sin, each (..., P, 2, head_dim / 2), for positions (..., P, 2).
+
+    The first half of a head's channels turns with y, the second with x (RoFormer, axis by axis).
+    """
+    half = head_dim // 2
+    exponent = torch.arange(0, half, 2, device=positions.device, dtype=torch.float32) / half
+    angles = positions[..., None].float() / ROPE_BASE**exponent  # (..., P, 2, half / 2)
+    angles = torch.cat([angles, angles], dim=-1)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def apply_rope(x: Tensor, rope: Rope) -> Tensor:
+    """Rotate x (..., P, head_dim) by a table that broadcasts to (..., P, 2, head_dim / 2)."""
+    cos, sin = rope
+    halves = x.unflatten(-1, (2, -1))
+    first, second = halves.chunk(2, dim=-1)
+    turned = torch.cat([-second, first], dim=-1)
+    return (halves * cos.to(x.dtype) + turned * sin.to(x.dtype)).flatten(-2)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over the tokens of one sequence, optionally with qk-norm."""
+
+    def __init__(self, width: int, heads: int, qk_norm: bool = False) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        head_dim = width // heads
+        self.q_norm = nn.LayerNorm(head_dim) if qk_norm else nn.Identity()
+        self.k_norm = nn.LayerNorm(head_dim) if qk_norm else nn.Identity()
+
+    def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
+        """(B, L, width) -> (B, L, width)."""
+        B, L, C = x.shape
+        q, k, v = (
+            self.qkv(x).view(B, L, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        )  # (B, heads, L, d)
+        q, k = self.q_norm(q), self.k_norm(k)
+        if rope is not None:
+            q, k = apply_rope(q, rope), apply_rope(k, rope)
+        out = F.scaled_dot_product_attention(q, k, v.to(q.dtype))
+        return self.proj(out.transpose(1, 2).reshape(B, L, C))
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an exact GELU between them."""
+
+    def __init__(self, width: int, hidden: int, out: int | None = None) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, out or width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) -> (..., out)."""
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class LayerScale(nn.Module):
+    """A learned factor per channel on a residual branch."""
+
+    def __init__(self, width: int, init: float = 0.01) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((width,), init))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) -> (..., width)."""
+        return x * self.gamma
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block: attention and MLP, each behind a LayerScale."""
+
+    def __init__(self, width: int, heads: int, qk_norm: bool = False, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=eps)
+        self.attn = Attention(width, heads, qk_norm)
+        self.ls1 = LayerScale(width)
+        self.norm2 = nn.LayerNorm(width, eps=eps)
+        self.mlp = Mlp(width, 4 * width)
+        self.ls2 = LayerScale(width)
+
+    def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
+        """(B, L, width) -> (B, L, width)."""
+        x = x + self.ls1(self.attn(self.norm1(x), rope))
+        return x + self.ls2(self.mlp(self.norm2(x)))
