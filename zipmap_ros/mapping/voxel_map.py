@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The accumulated cloud: one point a voxel, merged by confidence, never larger than its bounds.
+
+Points lie in dense arrays in the order in which their voxels were first seen; a hash table (open
+addressing, linear probing, built and probed for all points at once) leads from a voxel to its
+place in them. Everything is sized by the bounds when the map is made: memory that is not used yet
+is address space only, and nothing is ever copied to grow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zipmap_ros.geometry import Array
+from zipmap_ros.mapping.errors import MappingError
+
+# Evidence of a voxel stops adding up here, so that it can still follow a changed scene.
+MAX_WEIGHT = 200.0
+# When the map is full this part of it goes at once: 1 / EVICTED.
+EVICTED = 8
+# Insertions after which a voxel's evidence counts half when the worst are evicted.
+HALF_LIFE = 500.0
+
+_BITS = 21
+_OFFSET = 1 << (_BITS - 1)
+_HASH = np.uint64(0x9E3779B97F4A7C15)
+_XYZ, _RGB, _CONFIDENCE = slice(0, 3), slice(3, 6), 6
+_COLUMNS = 7
+_POINT_BYTES = 4 * _COLUMNS + 4 + 4 + 8
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points of a map: xyz (N, 3) float32, rgb (N, 3) uint8, confidence (N,) float32 >= 1."""
+
+    points: NDArray[np.float32]
+    colors: NDArray[np.uint8]
+    confidence: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+class VoxelMap:
+    """A bounded cloud of at most one point in each cube of ``voxel`` metres (map units).
+
+    max_points, max_mb  whichever is reached first makes the oldest and least confident points go
+    """
+
+    def __init__(self, voxel: float, max_points: int, max_mb: float) -> None:
+        self.voxel = float(voxel)
+        self.capacity = min(int(max_points), _affordable(max_mb))
+        self._table_bits = max(int(2 * self.capacity - 1).bit_length(), 4)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all points and the count of evicted ones."""
+        self.evicted = 0
+        self.insertions = 0
+        self._size = 0
+        self._values = np.empty((_COLUMNS, self.capacity), np.float32)  # x y z r g b confidence
+        self._weight = np.empty(self.capacity, np.float32)
+        self._seen = np.empty(self.capacity, np.int32)
+        self._keys = np.empty(self.capacity, np.int64)
+        self._table = np.zeros(1 << self._table_bits, np.int32)  # 0 free, else place + 1
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def megabytes(self) -> float:
+        """Memory in use, 10^6 bytes."""
+        return (self._size * _POINT_BYTES + self._table.nbytes) / 1e6
+
+    def insert(
+        self,
+        points: NDArray[np.floating],
+        colors: NDArray[np.uint8],
+        confidence: NDArray[np.floating],
+    ) -> None:
+        """Merge (N, 3) map points with (N, 3) uint8 colours and (N,) confidences >= 1.
+
+        Each voxel keeps the confidence-weighted mean of what fell into it. Points that are not
+        finite, or a million voxels away, are left out.
+        """
+        values = np.empty((_COLUMNS, len(points)), np.float32)
+        values[_XYZ] = np.transpose(points)
+        values[_RGB] = np.transpose(colors)
+        values[_CONFIDENCE] = confidence
+        self.insertions += 1
+        seen = np.full(len(points), self.insertions, np.int32)
+        self._merge(values, values[_CONFIDENCE], seen)
+
+    def cloud(self) -> Cloud:
+        """All points, oldest voxel first, in arrays of their own."""
+        n = self._size
+        points, colors = np.empty((n, 3), np.float32), np.empty((n, 3), np.uint8)
+        for axis in range(3):  # column by column, rounding without a temporary: twice as fast
+            points[:, axis] = self._values[axis, :n]
+            mean = self._values[3 + axis, :n]
+            np.add(mean, np.float32(0.5), out=colors[:, axis], casting="unsafe")
+        return Cloud(points, colors, self._values[_CONFIDENCE, :n].copy())
+
+    def transform(self, new_T_old: Array, scale: float = 1.0) -> None:
+        """Move all points to ``new_T_old @ (scale * point)`` and sort them into voxels anew."""
+        n = self._size
+        values, weight, seen = self._values[:, :n].copy(), self._weight[:n], self._seen[:n]
+        values[_XYZ] = scale * new_T_old[:3, :3] @ values[_XYZ] + new_T_old[:3, 3:]
+        self._table.fill(0)
+        self._size = 0
+        self._merge(values, weight.copy(), seen.copy())
+
+    def state(self) -> dict[str, NDArray]:
+        """Arrays from which ``restore`` makes a map that goes on exactly like this one."""
+        n = self._size
+        return {
+            "values": self._values[:, :n].copy(),
+            "weight": self._weight[:n].copy(),
+            "seen": self._seen[:n].copy(),
+            "keys": self._keys[:n].copy(),
+            "counts": np.array([self.insertions, self.evicted], np.int64),
+        }
+
+    def restore(self, state: dict[str, NDArray]) -> None:
+        """Become the map that ``state`` was taken from.
+
+        Raises MappingError when it holds more points than fit here.
+        """
+        n = len(state["keys"])
+        if n > self.capacity:
+            raise MappingError(
+                f"the saved map has {n} points, this one takes {self.capacity}: "
+                "raise map_max_points or map_max_mb"
+            )
+        self.clear()
+        self._size = n
+        self._values[:, :n], self._weight[:n] = state["values"], state["weight"]
+        self._seen[:n], self._keys[:n] = state["seen"], state["keys"]
+        self._claim(np.arange(n))
+        self.insertions, self.evicted = (int(count) for count in state["counts"])
+
+    def _merge(
+        self, values: NDArray[np.float32], weight: NDArray[np.float32], seen: NDArray[np.int32]
+    ) -> None:
+        keys, valid = self._key(values[_XYZ])
+        if not valid.all():
+            keys, values, weight, seen = keys[valid], values[:, valid], weight[valid], seen[valid]
+        keys, first, group = np.unique(keys, return_index=True, return_inverse=True)
+        total = np.bincount(group, weight)
+        mean = np.empty((_COLUMNS, len(keys)), np.float32)
+        for column in range(_COLUMNS):
+            mean[column] = np.bincount(group, weight * values[column]) / total
+        self._store(keys, mean, total.astype(np.float32), seen[first])
+
+    def _store(self, keys: NDArray, mean: NDArray, weight: NDArray, seen: NDArray) -> None:
+        """Merge one value for each of some different voxels."""
+        place = self._find(keys)
+        known = np.flatnonzero(place >= 0)
+        at, added = place[known], weight[known]
+        old = self._weight[at]
+        share = added / (old + added)
+        for column, value in zip(self._values, mean, strict=True):
+            column[at] += share * (value[known] - column[at])
+        self._weight[at] = np.minimum(old + added, MAX_WEIGHT)
+        self._seen[at] = seen[known]
+        new = np.flatnonzero(place < 0)[: self.capacity]
+        self._append(keys[new], mean[:, new], weight[new], seen[new])
+
+    def _append(self, keys: NDArray, mean: NDArray, weight: NDArray, seen: NDArray) -> None:
+        """Add voxels that are not in the map; no more than it takes at all."""
+        if self._size + len(keys) > self.capacity:
+            self._evict(max(self._size + len(keys) - self.capacity, self._size // EVICTED))
+        start, stop = self._size, self._size + len(keys)
+        self._values[:, start:stop] = mean
+        self._weight[start:stop] = np.minimum(weight, MAX_WEIGHT)
+        self._seen[start:stop] = seen
+        self._keys[start:stop] = keys
+        self._size = stop
+        self._claim(np.arange(start, stop))
+
+    def _evict(self, count: int) -> None:
+        """Drop the points whose evidence, halved every HALF_LIFE insertions, is least."""
+        n = self._size
+        score = np.log2(self._weight[:n]) + self._seen[:n] / HALF_LIFE
+        keep = np.ones(n, bool)
+        keep[np.argpartition(score, min(count, n - 1))[:count]] = False
+        kept = n - count
+        for array in (*self._values, self._weight, self._seen, self._keys):
+            array[:kept] = array[:n][keep]
+        self.evicted += count
+        self._size = kept
+        self._table.fill(0)
+        self._claim(np.arange(kept))
+
+    def _key(self, points: NDArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The voxel of each of (3, N) points as one integer, and which points have one."""
+        cell = np.floor(points / np.float32(self.voxel))
+        valid = (np.abs(cell) < _OFFSET).all(axis=0)  # false for NaN too
+        x, y, z = np.where(valid, cell, 0).astype(np.int64) + _OFFSET
+        return (x << 2 * _BITS) | (y << _BITS) | z, valid
+
+    def _slot(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        shift = np.uint64(64 - self._table_bits)
+        return ((keys.view(np.uint64) * _HASH) >> shift).astype(np.int64)
+
+    def _find(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The place of each voxel, -1 where it is not in the map."""
+        place = np.full(len(keys), -1, np.int64)
+        asking, slot = np.arange(len(keys)), self._slot(keys)
+        mask = len(self._table) - 1
+        while len(asking):
+            found = self._table[slot] - 1
+            match = (found >= 0) & (self._keys[found] == keys[asking])
+            place[asking[match]] = found[match]
+            on = (found >= 0) & ~match
+            asking, slot = asking[on], (slot[on] + 1) & mask
+        return place
+
+    def _claim(self, places: NDArray[np.int64]) -> None:
+        """Enter places, whose voxels are not in the table yet, at the first free slots."""
+        slot = self._slot(self._keys[places])
+        mask = len(self._table) - 1
+        while len(places):
+            free = self._table[slot] == 0
+            self._table[slot[free]] = places[free] + 1
+            # Of several that took one slot the last has it: the others go on.
+            on = self._table[slot] != places + 1
+            places, slot = places[on], (slot[on] + 1) & mask
+
+
+def _affordable(max_mb: float) -> int:
+    """Points that ``max_mb`` megabytes hold, their share of a table at its emptiest included."""
+    return max(int(max_mb * 1e6) // (_POINT_BYTES + 4 * 4), 1)
