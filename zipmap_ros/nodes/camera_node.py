@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Publishes any source as a camera: image and, where the source knows them, camera_info and depth.
+
+A source is no live camera: it starts when the first subscriber is there. It runs in real time, or,
+with ``pace: consumed``, waits after each frame for a message on ``consumed`` with its stamp.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.task import Future
+from sensor_msgs.msg import CameraInfo, Image
+
+from zipmap_ros.frame import Frame
+from zipmap_ros.nodes import convert
+from zipmap_ros.nodes.spin import spin
+from zipmap_ros.sources import open_source
+
+# How long ``pace: consumed`` waits for a frame that was dropped on the way.
+CONSUMED_TIMEOUT_S = 2.0
+PACES = ("realtime", "consumed")
+
+
+class CameraNode(Node):
+    """One source as one camera. ``finished`` is done when the source has ended.
+
+    Raises the sources' error when the source cannot be opened, ValueError for a bad parameter.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("camera", **kwargs)
+        kind = self._parameter("source", "synthetic", "what to publish, see zipmap_ros.sources")
+        path = self._parameter("path", "", "file, folder or device of the source")
+        self._frame_id = self._parameter("frame_id", "camera_optical_frame", "frame of the images")
+        self._loop = self._parameter("loop", False, "whether to start again at the end")
+        pace = self._parameter("pace", PACES[0], "realtime, or consumed: wait for each frame")
+        rate_hz = self._parameter("rate_hz", 0.0, "frames a second; 0: as the source says")
+        if pace not in PACES or rate_hz < 0:
+            raise ValueError(f"pace {pace!r}, rate_hz {rate_hz}: use {' or '.join(PACES)}, >= 0")
+        self._source = open_source(kind, path)
+        self._frames: Iterator[Frame] = iter(self._source)
+        self._published = 0
+        self._last_ns = 0
+        self.finished: Future = Future()
+        qos = QoSProfile(depth=5)
+        self._image = self.create_publisher(Image, "image", qos)
+        self._info = self.create_publisher(CameraInfo, "camera_info", qos)
+        self._depth = self.create_publisher(Image, "depth", qos)
+        if pace == "consumed":
+            self.create_subscription(PoseStamped, "consumed", self._on_consumed, 10)
+            self.create_timer(0.25, self._on_wait)
+        else:
+            self.create_timer(1.0 / (rate_hz or self._source.fps), self._publish_next)
+
+    def _parameter(self, name: str, default: Any, description: str) -> Any:
+        descriptor = ParameterDescriptor(description=description, read_only=True)
+        return self.declare_parameter(name, default, descriptor).value
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _on_consumed(self, message: PoseStamped) -> None:
+        if convert.stamp_to_ns(message.header.stamp) >= self._last_ns > 0:
+            self._publish_next()
+
+    def _on_wait(self) -> None:
+        if self._now_ns() - self._last_ns > CONSUMED_TIMEOUT_S * convert.NS:
+            self._publish_next()
+
+    def _publish_next(self) -> None:
+        if self.finished.done() or not self._image.get_subscription_count():
+            return
+        frame = next(self._frames, None)
+        if frame is None and self._loop and self._published:
+            self._frames = iter(self._source)
+            frame = next(self._frames, None)
+        if frame is None:
+            self.get_logger().info(f"the source has ended after {self._published} frames")
+            self.finished.set_result(None)
+            return
+        self._publish(frame)
+
+    def _publish(self, frame: Frame) -> None:
+        self._last_ns = self._now_ns()
+        header = convert.make_header(self._last_ns, self._frame_id)
+        if frame.camera is not None:
+            self._info.publish(convert.camera_to_camera_info(frame.camera, header))
+        if frame.depth is not None and self._depth.get_subscription_count():
+            self._depth.publish(convert.depth_to_image(frame.depth, header))
+        self._image.publish(convert.rgb_to_image(frame.rgb, header))
+        self._published += 1
+
+
+def main() -> None:
+    """Run the node."""
+    sys.exit(spin(CameraNode, threads=1))

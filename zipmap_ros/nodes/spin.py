@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs one node from start to SIGINT, without a traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import rclpy
+from rclpy.executors import (
+    ExternalShutdownException,
+    MultiThreadedExecutor,
+    SingleThreadedExecutor,
+)
+from rclpy.node import Node
+from rclpy.task import Future
+
+
+def spin(make_node: Callable[[], Node], threads: int) -> int:
+    """Make a node and run it until a signal comes or its future ``finished`` (if any) is done.
+
+    Returns the exit code of the process: 0, or 1 when the node could not be made.
+    """
+    rclpy.init()
+    try:
+        node = make_node()
+    except ValueError as error:  # what our rooms raise: one line for whoever started us
+        print(f"error: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
+    executor = MultiThreadedExecutor(threads) if threads > 1 else SingleThreadedExecutor()
+    executor.add_node(node)
+    done = getattr(node, "finished", None) or Future()
+    try:
+        executor.spin_until_future_complete(done)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        executor.shutdown(timeout_sec=1.0)
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
