@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The error of this room."""
+
+
+class SubstitutionFailure(RuntimeError):
+    """A substitution has no value; the message says which and why."""
