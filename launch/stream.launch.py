@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node zipmap and, unless images come from a topic, a camera that publishes a source.
+
+ros2 launch zipmap_ros stream.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info
+ros2 launch zipmap_ros stream.launch.py source:=synthetic rviz:=true
+ros2 launch zipmap_ros stream.launch.py source:=video path:=/path/to/clip.mp4
+ros2 launch zipmap_ros stream.launch.py --show-args
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+SHARE = Path(get_package_share_directory("zipmap_ros"))
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        "source",
+        default_value="topic",
+        choices=["topic", "synthetic", "video", "folder", "webcam", "bag"],
+        description="Where images come from; topic: a camera that is already running",
+    ),
+    DeclareLaunchArgument("path", default_value="", description="File, folder or device of source"),
+    DeclareLaunchArgument(
+        "pace",
+        default_value="realtime",
+        choices=["realtime", "consumed"],
+        description="Speed of the source: realtime, or as fast as its frames are used",
+    ),
+    DeclareLaunchArgument("rate_hz", default_value="0.0", description="0: as the source says"),
+    DeclareLaunchArgument("loop", default_value="false", description="Start the source again"),
+    DeclareLaunchArgument("image", default_value="image", description="Topic of the images"),
+    DeclareLaunchArgument(
+        "camera_info", default_value="camera_info", description="Topic of the calibration"
+    ),
+    DeclareLaunchArgument("depth", default_value="depth", description="Topic of measured depth"),
+    DeclareLaunchArgument("odom", default_value="odom", description="Topic of the odometry"),
+    DeclareLaunchArgument(
+        "checkpoint", default_value="", description="Weights; empty: the small model that ships"
+    ),
+    DeclareLaunchArgument("device", default_value="auto", description="cpu, cuda, cuda:N, auto"),
+    DeclareLaunchArgument(
+        "tf_mode",
+        default_value="",
+        description="See docs/parameters.md; empty: camera for a source of ours, else params_file",
+    ),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value=str(SHARE / "config" / "stream.yaml"),
+        description="Parameters of the node zipmap; the arguments above win",
+    ),
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes"),
+    DeclareLaunchArgument("use_sim_time", default_value="false", description="Follow /clock"),
+    DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn"),
+    DeclareLaunchArgument("rviz", default_value="false", description="Also start RViz"),
+]
+
+
+def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """The nodes that the arguments ask for."""
+    given = {a.name: LaunchConfiguration(a.name).perform(context) for a in ARGUMENTS}
+    is_true = {name: given[name].lower() == "true" for name in ("loop", "use_sim_time", "rviz")}
+    own_source = given["source"] != "topic"
+    tf_mode = given["tf_mode"] or ("camera" if own_source else "")
+    overrides = {"checkpoint": given["checkpoint"], "device": given["device"], "tf_mode": tf_mode}
+    topics = ("image", "camera_info", "depth", "odom")
+    common = {
+        "namespace": given["namespace"],
+        "output": "screen",
+        "ros_arguments": ["--log-level", given["log_level"]],
+    }
+    started: list[LaunchDescriptionEntity] = [
+        Node(
+            package="zipmap_ros",
+            executable="stream_node",
+            name="zipmap",
+            parameters=[
+                given["params_file"],
+                {name: value for name, value in overrides.items() if value},
+                {"use_sim_time": is_true["use_sim_time"]},
+            ],
+            remappings=[(name, given[name]) for name in topics if given[name] != name],
+            **common,
+        )
+    ]
+    if own_source:
+        started.append(
+            Node(
+                package="zipmap_ros",
+                executable="camera_node",
+                name="camera",
+                parameters=[
+                    {
+                        "source": given["source"],
+                        "path": given["path"],
+                        "pace": given["pace"],
+                        "rate_hz": float(given["rate_hz"]),
+                        "loop": is_true["loop"],
+                    }
+                ],
+                remappings=[
+                    *((name, given[name]) for name in topics[:3] if given[name] != name),
+                    ("consumed", "zipmap/pose"),
+                ],
+                **common,
+            )
+        )
+    if is_true["rviz"]:
+        config = str(SHARE / "config" / "stream.rviz")
+        started.append(
+            Node(package="rviz2", executable="rviz2", arguments=["-d", config], output="screen")
+        )
+    return started
+
+
+def generate_launch_description() -> LaunchDescription:
+    """What `ros2 launch` asks for."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=nodes)])

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TF: extrinsics and odometry looked up, map -> odom -> base published (REP-105).
+
+Four ways, by the parameter tf_mode:
+map_to_odom   someone else publishes odom -> base; we publish map -> odom
+odom_and_map  we publish both; odom -> base is continuous, jumps of the gauge move only map -> odom
+camera        map -> optical frame, where nothing else parents it
+off           nothing
+Moving frames are published at the stamp of each estimate, so that what carries that stamp can be
+placed exactly; a timer publishes the last ones again, stamped ahead, so that lookups of the present
+succeed and a lost tracker's last transform is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped, TransformStamped
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.time import Time
+from tf2_ros import Buffer, TransformBroadcaster, TransformException, TransformListener
+
+from zipmap_ros.frame import Estimate
+from zipmap_ros.geometry import BODY_T_OPTICAL, Array, invert
+from zipmap_ros.nodes import convert
+from zipmap_ros.parameters import Parameters
+
+
+class TransformError(LookupError):
+    """A transform that TF does not have; the message names both frames and what to do."""
+
+
+class Transforms:
+    """What the node asks of TF and tells it. `parameters` gives the current values."""
+
+    def __init__(self, node: Node, parameters: Callable[[], Parameters]) -> None:
+        self._node, self._parameters = node, parameters
+        self._buffer = Buffer(node=node)
+        self._listener = TransformListener(self._buffer, node)
+        self._broadcaster = TransformBroadcaster(node)
+        self._base_T_camera: dict[str, Array] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget where the robot was: odom starts at the next estimate's gauge."""
+        self._map_T_odom: Array = np.eye(4)
+        self._odom_T_base: Array | None = None
+        self._gauge: tuple[int, float] | None = None
+        self._held: dict[tuple[str, str], Array] = {}
+
+    def clear(self) -> None:
+        """Forget what moves on TF: time has jumped. Extrinsics stay."""
+        self._buffer.clear()
+        self._held.clear()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.unregister()
+
+    @property
+    def has_base(self) -> bool:
+        """Whether poses are those of base_frame (else of the camera's optical frame)."""
+        return self._parameters().tf_mode != "camera"
+
+    def base_T_camera(self, frame_id: str) -> Array:
+        """(4, 4) mount of a camera, looked up once and kept. Raises TransformError.
+
+        Where there is no base, optical axes turned to x forward, z up (REP-103).
+        """
+        if not self.has_base:
+            return BODY_T_OPTICAL
+        if frame_id not in self._base_T_camera:
+            base = self._parameters().base_frame
+            try:
+                self._base_T_camera[frame_id] = self._lookup(base, frame_id, Time())
+            except TransformError as error:
+                raise TransformError(
+                    f"no transform from camera frame {frame_id!r} to {base!r}: publish the mount "
+                    "(robot_state_publisher or static_transform_publisher), set base_frame, or "
+                    f"set tf_mode to camera ({error})"
+                ) from error
+        return self._base_T_camera[frame_id]
+
+    def odom_T_base(self, stamp_ns: int) -> Array:
+        """(4, 4) odometry of others at a stamp, waited for up to tf_timeout_s.
+
+        Raises TransformError.
+        """
+        p = self._parameters()
+        return self._lookup(p.odom_frame, p.base_frame, Time(nanoseconds=stamp_ns))
+
+    def to_map(self, pose: PoseStamped) -> Array:
+        """(4, 4) map_T_pose of a pose in any TF frame; no frame means map_frame.
+
+        The latest transform is used where the stamp is 0. Raises TransformError, and ConvertError
+        for a pose that is none.
+        """
+        frame_T_pose = convert.pose_to_matrix(pose.pose)
+        map_frame = self._parameters().map_frame
+        frame = pose.header.frame_id.lstrip("/") or map_frame
+        if frame == map_frame:
+            return frame_T_pose
+        return self._lookup(map_frame, frame, Time.from_msg(pose.header.stamp)) @ frame_T_pose
+
+    def map_T_body(self, estimate: Estimate) -> Array:
+        """(4, 4) pose of base_frame, or of the optical frame where there is no base."""
+        if not self.has_base:
+            return estimate.map_T_camera
+        return estimate.map_T_camera @ invert(self.base_T_camera(estimate.frame_id))
+
+    def publish(self, estimate: Estimate, gauge_id: int) -> None:
+        """Publish what an estimate says, at its stamp. Raises TransformError (map_to_odom)."""
+        p = self._parameters()
+        map_T_body = self.map_T_body(estimate)
+        if p.tf_mode == "camera":
+            self._send({(p.map_frame, estimate.frame_id): map_T_body}, estimate.stamp_ns)
+        elif p.tf_mode == "map_to_odom":
+            map_T_odom = map_T_body @ invert(self.odom_T_base(estimate.stamp_ns))
+            self._send({(p.map_frame, p.odom_frame): map_T_odom}, estimate.stamp_ns)
+        elif p.tf_mode == "odom_and_map":
+            gauge = (gauge_id, estimate.scale)
+            if self._odom_T_base is not None and gauge != self._gauge:
+                self._map_T_odom = map_T_body @ invert(self._odom_T_base)
+            self._gauge = gauge
+            self._odom_T_base = invert(self._map_T_odom) @ map_T_body
+            both = {
+                (p.map_frame, p.odom_frame): self._map_T_odom,
+                (p.odom_frame, p.base_frame): self._odom_T_base,
+            }
+            self._send(both, estimate.stamp_ns)
+
+    def hold(self) -> None:
+        """Publish the last transforms again, stamped tf_tolerance_s ahead of now."""
+        ahead_ns = int(self._parameters().tf_tolerance_s * convert.NS)
+        self._broadcast(self._held, self._node.get_clock().now().nanoseconds + ahead_ns)
+
+    def _send(self, transforms: dict[tuple[str, str], Array], stamp_ns: int) -> None:
+        self._held = {**self._held, **transforms}
+        self._broadcast(transforms, stamp_ns)
+
+    def _broadcast(self, transforms: dict[tuple[str, str], Array], stamp_ns: int) -> None:
+        if not transforms:
+            return
+        self._broadcaster.sendTransform(
+            [
+                TransformStamped(
+                    header=convert.make_header(stamp_ns, parent),
+                    child_frame_id=child,
+                    transform=convert.matrix_to_transform(parent_T_child),
+                )
+                for (parent, child), parent_T_child in transforms.items()
+            ]
+        )
+
+    def _lookup(self, target: str, source: str, stamp: Time) -> Array:
+        timeout = Duration(seconds=self._parameters().tf_timeout_s)
+        try:
+            found = self._buffer.lookup_transform(target, source, stamp, timeout)
+        except TransformException as error:
+            raise TransformError(f"{type(error).__name__}: {error}") from error
+        return convert.transform_to_matrix(found.transform)
