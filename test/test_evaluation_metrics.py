@@ -127,7 +127,7 @@ def test_pairwise_accuracy_of_two_frames():
     estimate = np.stack([np.eye(4), pose(rotation(1, 2.5), rotation(2, 7.5) @ (5.0, 0.0, 0.0))])
     accuracy = metrics.pairwise_accuracy(estimate, truth)
     assert accuracy["racc@5"] == 100 and accuracy["tacc@5"] == 0 and accuracy["tacc@15"] == 100
-    assert accuracy["auc@5"] == 0
+    assert accuracy["auc@5"] == 0 and accuracy["rotation_deg"] == pytest.approx(2.5)
     assert accuracy["auc@15"] == pytest.approx(100 * 8 / 15)  # thresholds 8..15
     assert accuracy["auc@30"] == pytest.approx(100 * 23 / 30)
 
@@ -306,6 +306,7 @@ def test_voxels_hold_the_mean_of_their_points():
     points = np.array([[0.01, 0.0, 0.0], [0.03, 0.0, 0.0], [-0.01, 0.0, 0.0], [1.0, 1.0, 1.0]])
     merged = metrics.voxel_downsample(points, 0.1)
     np.testing.assert_allclose(merged, [[-0.01, 0, 0], [0.02, 0, 0], [1, 1, 1]], atol=1e-12)
+    assert metrics.voxel_downsample(np.zeros((0, 3)), 0.1).shape == (0, 3)
 
 
 def test_metrics_need_numpy_alone():

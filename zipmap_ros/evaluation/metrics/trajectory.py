@@ -117,6 +117,7 @@ def pairwise_accuracy(
     degrees, the one-degree histogram of the tables published for pose regression. Unlike some of
     those tables, a motion in the opposite direction counts as 180 degrees, not 0. Where the truth
     does not move only the rotation is judged; an estimate that does not move is 90 degrees off.
+    ``rotation_deg`` is the mean rotation error over the pairs, in degrees.
     """
     estimate, truth = _pair(estimate, truth)
     first, second = np.triu_indices(len(truth), k=1)
@@ -126,7 +127,7 @@ def pairwise_accuracy(
     direction = _angle_between_deg(estimated[:, :3, 3], true[:, :3, 3])
     moves = np.isfinite(direction)
     both = np.where(moves, np.fmax(rotation, direction), rotation)
-    result = {}
+    result = {"rotation_deg": float(rotation.mean()) if len(rotation) else float("nan")}
     for t in thresholds_deg:
         result[f"racc@{t}"] = _share_percent(rotation, t)
         result[f"tacc@{t}"] = _share_percent(direction[moves], t)
