@@ -222,8 +222,10 @@ class FastWeightLayer(nn.Module):
         B, L, _ = x.shape
         qkv = F.silu(self.to_qkv(x)).view(B, L, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).flatten(1, 2)  # (3, B*heads, L, d)
-        q = q / (torch.linalg.vector_norm(q, dim=-1, keepdim=True) + 1e-5)
-        k = k / (torch.linalg.vector_norm(k, dim=-1, keepdim=True) + 1e-5)
+        q, k = (
+            u / (torch.linalg.vector_norm(u, dim=-1, keepdim=True, dtype=torch.float32) + 1e-5)
+            for u in (q, k)
+        )
         lr = F.softplus(self.lr_fc(x).float() + self.base_lr_offset)
         lr0, lr1, lr2 = lr.view(B, L, 3, self.heads, 1).permute(2, 0, 3, 1, 4).flatten(1, 2)
         return Projections(q, k, v, lr0, lr1, lr2)
@@ -271,7 +273,7 @@ class FastWeightLayer(nn.Module):
     def merge(self, read: Tensor, x: Tensor) -> Tensor:
         """Normalise per head, merge heads, gate by the layer's input, project: (B, L, width)."""
         B, L, C = x.shape
-        out = self.o_norm(read).view(B, self.heads, L, -1).transpose(1, 2).reshape(B, L, C)
+        out = self.o_norm(read.float()).view(B, self.heads, L, -1).transpose(1, 2).reshape(B, L, C)
         if self.gate_fn is not None:
             out = out * F.silu(self.gate_fn(x))
         return self.c_proj(out)

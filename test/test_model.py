@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network's promises: what streaming, querying and carrying a state must never do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from zipmap_ros.model import ModelConfig, ModelError, SceneState, ZipMap
+from zipmap_ros.model.cameras import decode_pose, encode_pose, pixel_rays, ray_map, unproject
+
+H, W = 28, 42
+
+
+def tensors_of(state: SceneState) -> list[torch.Tensor]:
+    return [t for part in (state.layers, state.targets) for weights in part for t in weights]
+
+
+def same_state(a: SceneState, b: SceneState) -> bool:
+    pairs = zip(tensors_of(a), tensors_of(b), strict=True)
+    return a.frames_seen == b.frames_seen and all(torch.equal(x, y) for x, y in pairs)
+
+
+@pytest.fixture(scope="module")
+def model() -> ZipMap:
+    torch.manual_seed(0)
+    model = ZipMap(ModelConfig.tiny()).eval()
+    for parameter in model.parameters():  # LayerScale and biases at their init hide most paths
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return model
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    return torch.rand(2, 5, 3, H, W, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("chunk_frames", [1, 2, 3])
+def test_one_call_equals_many_calls_bit_for_bit(model, images, chunk_frames):
+    together, state = model.stream(images, model.new_state(2), chunk_frames)
+    carried, parts = model.new_state(2), []
+    for chunk in images.split(chunk_frames, dim=1):
+        prediction, carried = model.stream(chunk, carried, chunk_frames)
+        parts.append(prediction)
+    for name in ("pose_encoding", "depth", "confidence", "local_points", "camera_T_world"):
+        joined = torch.cat([getattr(part, name) for part in parts], dim=1)
+        assert torch.equal(getattr(together, name), joined), name
+    assert same_state(state, carried)
+
+
+def test_the_training_pass_equals_streaming(model, images):
+    streamed, state = model.stream(images, model.new_state(2), 2)
+    with torch.no_grad():
+        at_once, state_at_once = model(images, model.new_state(2), chunk_frames=2)
+    torch.testing.assert_close(at_once.depth, streamed.depth, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(at_once.pose_encoding, streamed.pose_encoding, rtol=1e-3, atol=1e-4)
+    for ours, theirs in zip(tensors_of(state_at_once), tensors_of(state), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_reconstruct_is_one_chunk_of_all_frames(model, images):
+    streamed, _ = model.stream(images, model.new_state(2), chunk_frames=5)
+    assert torch.equal(model.reconstruct(images).depth, streamed.depth)
+
+
+def test_stream_leaves_its_input_state_untouched(model, images):
+    _, state = model.stream(images[:, :2], model.new_state(2))
+    before = state.clone()
+    _, after = model.stream(images[:, 2:], state)
+    assert same_state(state, before)
+    assert not same_state(state, after)
+    assert (state.frames_seen, after.frames_seen) == (2, 5)
+
+
+def test_scenes_of_a_batch_do_not_see_each_other(model, images):
+    both, _ = model.stream(images, model.new_state(2))
+    second, _ = model.stream(images[1], model.new_state(1))
+    torch.testing.assert_close(both.depth[1:], second.depth, rtol=1e-4, atol=1e-5)
+
+
+def test_a_query_reads_the_state_and_changes_nothing(model, images):
+    _, state = model.stream(images[:1], model.new_state())
+    before = state.clone()
+    pose = torch.eye(4).expand(1, 2, 4, 4)
+    K = torch.tensor([[40.0, 0, W / 2], [0, 40, H / 2], [0, 0, 1]]).expand(1, 2, 3, 3)
+    view = model.query(state, ray_map(pose, K, H, W))
+    assert same_state(state, before)
+    assert view.rgb.shape == (1, 2, H, W, 3)
+    assert view.depth.shape == view.confidence.shape == (1, 2, H, W)
+    fresh = model.query(model.new_state(), ray_map(pose, K, H, W))
+    assert not torch.allclose(fresh.depth, view.depth)  # it is the scene that answers
+
+
+def test_memory_is_constant(model, images):
+    state = model.new_state(2)
+    sizes = set()
+    for i in range(4):
+        _, state = model.stream(images[:, i : i + 1], state)
+        sizes.add(state.nbytes)
+    assert sizes == {model.new_state(2).nbytes}
+
+
+def test_only_the_first_frame_of_a_state_is_the_reference_view(model, images):
+    ordinary = ZipMap(replace(model.config, reference_view=False)).eval()
+    ordinary.load_state_dict(model.state_dict())
+    one = images[:1, :1]
+    first, state = model.stream(one, model.new_state())
+    assert not torch.allclose(first.depth, ordinary.stream(one, model.new_state())[0].depth)
+    assert torch.equal(model.stream(one, state)[0].depth, ordinary.stream(one, state)[0].depth)
+
+
+def test_what_is_not_asked_for_is_not_computed(model, images):
+    everything, _ = model.stream(images, model.new_state(2))
+    poses, state = model.stream(images, model.new_state(2), outputs=())
+    assert poses.depth is None and poses.confidence is None and poses.local_points is None
+    assert torch.equal(poses.pose_encoding, everything.pose_encoding)
+    assert state.frames_seen == 5
+
+
+def test_gradients_in_training_only(model, images):
+    assert not model.stream(images, model.new_state(2))[0].depth.requires_grad
+    training = ZipMap(ModelConfig.tiny()).train()
+    prediction, state = training(images, training.new_state(2), chunk_frames=2)
+    (prediction.depth.mean() + prediction.pose_encoding.square().mean()).backward()
+    w0 = training.fast_weight_layers()[0].w0
+    assert w0.grad is not None and w0.grad.abs().sum() > 0
+    assert state.layers[0].w0.requires_grad and not state.detach().layers[0].w0.requires_grad
+
+
+def test_bfloat16_backbone_stays_near_float32(model, images):
+    exact = model.reconstruct(images).depth
+    model.compute_dtype = torch.bfloat16
+    try:
+        rough, state = model.stream(images, model.new_state(2), 5)
+    finally:
+        model.compute_dtype = torch.float32
+    assert state.layers[0].w0.dtype == rough.depth.dtype == torch.float32
+    assert not torch.equal(rough.depth, exact)
+    assert (rough.depth - exact).abs().mean() < 0.1 * exact.abs().mean()
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (torch.rand(1, 3, 27, 42), "multiples of 14"),
+        (torch.rand(1, 4, 28, 42), r"\(1, 4, 28, 42\)"),
+        (torch.zeros(1, 3, 28, 42, dtype=torch.uint8), "floating point"),
+        (torch.rand(0, 3, 28, 42), "at least one frame"),
+    ],
+)
+def test_bad_input_is_refused_with_its_value(model, bad, says):
+    with pytest.raises(ModelError, match=says):
+        model.stream(bad, model.new_state())
+
+
+def test_a_state_of_another_batch_is_refused(model, images):
+    with pytest.raises(ModelError, match=r"new_state\(batch=2\)"):
+        model.stream(images, model.new_state(1))
+
+
+def test_a_network_without_query_head_says_so():
+    model = ZipMap(replace(ModelConfig.tiny(), query=False))
+    with pytest.raises(ModelError, match="no query head"):
+        model.query(model.new_state(), torch.rand(1, 9, 28, 28))
+
+
+def test_state_file_gives_back_the_same_bits(model, images, tmp_path):
+    _, state = model.stream(images, model.new_state(2))
+    state.save(tmp_path / "state.safetensors")
+    loaded = SceneState.load(tmp_path / "state.safetensors")
+    assert same_state(loaded, state)
+    after, _ = model.stream(images, loaded)
+    assert torch.equal(after.depth, model.stream(images, state)[0].depth)
+
+
+def test_a_broken_state_file_is_refused(model, tmp_path):
+    path = tmp_path / "state.safetensors"
+    model.new_state().save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="cannot read the state"):
+        SceneState.load(path)
+
+
+def test_pose_encoding_round_trip():
+    generator = torch.Generator().manual_seed(3)
+    rotation, _ = torch.linalg.qr(torch.randn(500, 3, 3, generator=generator, dtype=torch.float64))
+    rotation = rotation * torch.linalg.det(rotation)[:, None, None]
+    pose = torch.cat([rotation, torch.randn(500, 3, 1, generator=generator).double()], dim=-1)
+    K = torch.tensor([[300.0, 0, 259], [0, 310, 196], [0, 0, 1]]).double().expand(500, 3, 3)
+    back, K_back = decode_pose(encode_pose(pose, K, 392, 518), 392, 518)
+    torch.testing.assert_close(back, pose)
+    torch.testing.assert_close(K_back, K)
+
+
+def test_rays_and_unprojection_agree():
+    K = torch.tensor([[30.0, 0, 21], [0, 32, 14], [0, 0, 1]])
+    points = unproject(torch.full((H, W), 2.0), K)
+    assert points.shape == (H, W, 3) and points[..., 2].unique().tolist() == [2.0]
+    torch.testing.assert_close(points[14, 21], torch.tensor([2 * 0.5 / 30, 2 * 0.5 / 32, 2.0]))
+    pose = torch.eye(4)
+    pose[:3, 3] = torch.tensor([1.0, 2.0, 3.0])
+    rays = ray_map(pose, K, H, W)
+    torch.testing.assert_close(rays[:3, 5, 7], pose[:3, 3])
+    direction = pixel_rays(K, H, W)[5, 7]
+    torch.testing.assert_close(rays[3:6, 5, 7], direction / direction.norm())
+    torch.testing.assert_close(rays[6:, 5, 7], torch.linalg.cross(rays[:3, 5, 7], rays[3:6, 5, 7]))

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints: ours and the official form, and everything that is refused."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from zipmap_ros.model import (
+    ModelConfig,
+    ModelError,
+    ZipMap,
+    checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+
+
+@pytest.fixture
+def model() -> ZipMap:
+    torch.manual_seed(0)
+    return ZipMap(ModelConfig.tiny()).eval()
+
+
+@pytest.fixture
+def small_official(monkeypatch) -> dict[str, torch.Tensor]:
+    """Official variants shrunk to the tiny size, so that a test can write whole files."""
+
+    base = replace(ModelConfig.tiny(), camera_heads=2, query=False, reference_view=False)
+    configs = {
+        "main": replace(base, variant="main", camera_head="refine"),
+        "ref_view": replace(base, variant="ref_view", camera_head="refine", reference_view=True),
+        "online": replace(base, variant="online"),
+        "state_query": replace(
+            base, variant="state_query", camera_head="refine", reference_view=True, query=True
+        ),
+    }
+    monkeypatch.setattr(ModelConfig, "official", configs.__getitem__)
+    return {name: ZipMap(config).state_dict() for name, config in configs.items()}
+
+
+def test_our_file_rebuilds_the_network(model, tmp_path):
+    save_checkpoint(model, tmp_path / "m.safetensors", {"card": "a tiny one"})
+    loaded = load_checkpoint(tmp_path / "m.safetensors")
+    assert loaded.config == model.config and not loaded.training
+    for key, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value)
+    images = torch.rand(1, 2, 3, 28, 28)
+    assert torch.equal(loaded.reconstruct(images).depth, model.reconstruct(images).depth)
+
+
+@pytest.mark.parametrize("wrapper", [None, "model", "ema"])
+@pytest.mark.parametrize(
+    ("file", "content", "variant"),
+    [
+        ("checkpoint_aff_inv.pt", "main", "main"),
+        ("checkpoint_with_ref_view.pt", "main", "ref_view"),
+        ("anything.pt", "online", "online"),
+        ("anything.pt", "state_query", "state_query"),
+    ],
+)
+def test_official_files_are_recognised(small_official, tmp_path, wrapper, file, content, variant):
+    tensors = small_official[content]
+    torch.save({wrapper: tensors, "epoch": 3} if wrapper else tensors, tmp_path / file)
+    loaded = load_checkpoint(tmp_path / file)
+    assert loaded.config.variant == variant
+    assert loaded.config.reference_view == (variant in ("ref_view", "state_query"))
+    assert torch.equal(loaded.aggregator.camera_token, tensors["aggregator.camera_token"])
+
+
+def test_averaged_weights_on_request(small_official, tmp_path):
+    tensors = small_official["online"]
+    averaged = {key: value + 1 for key, value in tensors.items()}
+    path = tmp_path / "checkpoint_online.pt"
+    torch.save({"model": tensors, "ema": averaged}, path)
+    key = "aggregator.camera_token"
+    assert torch.equal(load_checkpoint(path).state_dict()[key], tensors[key])
+    assert torch.equal(load_checkpoint(path, ema=True).state_dict()[key], averaged[key])
+
+
+def test_main_and_ref_view_need_a_name_or_a_word(small_official, tmp_path):
+    torch.save(small_official["main"], tmp_path / "mine.pt")
+    with pytest.raises(ModelError, match="main or ref_view"):
+        load_checkpoint(tmp_path / "mine.pt")
+    loaded = load_checkpoint(tmp_path / "mine.pt", variant="ref_view")
+    assert loaded.config.reference_view
+
+
+def test_missing_unexpected_and_reshaped_tensors_are_named(small_official, tmp_path):
+    tensors = dict(small_official["online"])
+    del tensors["depth_head.norm.weight"]
+    tensors["extra"] = torch.zeros(1)
+    tensors["aggregator.camera_token"] = torch.zeros(1, 2, 1, 7)
+    torch.save(tensors, tmp_path / "x.pt")
+    with pytest.raises(ModelError) as refused:
+        load_checkpoint(tmp_path / "x.pt")
+    for words in ("1 missing (depth_head.norm.weight)", "1 unexpected (extra)", "(1, 2, 1, 7)"):
+        assert words in str(refused.value)
+
+
+def test_truncated_files_are_refused(model, small_official, tmp_path):
+    save_checkpoint(model, tmp_path / "m.safetensors")
+    torch.save(small_official["online"], tmp_path / "m.pt")
+    for name in ("m.safetensors", "m.pt"):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(ModelError, match="is the download complete"):
+            load_checkpoint(path)
+
+
+class Exploit:
+    def __reduce__(self):
+        return (sys.exit, ("a checkpoint ran code",))
+
+
+@pytest.mark.parametrize(
+    "content", [{"model": Exploit()}, [1, 2], {"epoch": 3}, {"weight": torch.zeros(2)}]
+)
+def test_files_that_are_no_checkpoint_are_refused(content, tmp_path):
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(ModelError):
+        load_checkpoint(tmp_path / "x.pt")
+
+
+def test_absent_file_and_wrong_variant(model, tmp_path):
+    with pytest.raises(ModelError, match="there is no checkpoint"):
+        load_checkpoint(tmp_path / "absent.pt")
+    save_checkpoint(model, tmp_path / "m.safetensors")
+    with pytest.raises(ModelError, match="holds the variant tiny"):
+        load_checkpoint(tmp_path / "m.safetensors", variant="online")
+
+
+def test_hash(tmp_path):
+    (tmp_path / "f").write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert checkpoint.checkpoint_sha256(tmp_path / "f") == expected
+
+
+def test_config_json_is_strict():
+    config = ModelConfig.tiny()
+    assert ModelConfig.from_json(config.to_json()) == config
+    with pytest.raises(ModelError, match="unknown \\['flavour'\\]"):
+        ModelConfig.from_json(config.to_json().replace('"variant"', '"flavour"'))
+    with pytest.raises(ModelError, match="collect"):
+        ModelConfig(depth=4)
