@@ -26,7 +26,7 @@ def _checked(resource_type: str, resource_name: str = "any") -> None:
 def get_resource(resource_type: str, resource_name: str) -> tuple[str, str]:
     """(content, prefix) of one resource; LookupError where no prefix has it."""
     prefix = has_resource(resource_type, resource_name)
-    if not prefix:
+    if not isinstance(prefix, str):
         raise LookupError(
             f"Could not find the resource '{resource_name}' of type '{resource_type}'"
         )

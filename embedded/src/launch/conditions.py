@@ -21,9 +21,7 @@ class InvalidConditionExpressionError(Exception):
     """The text of a condition is neither true, false, 1 nor 0."""
 
 
-def evaluate_condition_expression(
-    context: LaunchContext, expression: list[Substitution]
-) -> bool:
+def evaluate_condition_expression(context: LaunchContext, expression: list[Substitution]) -> bool:
     """True for `true` and `1`, False for `false` and `0`, case and outer blanks ignored."""
     text = perform_substitutions(context, expression)
     word = text.strip().lower()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shlex
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -104,6 +103,8 @@ class Executable:
 
     def prepare(self, context: LaunchContext, action: Action) -> None:
         """Perform all substitutions."""
+        import shlex
+
         cmd = [perform_substitutions(context, word) for word in self.__cmd]
         if not cmd:
             raise ValueError("the command of a process is empty")

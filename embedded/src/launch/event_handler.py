@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 class BaseEventHandler:
     """Reacts to the events that `matcher` accepts; with `handle_once` only to the first."""
 
-    def __init__(
-        self, *, matcher: Callable[[Event], bool], handle_once: bool = False
-    ) -> None:
+    def __init__(self, *, matcher: Callable[[Event], bool], handle_once: bool = False) -> None:
         self.__matcher = matcher
         self.__handle_once = handle_once
 

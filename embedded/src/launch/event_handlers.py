@@ -93,9 +93,7 @@ def _execute_local() -> type[Action]:
 class OnProcessStart(OnActionEventBase):
     """When a process has started."""
 
-    def __init__(
-        self, *, target_action: Any = None, on_start: Reaction, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, target_action: Any = None, on_start: Reaction, **kwargs: Any) -> None:
         super().__init__(
             action_matcher=target_action,
             on_event=on_start,
@@ -108,9 +106,7 @@ class OnProcessStart(OnActionEventBase):
 class OnProcessExit(OnActionEventBase):
     """When a process has ended; all its output has been handled by then."""
 
-    def __init__(
-        self, *, target_action: Any = None, on_exit: Reaction, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, target_action: Any = None, on_exit: Reaction, **kwargs: Any) -> None:
         super().__init__(
             action_matcher=target_action,
             on_event=on_exit,

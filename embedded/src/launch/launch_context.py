@@ -30,9 +30,7 @@ class _Locals:
 class LaunchContext:
     """Launch configurations, environment, local variables, event queue and handlers."""
 
-    def __init__(
-        self, *, argv: Iterable[str] | None = None, noninteractive: bool = False
-    ) -> None:
+    def __init__(self, *, argv: Iterable[str] | None = None, noninteractive: bool = False) -> None:
         self.argv = list(argv or [])
         self.noninteractive = noninteractive
         self.launch_configurations: dict[str, Any] = {}
@@ -135,9 +133,7 @@ class LaunchContext:
 
     # ---- events
 
-    def register_event_handler(
-        self, event_handler: BaseEventHandler, append: bool = False
-    ) -> None:
+    def register_event_handler(self, event_handler: BaseEventHandler, append: bool = False) -> None:
         """Add a handler before all others (behind them with `append`). Thread-safe."""
         with self.__handlers_lock:
             if append:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from importlib.machinery import SourceFileLoader
 from types import ModuleType
@@ -38,9 +37,8 @@ class InvalidPythonLaunchFileError(InvalidLaunchFileError):
 def load_python_launch_file_as_module(python_launch_file_path: str) -> ModuleType:
     """Run a Python launch file, whatever its suffix, and return it as a module."""
     loader = SourceFileLoader("python_launch_file", python_launch_file_path)
-    spec = importlib.util.spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(loader.name)
+    module.__file__ = python_launch_file_path
     loader.exec_module(module)
     return module
 

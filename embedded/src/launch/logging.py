@@ -7,11 +7,10 @@ The log directory is `$ROS_LOG_DIR/<start>-<host>-<pid>`, else `$ROS_HOME/log/..
 
 from __future__ import annotations
 
-import datetime
 import logging
 import os
-import socket
 import sys
+import time
 from collections.abc import Iterable
 
 OUTPUTS = {
@@ -82,10 +81,10 @@ class LaunchConfig:
     def log_dir(self) -> str:
         """The directory of this launch's log files; it need not exist yet."""
         if self._log_dir is None:
-            start = datetime.datetime.now().strftime("%Y-%m-%d-%H-%M-%S-%f")
-            self._log_dir = os.path.join(
-                _log_root(), f"{start}-{socket.gethostname()}-{os.getpid()}"
-            )
+            now = time.time()
+            start = time.strftime("%Y-%m-%d-%H-%M-%S", time.localtime(now))
+            name = f"{start}-{int(now % 1 * 1e6):06}-{os.uname().nodename}-{os.getpid()}"
+            self._log_dir = os.path.join(_log_root(), name)
         return self._log_dir
 
     @log_dir.setter
@@ -144,7 +143,9 @@ def get_output_loggers(
         targets: dict[str, set[str]] = OUTPUTS[output_config]
     else:
         targets = {k: {v} if isinstance(v, str) else set(v) for k, v in output_config.items()}
-    unknown = set(targets) - {"stdout", "stderr", "both"} | set().union(*targets.values()) - _ALIASES
+    unknown = (
+        set(targets) - {"stdout", "stderr", "both"} | set().union(*targets.values()) - _ALIASES
+    )
     if unknown:
         raise ValueError(f"unknown source or target {sorted(unknown)} in output {output_config!r}")
     stdout, stderr = (

@@ -135,8 +135,7 @@ class ResetLaunchConfigurations(Action):
 
     def __init__(
         self,
-        launch_configurations: Mapping[SomeSubstitutionsType, SomeSubstitutionsType]
-        | None = None,
+        launch_configurations: Mapping[SomeSubstitutionsType, SomeSubstitutionsType] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

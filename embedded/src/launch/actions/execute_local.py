@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -99,10 +100,12 @@ class ExecuteLocal(Action):
         self.__details: dict[str, Any] | None = None
         self.__process: LocalProcess | None = None
         self.__return_code: int | None = None
+        self.__timeouts_s: list[float] = []
+        self.__logger = get_logger()
+        self.__output_loggers: tuple[logging.Logger, logging.Logger] | None = None
         self.__stdout: list[str] = []
         self.__stderr: list[str] = []
         self.__stop_requested: asyncio.Event | None = None
-        self.__stop_signal: signal.Signals = signal.SIGINT
         self.__completed: asyncio.Future[None] | None = None
 
     # ---- what is known of the process
@@ -162,13 +165,13 @@ class ExecuteLocal(Action):
             return None
         assert self.__details is not None
         name = self.__details["name"]
-        output = self.output
+        output: Any = self.output
         if not isinstance(output, dict):
-            output = perform_substitutions(context, output)  # type: ignore[assignment]
+            output = perform_substitutions(context, output)
         self.__logger = get_logger(name)
-        self.__output_loggers = get_output_loggers(name, output)  # type: ignore[arg-type]
+        self.__output_loggers = get_output_loggers(name, output)
         self.__respawn = perform_typed_substitution(context, self.__respawn, bool)
-        self.__timeouts = [
+        self.__timeouts_s = [
             float(perform_substitutions(context, parts))
             for parts in (self.sigterm_timeout, self.sigkill_timeout)
         ]
@@ -278,7 +281,8 @@ class ExecuteLocal(Action):
     def _on_output(self, context: LaunchContext, fd: int, data: bytes) -> None:
         assert self.__process is not None and self.__details is not None
         text = self.__process.decode(fd, data)
-        (self.__stdout if fd == 1 else self.__stderr).append(text) if self.__cached_output else None
+        if self.__cached_output:
+            (self.__stdout if fd == 1 else self.__stderr).append(text)
         for line in self.__process.complete_lines(fd, text):
             self._show(fd, line)
         event = ProcessStdout if fd == 1 else ProcessStderr
@@ -291,6 +295,7 @@ class ExecuteLocal(Action):
                 self._show(fd, rest)
 
     def _show(self, fd: int, line: str) -> None:
+        assert self.__output_loggers is not None
         self.__output_loggers[fd - 1].info(self.__output_format.format(line=line, this=self))
 
     # ---- stopping and signals
@@ -311,7 +316,7 @@ class ExecuteLocal(Action):
         await self.__stop_requested.wait()
         self._send_signal(signal.SIGINT)
         steps = ((signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGKILL))
-        for timeout, (sent, following) in zip(self.__timeouts, steps, strict=True):
+        for timeout, (sent, following) in zip(self.__timeouts_s, steps, strict=True):
             await asyncio.sleep(timeout)
             self.__logger.error(
                 f"process[{self.__details['name']}] failed to terminate '{timeout:g}' seconds "

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
 import os
 import pty
 import signal
 from collections.abc import Callable, Mapping
+from typing import Any
 
 # What a process that has exited may still have in its pipes is there already; longer than this
 # they stay open only when it left children behind that hold them.
@@ -37,7 +39,7 @@ class LocalProcess:
         loop = asyncio.get_running_loop()
         self._exited: asyncio.Future[int] = loop.create_future()
         write_ends = [await self._open(fd, emulate_tty) for fd in (1, 2)]
-        options = {
+        options: dict[str, Any] = {
             "stdin": asyncio.subprocess.PIPE,
             "stdout": write_ends[0],
             "stderr": write_ends[1],
@@ -90,10 +92,8 @@ class LocalProcess:
         """To the whole process group; nothing where it is gone."""
         if self._exited.done():
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
-        except ProcessLookupError:
-            pass
 
     def write_stdin(self, data: bytes) -> None:
         """Write to its standard input."""
@@ -134,8 +134,11 @@ class _ExitProtocol(asyncio.SubprocessProtocol):
 
 class _ReadProtocol(asyncio.Protocol):
     def __init__(self, on_data: Callable[[bytes], None], closed: asyncio.Future[None]) -> None:
-        self.data_received = on_data  # type: ignore[method-assign]
+        self._on_data = on_data
         self._closed = closed
+
+    def data_received(self, data: bytes) -> None:
+        self._on_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._closed.done():

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-import socket
+import re
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -129,6 +129,6 @@ class AnonName(Substitution):
         name = perform_substitutions(context, self.__name)
         key = "anon" + name
         if key not in context.launch_configurations:
-            host = socket.gethostname().replace(".", "_").replace("-", "_").replace(":", "_")
+            host = re.sub("[^A-Za-z0-9]", "_", os.uname().nodename)
             context.launch_configurations[key] = f"{name}_{host}_{os.getpid()}_{time.time_ns()}"
         return context.launch_configurations[key]

@@ -28,9 +28,7 @@ def _truth(context: LaunchContext, parts: list[Substitution], asked_by: Substitu
     text = perform_substitutions(context, parts)
     word = text.strip().lower()
     if word not in _TRUE + _FALSE:
-        raise SubstitutionFailure(
-            f"{type(asked_by).__name__} needs true or false, got '{text}'"
-        )
+        raise SubstitutionFailure(f"{type(asked_by).__name__} needs true or false, got '{text}'")
     return word in _TRUE
 
 
@@ -142,9 +140,5 @@ class IfElseSubstitution(Substitution):
         self.__else_value = normalize_to_list_of_substitutions(else_value)
 
     def perform(self, context: LaunchContext) -> str:
-        chosen = (
-            self.__if_value
-            if _truth(context, self.__condition, self)
-            else self.__else_value
-        )
+        chosen = self.__if_value if _truth(context, self.__condition, self) else self.__else_value
         return perform_substitutions(context, chosen)

@@ -2,5 +2,5 @@
 """The error of this room."""
 
 
-class SubstitutionFailure(RuntimeError):
+class SubstitutionFailure(RuntimeError):  # noqa: N818
     """A substitution has no value; the message says which and why."""
