@@ -9,6 +9,7 @@ different value: what is published in metres must not breathe.
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,24 +90,26 @@ class ScaleEstimator:
         self.scale, self.metric = agreed, True
         return True
 
-    def state(self) -> dict[str, NDArray]:
-        """Arrays from which ``restore`` makes an estimator that goes on exactly like this one."""
-        sources = sorted(self._segment_start)
+    def state(self) -> dict[str, Any]:
+        """Plain values (JSON) from which ``restore`` makes an estimator that goes on like this."""
         return {
-            "scale": np.array([self.scale, float(self.metric)]),
-            "log_ratios": np.array(self._log_ratios, np.float64),
-            "segment_sources": np.frombuffer("\n".join(sources).encode(), np.uint8).copy(),
-            "segment_starts": np.array([self._segment_start[s] for s in sources]).reshape(-1, 2, 3),
+            "scale": self.scale,
+            "metric": self.metric,
+            "log_ratios": list(self._log_ratios),
+            "segment_start": {
+                source: [position.tolist() for position in start]
+                for source, start in self._segment_start.items()
+            },
         }
 
-    def restore(self, state: dict[str, NDArray]) -> None:
-        """Become the estimator that ``state`` was taken from (its source stays this one's)."""
-        scale, metric = state["scale"]
-        self.scale, self.metric = float(scale), bool(metric)
-        self._log_ratios = deque((float(r) for r in state["log_ratios"]), maxlen=WINDOW)
-        sources = state["segment_sources"].tobytes().decode().split("\n")
-        starts = state["segment_starts"]
-        self._segment_start = {s: (a, b) for s, (a, b) in zip(sources, starts, strict=False)}
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become the estimator that ``state`` was taken from (the source stays this one's)."""
+        self.scale, self.metric = state["scale"], state["metric"]
+        self._log_ratios = deque(state["log_ratios"], maxlen=WINDOW)
+        self._segment_start = {
+            source: (np.array(metres), np.array(units))
+            for source, (metres, units) in state["segment_start"].items()
+        }
 
 
 class Odometry:
@@ -120,6 +123,11 @@ class Odometry:
         if self._entries and stamp_ns <= self._entries[-1][0]:
             self._entries.clear()
         self._entries.append((stamp_ns, odom_T_base))
+
+    @property
+    def entries(self) -> list[tuple[int, Array]]:
+        """Stamps and poses, oldest first."""
+        return list(self._entries)
 
     def at(self, stamp_ns: int) -> Array | None:
         """``odom_T_base`` at a stamp: position interpolated, rotation of the nearer entry.

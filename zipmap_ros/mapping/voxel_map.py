@@ -104,6 +104,14 @@ class VoxelMap:
             np.add(mean, np.float32(0.5), out=colors[:, axis], casting="unsafe")
         return Cloud(points, colors, self._values[_CONFIDENCE, :n].copy())
 
+    def distance(self, position: Array) -> float:
+        """How far (3,) ``position`` is outside of the box around all points; inf without points."""
+        if not self._size:
+            return float("inf")
+        points = self._values[_XYZ, : self._size]
+        below, above = points.min(axis=1) - position, position - points.max(axis=1)
+        return float(np.linalg.norm(np.maximum(np.maximum(below, above), 0)))
+
     def transform(self, new_T_old: Array, scale: float = 1.0) -> None:
         """Move all points to ``new_T_old @ (scale * point)`` and sort them into voxels anew."""
         n = self._size
@@ -112,6 +120,13 @@ class VoxelMap:
         self._table.fill(0)
         self._size = 0
         self._merge(values, weight.copy(), seen.copy())
+
+    def absorb(self, other: VoxelMap) -> None:
+        """Merge all points of another map, perhaps of other voxels or bounds, into this one."""
+        n = other._size
+        self.insertions = max(self.insertions, other.insertions)
+        self.evicted += other.evicted
+        self._merge(other._values[:, :n], other._weight[:n], other._seen[:n])
 
     def state(self) -> dict[str, NDArray]:
         """Arrays from which ``restore`` makes a map that goes on exactly like this one."""

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The voxel map against a dictionary of voxels, its bounds, and what it does when full."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from zipmap_ros.geometry import Camera, look_at
+from zipmap_ros.mapping import Cloud, MappingError, VoxelMap
+from zipmap_ros.mapping.ply import write_ply
+from zipmap_ros.mapping.query import project_cloud
+from zipmap_ros.mapping.voxel_map import MAX_WEIGHT
+
+
+def some_points(rng, count, size=1.0):
+    return (
+        rng.uniform(-size, size, (count, 3)).astype(np.float32),
+        rng.integers(0, 256, (count, 3), dtype=np.uint8),
+        rng.uniform(1, 5, count).astype(np.float32),
+    )
+
+
+def merged_slowly(batches, voxel):
+    """Voxel -> (weighted mean of position, colour and confidence, weight), one point at a time."""
+    voxels: dict[tuple, tuple] = {}
+    for points, colors, confidence in batches:
+        for p, c, w in zip(points, colors, confidence, strict=True):
+            value = np.array([*p, *c, w], float)
+            key = tuple(np.floor(p / np.float32(voxel)).astype(int))
+            mean, weight = voxels.get(key, (np.zeros(7), 0.0))
+            voxels[key] = ((mean * weight + value * w) / (weight + w), weight + w)
+    return voxels
+
+
+def test_merging_equals_one_point_at_a_time():
+    rng = np.random.default_rng(0)
+    batches = [some_points(rng, 400) for _ in range(5)]
+    voxel_map = VoxelMap(0.25, 10_000, 10)
+    for batch in batches:
+        voxel_map.insert(*batch)
+    expected = merged_slowly(batches, 0.25)
+    cloud = voxel_map.cloud()
+    assert len(cloud) == len(voxel_map) == len(expected)
+    for i in range(len(cloud)):
+        # The first point decides the voxel; a mean stays inside it.
+        mean, weight = expected[tuple(np.floor(cloud.points[i] / np.float32(0.25)).astype(int))]
+        np.testing.assert_allclose(cloud.points[i], mean[:3], atol=1e-5)
+        np.testing.assert_allclose(cloud.colors[i], mean[3:6], atol=0.51)
+        np.testing.assert_allclose(cloud.confidence[i], mean[6], atol=1e-4)
+        assert weight < MAX_WEIGHT
+
+
+def test_the_same_points_again_do_not_grow_it():
+    voxel_map = VoxelMap(0.05, 100_000, 10)
+    batch = some_points(np.random.default_rng(1), 2000)
+    voxel_map.insert(*batch)
+    size, megabytes = len(voxel_map), voxel_map.megabytes
+    for _ in range(100):
+        voxel_map.insert(*batch)
+    assert (len(voxel_map), voxel_map.megabytes) == (size, megabytes)
+
+
+def test_an_old_surface_gives_way_to_a_new_colour():
+    """Evidence is bounded: a thousand looks at red do not hide that it is blue now."""
+    voxel_map = VoxelMap(1.0, 100, 1)
+    one = np.full((1, 3), 0.5, np.float32), np.array([2.0], np.float32)
+    for color in [(255, 0, 0)] * 1000 + [(0, 0, 255)] * 500:
+        voxel_map.insert(one[0], np.array([color], np.uint8), one[1])
+    assert voxel_map.cloud().colors[0].tolist() == pytest.approx([0, 0, 255], abs=3)
+
+
+def test_points_that_are_nowhere_are_left_out():
+    points = np.array([[0, 0, 0], [np.nan, 0, 0], [np.inf, 0, 0], [1e9, 0, 0]], np.float32)
+    voxel_map = VoxelMap(0.05, 100, 1)
+    voxel_map.insert(points, np.zeros((4, 3), np.uint8), np.ones(4, np.float32))
+    assert len(voxel_map) == 1
+
+
+def test_the_bounds_hold_and_what_goes_is_old_and_unsure():
+    rng = np.random.default_rng(2)
+    voxel_map = VoxelMap(0.01, 4000, 1000)
+    sure = some_points(rng, 1000)
+    sure[2][:] = 50
+    voxel_map.insert(*sure)
+    inserted = len(voxel_map)
+    for _ in range(20):
+        before = len(voxel_map) + voxel_map.evicted
+        unsure = some_points(rng, 1000)
+        unsure[2][:] = 1
+        voxel_map.insert(*unsure)
+        assert len(voxel_map) <= 4000
+        inserted += len(voxel_map) + voxel_map.evicted - before
+    assert voxel_map.evicted == inserted - len(voxel_map) > 0
+    assert (voxel_map.cloud().confidence > 10).sum() > 950
+
+
+def test_a_batch_larger_than_the_map_fills_it():
+    voxel_map = VoxelMap(0.001, 1000, 10)
+    for _ in range(2):
+        voxel_map.insert(*some_points(np.random.default_rng(3), 5000))
+        assert len(voxel_map) == 1000
+
+
+def test_megabytes_bound_the_memory():
+    voxel_map = VoxelMap(0.001, 10_000_000, 2.0)
+    for seed in range(10):
+        voxel_map.insert(*some_points(np.random.default_rng(seed), 5000))
+    assert voxel_map.evicted > 0
+    assert 1.0 < voxel_map.megabytes <= 2.0
+
+
+def test_transform_moves_scales_and_sorts_anew():
+    voxel_map = VoxelMap(0.05, 100_000, 10)
+    batch = some_points(np.random.default_rng(4), 3000)
+    voxel_map.insert(*batch)
+    before = voxel_map.cloud()
+    T = look_at([1, 2, 3], [0, 0, 0])
+    voxel_map.transform(T, 2.0)
+    expected = 2 * before.points @ T[:3, :3].T + T[:3, 3]
+    assert len(voxel_map) == pytest.approx(len(before), rel=0.01)
+    after = VoxelMap(0.05, 100_000, 10)
+    after.insert(expected, before.colors, before.confidence)
+    np.testing.assert_allclose(
+        np.sort(voxel_map.cloud().points, axis=0), np.sort(after.cloud().points, axis=0), atol=0.05
+    )
+    voxel_map.transform(T, 0.01)
+    assert len(voxel_map) < 10
+
+
+def test_a_restored_map_goes_on_bit_for_bit():
+    rng = np.random.default_rng(5)
+    first, second = VoxelMap(0.05, 3000, 10), VoxelMap(0.05, 3000, 10)
+    for _ in range(3):
+        first.insert(*some_points(rng, 500))
+    second.restore(first.state())
+    for _ in range(8):  # far enough to evict
+        batch = some_points(rng, 500)
+        first.insert(*batch)
+        second.insert(*batch)
+    assert first.evicted == second.evicted > 0
+    for key, value in first.state().items():
+        np.testing.assert_array_equal(value, second.state()[key])
+
+
+def test_a_map_too_small_refuses_to_restore():
+    voxel_map = VoxelMap(0.05, 3000, 10)
+    voxel_map.insert(*some_points(np.random.default_rng(6), 2500))
+    with pytest.raises(MappingError, match="raise map_max_points"):
+        VoxelMap(0.05, 1000, 10).restore(voxel_map.state())
+
+
+def test_projection_draws_the_nearest_point_where_it_is():
+    camera = Camera.from_fov(64, 48, 90.0)
+    map_T_camera = look_at([0, 0, 0], [1, 0, 0])
+    points = np.array([[4, 0, 0], [2, 0, 0], [-2, 0, 0], [2, 1, 0.5]], np.float32)
+    colors = np.array([[9, 9, 9], [1, 2, 3], [8, 8, 8], [4, 5, 6]], np.uint8)
+    cloud = Cloud(points, colors, np.array([1, 2, 3, 4], np.float32))
+    view = project_cloud(cloud, 0.01, map_T_camera, camera)
+    pixels, _ = camera.project((points - map_T_camera[:3, 3]) @ map_T_camera[:3, :3])
+    u, v = np.floor(pixels[1]).astype(int)
+    assert view.depth[v, u] == 2 and view.rgb[v, u].tolist() == [1, 2, 3]
+    u, v = np.floor(pixels[3]).astype(int)
+    assert view.depth[v, u] == 2 and view.confidence[v, u] == 4
+    assert np.isfinite(view.depth).sum() == 2
+    covered = project_cloud(cloud, 0.2, map_T_camera, camera)
+    assert np.isfinite(covered.depth).sum() > 20  # voxels have a size
+
+
+def test_ply_holds_every_point(tmp_path):
+    cloud = Cloud(*some_points(np.random.default_rng(7), 10))
+    write_ply(tmp_path / "map.ply", cloud)
+    data = (tmp_path / "map.ply").read_bytes()
+    header, body = data.split(b"end_header\n")
+    assert b"element vertex 10" in header and len(body) == 10 * (3 * 4 + 3 + 4)
+    xyz = np.frombuffer(body[:12], "<f4")
+    np.testing.assert_array_equal(xyz, cloud.points[0])

@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames in; poses, depth, points and a map out. `StreamMapper._fold` is the whole pipeline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from zipmap_ros.frame import Estimate, Frame
+from zipmap_ros.geometry import BODY_T_OPTICAL, Array, Camera, invert
+from zipmap_ros.mapping.errors import MappingError
+from zipmap_ros.mapping.gauge import Gauge
+from zipmap_ros.mapping.keyframes import Keyframes
+from zipmap_ros.mapping.points import frame_points
+from zipmap_ros.mapping.prepare import View, prepare
+from zipmap_ros.mapping.query import QueriedView, project_cloud, query_network
+from zipmap_ros.mapping.scale import Odometry, ScaleEstimator
+from zipmap_ros.mapping.tracking import NOT_FINITE, Tracker
+from zipmap_ros.mapping.trajectory import Trajectory
+from zipmap_ros.mapping.voxel_map import VoxelMap
+from zipmap_ros.model import ModelError, Prediction, SceneState, ZipMap
+from zipmap_ros.parameters import Parameters
+
+INITIALISING, TRACKING, LOST = "initialising", "tracking", "lost"
+# Reasons that frames are dropped for, beside those of `tracking`.
+BAD_IMAGE, NO_MEMORY, NO_MAP, RESET = "bad_image", "out_of_memory", "no_map", "reset"
+
+
+@dataclass
+class Counts:
+    """What became of the frames: received = used + gated + dropped + those that still wait."""
+
+    received: int = 0
+    used: int = 0
+    gated: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+class StreamMapper:
+    """Folds frames of one or several cameras into one scene, chunk by chunk. Not thread-safe.
+
+    model       a ZipMap in eval mode, on the device where it is to run
+    parameters  those that are about mapping are obeyed; they may be replaced between frames
+    checkpoint  identity of the model's weights (a SHA-256), so that saved sessions find theirs
+
+    Each frame that is believed gives one `Estimate`, also when its chunk is not kept in the state.
+    `counts` says what became of the others, `problem` why the last of them was dropped.
+    """
+
+    def __init__(
+        self, model: ZipMap, parameters: Parameters | None = None, checkpoint: str = ""
+    ) -> None:
+        self.model = model
+        self.checkpoint = checkpoint
+        self.counts = Counts()
+        self.problem = ""
+        self.gauge_id = 0
+        self.extrinsics: dict[str, Array] = {}
+        self._parameters = parameters or Parameters()
+        self._pending: list[View] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the scene: state, map, trajectory, scale and the frames that wait."""
+        p = self._parameters
+        self.state: SceneState = self.model.new_state()
+        self.voxel_map = VoxelMap(p.map_voxel_m, p.map_max_points, p.map_max_mb)
+        self.trajectory = Trajectory(p.path_max_poses)
+        self.scale = ScaleEstimator(p.scale_source, p.scale)
+        self.odometry = Odometry()
+        self.keyframes = Keyframes()
+        self.tracker = Tracker()
+        self.gauge: Gauge | None = None
+        self.last_camera: Camera | None = None
+        self.state_update = 0.0
+        self.counts.dropped[RESET] += len(self._pending)
+        self._pending = []
+        self.gauge_id += 1
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters in force; assign others (`Parameters.updated`) to change live ones."""
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, new: Parameters) -> None:
+        old, self._parameters = self._parameters, new
+        if _differ(old, new, "map_voxel_m", "map_max_points", "map_max_mb"):
+            smaller = VoxelMap(new.map_voxel_m, new.map_max_points, new.map_max_mb)
+            smaller.absorb(self.voxel_map)
+            self.voxel_map = smaller
+        if _differ(old, new, "path_max_poses"):
+            self.trajectory.resize(new.path_max_poses)
+        if _differ(old, new, "scale_source", "scale"):
+            self.scale = ScaleEstimator(new.scale_source, new.scale)
+            self._regauge(scale=self.scale.scale)
+
+    @property
+    def status(self) -> str:
+        """INITIALISING before the first estimate, LOST after too many bad frames, or TRACKING."""
+        if self.tracker.lost:
+            return LOST
+        return INITIALISING if self.gauge is None else TRACKING
+
+    @property
+    def pending(self) -> int:
+        """Frames that wait for their chunk to fill."""
+        return len(self._pending)
+
+    def set_extrinsic(self, source: str, base_T_camera: Array) -> None:
+        """Where the camera named ``source`` sits on the base, (4, 4), optical axes, metres.
+
+        Without it the camera is the base, its optical axes turned to x forward, z up.
+        """
+        self.extrinsics[source] = np.asarray(base_T_camera, dtype=np.float64)
+
+    def base_T_camera(self, source: str) -> Array:
+        """The (4, 4) extrinsic in force for a camera."""
+        return self.extrinsics.get(source, BODY_T_OPTICAL)
+
+    def add_odometry(self, stamp_ns: int, odom_T_base: Array) -> None:
+        """Take a (4, 4) pose of odometry or TF, for scale_source odom and tf; metres."""
+        self.odometry.add(stamp_ns, np.asarray(odom_T_base, dtype=np.float64))
+
+    def add_frame(self, frame: Frame) -> list[Estimate]:
+        """Take a frame; what is known of it and those before it once their chunk is full.
+
+        A frame that cannot be used is counted and gives nothing: no frame raises.
+        Raises MappingError when the network was not made to stream.
+        """
+        if not self.model.config.streams:
+            raise MappingError(
+                f"the {self.model.config.variant} network was not trained to stream: "
+                "run it in batch (zipmap reconstruct --batch)"
+            )
+        view = self._prepare(frame)
+        if view is None:
+            return []
+        if self._pending and self._pending[0].pixels.shape != view.pixels.shape:
+            ready = self.flush()  # images of one size make a chunk
+        else:
+            ready = []
+        self._pending.append(view)
+        if len(self._pending) >= self._parameters.chunk_frames:
+            ready += self.flush()
+        return ready
+
+    def flush(self) -> list[Estimate]:
+        """Compute the partial chunk that waits, if there is one."""
+        chunk, self._pending = self._pending, []
+        return self._fold(chunk) if chunk else []
+
+    def _fold(self, chunk: list[View]) -> list[Estimate]:
+        """The pipeline: one chunk through the network, the gauge, the scale and the map."""
+        p = self._parameters
+        mapping = p.mode == "mapping"
+        if not mapping and self.state.frames_seen == 0:
+            return self._drop(chunk, NO_MAP, "nothing is mapped yet: set mode to mapping")
+        # Every chunk is computed on a candidate state; the old one is not touched.
+        try:
+            prediction, candidate = self.model.stream(
+                self._images(chunk), self.state, chunk_frames=len(chunk), outputs=("depth",)
+            )
+        except torch.cuda.OutOfMemoryError as error:
+            if len(chunk) > 1:
+                half = len(chunk) // 2
+                return self._fold(chunk[:half]) + self._fold(chunk[half:])
+            return self._drop(chunk, NO_MEMORY, f"the device has too little memory: {error}")
+        # Believe it?
+        poses = _network_poses(prediction)
+        scale = self.scale.scale
+        sources = [view.frame.source for view in chunk]
+        reason = self.tracker.judge(
+            sources, poses, p.max_jump_m / scale, p.max_turn_deg, p.lost_after, p.found_after
+        )
+        if poses is None or reason:
+            return self._drop(chunk, str(reason), f"the network's output was refused: {reason}")
+        # Keep the candidate, or drop it: the camera had hardly moved, or we only localise.
+        named = list(zip(sources, poses, strict=True))
+        keep = mapping and self.keyframes.wants(
+            named, p.keyframe_translation_m / scale, p.keyframe_rotation_deg, p.keyframe_max_gap
+        )
+        if keep:
+            self.state_update = _relative_change(self.state, candidate)
+            self.state = candidate
+            self.keyframes.kept(named)
+            self.counts.used += len(chunk)
+        else:
+            self.keyframes.dropped(len(chunk))
+            self.counts.gated += len(chunk)
+        # Where is that in the map, and how large?
+        if self.gauge is None:
+            self.gauge = Gauge(poses[0], self.base_T_camera(sources[0]), scale)
+        if self._observe_scale(chunk, prediction, poses):
+            self._regauge(scale=self.scale.scale)
+        return self._estimates(chunk, prediction, poses, keep)
+
+    def reconstruct(self, frames: Iterable[Frame]) -> list[Estimate]:
+        """All frames at once, each seeing every other (batch): for networks that do not stream.
+
+        Starts anew. There is no state afterwards: a query projects the map.
+        Raises MappingError when frames differ in size or there are none.
+        """
+        self.reset()
+        views = [view for view in map(self._prepare, frames) if view is not None]
+        if len({view.pixels.shape for view in views}) != 1:
+            raise MappingError(
+                f"batch needs frames of one size, got {len(views)} of "
+                f"{sorted({tuple(v.pixels.shape[1:]) for v in views})}: {self.problem}"
+            )
+        prediction = self.model.reconstruct(self._images(views), outputs=("depth",))
+        poses = _network_poses(prediction)
+        if poses is None:
+            return self._drop(views, NOT_FINITE, "the network's output is not finite")
+        self.gauge = Gauge(poses[0], self.base_T_camera(views[0].frame.source), self.scale.scale)
+        if self._observe_scale(views, prediction, poses):
+            self._regauge(scale=self.scale.scale)
+        self.counts.used += len(views)
+        return self._estimates(views, prediction, poses, kept=True)
+
+    def set_pose(self, map_T_base: Array) -> None:
+        """Say where the base is now, (4, 4): everything mapped so far moves along.
+
+        Raises MappingError before the first estimate.
+        """
+        if self.gauge is None or not len(self.trajectory):
+            raise MappingError("there is no pose to move yet: wait for the first image")
+        source = self.trajectory.sources[-1]
+        map_T_camera = np.asarray(map_T_base, dtype=np.float64) @ self.base_T_camera(source)
+        network_T_camera = self.gauge.to_network(self.trajectory.poses[-1])
+        self._regauge(anchor_network=network_T_camera, anchor_map=map_T_camera)
+
+    def query(self, map_T_camera: Array, camera: Camera | None = None) -> QueriedView:
+        """What a camera at ``map_T_camera`` (4, 4) would see; ``camera`` None: like the stream's.
+
+        The network answers when it has a query head and a state, else the map is projected. The
+        state is only read. Raises MappingError before the first estimate.
+        """
+        camera = camera or self.last_camera
+        if self.gauge is None or camera is None:
+            raise MappingError("nothing has been seen yet: wait for the first image")
+        map_T_camera = np.asarray(map_T_camera, dtype=np.float64)
+        if self.model.config.query and self.state.frames_seen:
+            pose = self.gauge.to_network(map_T_camera)
+            view = query_network(self.model, self.state, pose, camera, self.gauge.scale)
+        else:
+            view = project_cloud(self.voxel_map.cloud(), self.voxel_map.voxel, map_T_camera, camera)
+        margin = self._parameters.map_range_m
+        outside = self.voxel_map.distance(map_T_camera[:3, 3])
+        if outside > margin:
+            warning = f"the camera is {outside:.3g} m outside of what is mapped"
+            return replace(view, warning=warning)
+        return view
+
+    def _prepare(self, frame: Frame) -> View | None:
+        self.counts.received += 1
+        try:
+            return prepare(frame, self.model.config, self._parameters.undistort == "auto")
+        except (MappingError, ModelError) as error:
+            self.counts.dropped[BAD_IMAGE] += 1
+            self.problem = str(error)
+            return None
+
+    def _images(self, views: Sequence[View]) -> torch.Tensor:
+        """(S, 3, h, w) on the model's device."""
+        device = next(self.model.parameters()).device
+        return torch.stack([view.pixels for view in views]).to(device)
+
+    def _drop(self, chunk: Sequence[View], reason: str, problem: str) -> list[Estimate]:
+        self.counts.dropped[reason] += len(chunk)
+        self.problem = problem
+        return []
+
+    def _observe_scale(
+        self, chunk: Sequence[View], prediction: Prediction, poses: Sequence[Array]
+    ) -> bool:
+        """Give the chunk's frames to the scale's source; whether the scale changed."""
+        changed = False
+        for i, (view, pose) in enumerate(zip(chunk, poses, strict=True)):
+            if self.scale.source == "depth" and view.measured is not None:
+                depth, confidence = _dense(prediction, i)
+                changed |= self.scale.add_depth(
+                    depth.cpu().numpy(), confidence.cpu().numpy(), view.measured
+                )
+            elif self.scale.source in ("odom", "tf"):
+                odom_T_base = self.odometry.at(view.frame.stamp_ns)
+                if odom_T_base is not None:
+                    source = view.frame.source
+                    odom_T_camera = odom_T_base @ self.base_T_camera(source)
+                    changed |= self.scale.add_motion(source, odom_T_camera, pose)
+        return changed
+
+    def _regauge(self, **changes: object) -> None:
+        """Change anchor or scale of the gauge, and move map and trajectory along."""
+        if self.gauge is None:
+            return
+        old, self.gauge = self.gauge, replace(self.gauge, **changes)  # type: ignore[arg-type]
+        new_T_old, ratio = self.gauge.change_from(old)
+        self.voxel_map.transform(new_T_old, ratio)
+        self.trajectory.transform(new_T_old, ratio)
+        self.gauge_id += 1
+
+    def _estimates(
+        self, chunk: Sequence[View], prediction: Prediction, poses: Sequence[Array], kept: bool
+    ) -> list[Estimate]:
+        """One estimate a frame; poses join the trajectory, points of kept frames the map."""
+        assert self.gauge is not None
+        estimates = []
+        for i, (view, network_T_camera) in enumerate(zip(chunk, poses, strict=True)):
+            map_T_camera = self.gauge.to_map(network_T_camera)
+            estimate = self._estimate(view, prediction, i, map_T_camera, kept)
+            self.trajectory.append(estimate.stamp_ns, estimate.source, map_T_camera)
+            if kept:
+                self.voxel_map.insert(estimate.points, estimate.colors, estimate.point_confidence)
+            estimates.append(estimate)
+        self.last_camera = estimates[-1].camera
+        return estimates
+
+    def _estimate(
+        self, view: View, prediction: Prediction, i: int, map_T_camera: Array, kept: bool
+    ) -> Estimate:
+        assert self.gauge is not None
+        p = self._parameters
+        depth, confidence = _dense(prediction, i)
+        depth = depth * self.gauge.scale
+        height, width = depth.shape
+        K = prediction.intrinsics[0, i].double().cpu().numpy()
+        estimate = Estimate(
+            stamp_ns=view.frame.stamp_ns,
+            frame_id=view.frame.frame_id,
+            map_T_camera=map_T_camera,
+            depth=depth.cpu().numpy(),
+            confidence=confidence.cpu().numpy(),
+            camera=view.camera or Camera.from_matrix(K, width, height),
+            rgb=view.rgb,
+            scale=self.gauge.scale,
+            kept=kept,
+            source=view.frame.source,
+        )
+        if not kept:
+            return estimate
+        cloud = frame_points(
+            depth,
+            confidence,
+            view.pixels,
+            estimate.camera,
+            map_T_camera,
+            p.map_min_confidence,
+            p.map_range_m,
+            p.points_per_frame,
+        )
+        return replace(
+            estimate,
+            points=cloud.points,
+            colors=cloud.colors,
+            point_confidence=cloud.confidence,
+        )
+
+
+def _differ(old: Parameters, new: Parameters, *names: str) -> bool:
+    return any(getattr(old, name) != getattr(new, name) for name in names)
+
+
+def _dense(prediction: Prediction, i: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Depth and confidence (H, W) of the i-th frame."""
+    assert prediction.depth is not None and prediction.confidence is not None
+    return prediction.depth[0, i], prediction.confidence[0, i]
+
+
+def _network_poses(prediction: Prediction) -> list[Array] | None:
+    """The (4, 4) network_T_camera of each frame, or None when any output is not finite."""
+    outputs = (
+        prediction.camera_T_world,
+        prediction.intrinsics,
+        prediction.depth,
+        prediction.confidence,
+    )
+    if not all(torch.isfinite(output).all() for output in outputs if output is not None):
+        return None
+    return list(invert(prediction.camera_T_world[0].double().cpu().numpy()))
+
+
+def _relative_change(old: SceneState, new: SceneState) -> float:
+    """The norm of the update relative to that of the state."""
+    change = total = 0.0
+    for before, after in zip(old.layers, new.layers, strict=True):
+        for w_before, w_after in zip(before, after, strict=True):
+            change += float((w_after - w_before).square().sum())
+            total += float(w_before.square().sum())
+    return (change / total) ** 0.5

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A frame as the network takes it: rectified, resized, camera and measured depth carried along."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zipmap_ros.frame import Frame
+from zipmap_ros.geometry import Camera
+from zipmap_ros.mapping.errors import MappingError
+from zipmap_ros.mapping.undistort import rectification
+from zipmap_ros.model import ModelConfig
+from zipmap_ros.model.preprocess import preprocess_image
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One network input.
+
+    frame     what it was made from
+    pixels    (3, h, w) float32 in [0, 1], h and w multiples of the patch
+    camera    the pinhole of ``pixels``; None when the frame's camera is not known
+    measured  (h, w) float32 metres along z, NaN where unknown; None without a depth image
+    """
+
+    frame: Frame
+    pixels: torch.Tensor
+    camera: Camera | None
+    measured: NDArray[np.float32] | None
+
+    @property
+    def rgb(self) -> NDArray[np.uint8]:
+        """(h, w, 3) uint8: ``pixels`` as an image."""
+        return (self.pixels.permute(1, 2, 0) * 255 + 0.5).to(torch.uint8).numpy()
+
+
+def prepare(frame: Frame, config: ModelConfig, undistort: bool) -> View:
+    """Make a frame fit the network.
+
+    Raises MappingError (or the model's error) for an image that cannot be used.
+    """
+    rgb, camera, measured = frame.rgb, frame.camera, frame.depth
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+        raise MappingError(f"the image is {rgb.dtype} {rgb.shape}: give uint8 (H, W, 3) RGB")
+    height, width = rgb.shape[:2]
+    if camera is not None and (camera.width, camera.height) != (width, height):
+        raise MappingError(
+            f"the image has {width}x{height} pixels, its camera {camera.width}x{camera.height}: "
+            "publish the camera_info that belongs to the image"
+        )
+    if measured is not None and measured.shape != (height, width):
+        raise MappingError(
+            f"the image has {width}x{height} pixels, its depth "
+            f"{measured.shape[1]}x{measured.shape[0]}: register depth to the image"
+        )
+    if camera is not None and camera.is_distorted and undistort:
+        rectify = rectification(camera)
+        rgb, camera = rectify.image(rgb), rectify.camera
+        measured = None if measured is None else rectify.depth(measured)
+    # A probe of focal length 1 comes out as the scale and shift between the two images.
+    probe = Camera(width, height, 1.0, 1.0, 0.0, 0.0)
+    pixels, moved = preprocess_image(rgb, config.image_size, config.patch_size, camera=probe)
+    assert moved is not None
+    return View(
+        frame,
+        pixels,
+        None if camera is None else _carry(camera, moved),
+        None if measured is None else _sample(measured, moved),
+    )
+
+
+def _carry(camera: Camera, moved: Camera) -> Camera:
+    return replace(
+        camera.undistorted(),
+        width=moved.width,
+        height=moved.height,
+        fx=camera.fx * moved.fx,
+        fy=camera.fy * moved.fy,
+        cx=camera.cx * moved.fx + moved.cx,
+        cy=camera.cy * moved.fy + moved.cy,
+    )
+
+
+def _sample(depth: NDArray[np.float32], moved: Camera) -> NDArray[np.float32]:
+    """The depth under the centre of each pixel of the network's image."""
+    u = ((np.arange(moved.width) + 0.5 - moved.cx) / moved.fx).astype(int)
+    v = ((np.arange(moved.height) + 0.5 - moved.cy) / moved.fy).astype(int)
+    inside = np.clip(v, 0, depth.shape[0] - 1)[:, None], np.clip(u, 0, depth.shape[1] - 1)
+    return depth[inside].astype(np.float32)

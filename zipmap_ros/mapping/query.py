@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a camera would see from somewhere: asked of the network's state, or of the cloud."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zipmap_ros.geometry import Array, Camera, invert
+from zipmap_ros.mapping.voxel_map import Cloud
+from zipmap_ros.model import SceneState, ZipMap
+from zipmap_ros.model.cameras import ray_map
+
+NETWORK, MAP = "network", "map"
+# A point of the cloud covers at most this many pixels to each side.
+_MAX_SPLAT = 4
+_SIDE = range(-_MAX_SPLAT, _MAX_SPLAT + 1)
+_EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@dataclass(frozen=True, eq=False)
+class QueriedView:
+    """The answer to a query.
+
+    camera      the pinhole of the images below
+    depth       (h, w) float32 along z in map units, NaN where unknown
+    confidence  (h, w) float32, 1 is least
+    rgb         (h, w, 3) uint8
+    source      NETWORK (the query head read the state) or MAP (the cloud was projected)
+    warning     why the answer may be worth little; "" when there is no reason to doubt it
+    """
+
+    camera: Camera
+    depth: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    rgb: NDArray[np.uint8]
+    source: str
+    warning: str = ""
+
+
+def query_network(
+    model: ZipMap, state: SceneState, network_T_camera: Array, camera: Camera, scale: float
+) -> QueriedView:
+    """Ask the query head. The image size is the camera's, brought to what the network takes."""
+    camera = fitted(camera, model.config.image_size, model.config.patch_size)
+    device = next(model.parameters()).device
+    rays = ray_map(
+        torch.as_tensor(network_T_camera, dtype=torch.float32, device=device),
+        torch.as_tensor(camera.matrix, dtype=torch.float32, device=device),
+        camera.height,
+        camera.width,
+    )
+    answer = model.query(state, rays[None])
+    return QueriedView(
+        camera,
+        (answer.depth[0, 0] * scale).float().cpu().numpy(),
+        answer.confidence[0, 0].float().cpu().numpy(),
+        (answer.rgb[0, 0] * 255 + 0.5).to(torch.uint8).cpu().numpy(),
+        NETWORK,
+    )
+
+
+def fitted(camera: Camera, width: int, patch: int) -> Camera:
+    """The pinhole scaled to at most ``width`` pixels a side, both sides multiples of ``patch``."""
+    shrink = min(width / max(camera.width, camera.height), 1.0)
+    w, h = (max(round(side * shrink / patch), 1) * patch for side in (camera.width, camera.height))
+    return camera.undistorted().resized(w, h)
+
+
+def project_cloud(cloud: Cloud, voxel: float, map_T_camera: Array, camera: Camera) -> QueriedView:
+    """Draw the cloud: each point covers the pixels that its voxel would, the nearest wins."""
+    camera = camera.undistorted()
+    camera_T_map = invert(map_T_camera).astype(np.float32)
+    local = cloud.points @ camera_T_map[:3, :3].T + camera_T_map[:3, 3]
+    pixel, z = camera.project(local)
+    size = (camera.width, camera.height)
+    # NaN, for what lies behind, compares false.
+    near = (pixel > -_MAX_SPLAT).all(axis=1) & (pixel < np.add(size, _MAX_SPLAT)).all(axis=1)
+    index = np.flatnonzero(near & (z > voxel))
+    u, v = np.floor(pixel[index].T).astype(np.int64)
+    z = z[index].astype(np.float32)
+    reach = np.rint(np.minimum(0.5 * voxel * camera.fx / z, _MAX_SPLAT)).astype(np.int64)
+    # Positive floats sort like their bits: depth above, point below, the least wins.
+    packed = (z.view(np.uint32).astype(np.uint64) << np.uint64(32)) | index.astype(np.uint64)
+    nearest = np.full(camera.width * camera.height, _EMPTY, np.uint64)
+    for dv, du in product(_SIDE, _SIDE):
+        at_u, at_v = u + du, v + dv
+        hit = reach >= max(abs(du), abs(dv))
+        hit &= (at_u >= 0) & (at_u < camera.width) & (at_v >= 0) & (at_v < camera.height)
+        np.minimum.at(nearest, at_v[hit] * camera.width + at_u[hit], packed[hit])
+    return _gather(nearest, cloud, camera)
+
+
+def _gather(nearest: NDArray[np.uint64], cloud: Cloud, camera: Camera) -> QueriedView:
+    seen = nearest != _EMPTY
+    point = (nearest[seen] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    depth = np.full(seen.shape, np.nan, np.float32)
+    depth[seen] = (nearest[seen] >> np.uint64(32)).astype(np.uint32).view(np.float32)
+    confidence = np.ones(seen.shape, np.float32)
+    confidence[seen] = cloud.confidence[point]
+    rgb = np.zeros((*seen.shape, 3), np.uint8)
+    rgb[seen] = cloud.colors[point]
+    shape = (camera.height, camera.width)
+    return QueriedView(
+        camera,
+        depth.reshape(shape),
+        confidence.reshape(shape),
+        rgb.reshape(*shape, 3),
+        MAP,
+        "" if seen.any() else "no point of the map is in view",
+    )

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Saved sessions: all that a mapper knows, in a folder that is either the old one or the new.
+
+A folder holds ``state.safetensors`` (the network's state), ``mapper.safetensors`` (map, trajectory,
+and in its metadata, as JSON, everything small), ``map.ply`` and ``trajectory.tum`` for others to
+read, and ``manifest.json``, which is written last and lists the files. A session that is saved,
+loaded and continued goes on exactly as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from zipmap_ros.geometry import Array, Camera
+from zipmap_ros.mapping.errors import MappingError
+from zipmap_ros.mapping.gauge import Gauge
+from zipmap_ros.mapping.keyframes import Keyframes
+from zipmap_ros.mapping.mapper import StreamMapper
+from zipmap_ros.mapping.ply import write_ply
+from zipmap_ros.mapping.scale import Odometry, ScaleEstimator
+from zipmap_ros.mapping.tracking import Tracker
+from zipmap_ros.mapping.trajectory import Trajectory
+from zipmap_ros.mapping.voxel_map import VoxelMap
+from zipmap_ros.model import ModelError, SceneState
+
+FORMAT = 1
+_MANIFEST = "manifest.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def save_session(
+    mapper: StreamMapper, directory: str | Path, name: str, overwrite: bool = False
+) -> tuple[Path, int]:
+    """Write the folder ``name`` below ``directory``; its path and the bytes in it.
+
+    Everything is written beside and then renamed: whenever the process dies, the old session or the
+    new one loads. Raises MappingError for a bad name, an existing session without ``overwrite``,
+    a mapper with frames waiting for their chunk, or a disk that refuses.
+    """
+    target = session_path(directory, name)
+    if mapper.pending:
+        raise MappingError(f"{mapper.pending} frames wait for their chunk: save after it")
+    new, old = _beside(target)
+    if not overwrite and (target.exists() or old.exists()):
+        raise MappingError(f"the session {name!r} exists: set overwrite, or take another name")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove(new)
+        new.mkdir()
+        size = _write(mapper, new)
+        if target.exists():
+            _remove(old)
+            target.rename(old)
+        new.rename(target)
+        _sync(target.parent)
+        _remove(old)
+    except OSError as error:
+        raise MappingError(f"cannot save the session {name!r}: {error}") from error
+    return target, size
+
+
+def load_session(mapper: StreamMapper, directory: str | Path, name: str) -> None:
+    """Make the mapper go on from the session ``name``; it is unchanged when that fails.
+
+    Raises MappingError for a bad name, a folder that is no session or is damaged, another format
+    or another checkpoint, or a map too large for the bounds in force.
+    """
+    target = session_path(directory, name)
+    old = _beside(target)[1]
+    folder = old if old.exists() and not target.exists() else target
+    _check(mapper, folder)
+    try:
+        with safe_open(str(folder / "mapper.safetensors"), "np") as file:
+            small = json.loads((file.metadata() or {})["mapper"])
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        device = next(mapper.model.parameters()).device
+        state = SceneState.load(folder / "state.safetensors", device)
+        parts = _parts(mapper, small, arrays)
+    except (OSError, SafetensorError, ModelError, KeyError, ValueError) as error:
+        raise MappingError(f"cannot load the session {name!r}: {error}") from error
+    mapper.reset()
+    mapper.state = state
+    for part, value in parts.items():
+        setattr(mapper, part, value)
+
+
+def session_path(directory: str | Path, name: str) -> Path:
+    """The folder of a session. Raises MappingError for a name that could leave ``directory``."""
+    if not _NAME.fullmatch(name):
+        raise MappingError(
+            f"the session name {name!r} is not letters, digits, '.', '_', '-': choose another"
+        )
+    root = Path(directory).expanduser().resolve()
+    path = root / name
+    if path.resolve() != path:
+        raise MappingError(f"the session {name!r} leads out of {root}: remove the link")
+    return path
+
+
+def _beside(target: Path) -> tuple[Path, Path]:
+    """Where the next session is written, and where the last one waits to be removed."""
+    return target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
+
+
+def _write(mapper: StreamMapper, folder: Path) -> int:
+    small, arrays = _contents(mapper)
+    mapper.state.save(folder / "state.safetensors")
+    save_file(arrays, folder / "mapper.safetensors", metadata={"mapper": json.dumps(small)})
+    write_ply(folder / "map.ply", mapper.voxel_map.cloud())
+    mapper.trajectory.write_tum(folder / "trajectory.tum")
+    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    manifest = {
+        "format": FORMAT,
+        "versions": {"torch": torch.__version__, "numpy": np.__version__},
+        "checkpoint_sha256": mapper.checkpoint,
+        "model": json.loads(mapper.model.config.to_json()),
+        "parameters": asdict(mapper.parameters),
+        "files": files,
+    }
+    (folder / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    for path in (*folder.iterdir(), folder):
+        _sync(path)
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def _check(mapper: StreamMapper, folder: Path) -> None:
+    """Raise MappingError unless the folder is a whole session of this mapper's network."""
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text())
+        sizes = {file: (folder / file).stat().st_size for file in manifest["files"]}
+        format_, files = manifest["format"], manifest["files"]
+        checkpoint, config = manifest["checkpoint_sha256"], manifest["model"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MappingError(f"{folder} is no saved session: {error}") from error
+    if format_ != FORMAT:
+        raise MappingError(f"{folder} has format {format_}, this version reads {FORMAT}")
+    if sizes != files:
+        raise MappingError(f"{folder} is damaged: its files have {sizes} bytes instead of {files}")
+    if checkpoint != mapper.checkpoint or config != json.loads(mapper.model.config.to_json()):
+        raise MappingError(
+            f"{folder} was made with another checkpoint (SHA-256 {checkpoint or 'unknown'}): "
+            "load that one, or map anew"
+        )
+
+
+def _contents(mapper: StreamMapper) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What is small, for JSON (whose floats keep every bit), and the arrays."""
+    gauge, camera = mapper.gauge, mapper.last_camera
+    small = {
+        "voxel": mapper.voxel_map.voxel,
+        "gauge": gauge and {key: _plain(value) for key, value in vars(gauge).items()},
+        "scale": mapper.scale.state(),
+        "keyframes": {key: _plain(value) for key, value in vars(mapper.keyframes).items()},
+        "tracker": {key: _plain(value) for key, value in vars(mapper.tracker).items()},
+        "odometry": [[stamp, _plain(pose)] for stamp, pose in mapper.odometry.entries],
+        "trajectory_sources": mapper.trajectory.sources,
+        "last_camera": camera and asdict(camera),
+    }
+    arrays = {f"map.{key}": value for key, value in mapper.voxel_map.state().items()}
+    arrays["trajectory.stamps_ns"] = mapper.trajectory.stamps_ns
+    arrays["trajectory.poses"] = mapper.trajectory.poses
+    return small, arrays
+
+
+def _parts(
+    mapper: StreamMapper, small: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """The mapper's attributes, made anew from what `_contents` gave."""
+    p = mapper.parameters
+    voxel_map = VoxelMap(small["voxel"], p.map_max_points, p.map_max_mb)
+    voxel_map.restore({k[len("map.") :]: v for k, v in arrays.items() if k.startswith("map.")})
+    if voxel_map.voxel != p.map_voxel_m:
+        saved, voxel_map = voxel_map, VoxelMap(p.map_voxel_m, p.map_max_points, p.map_max_mb)
+        voxel_map.absorb(saved)
+    trajectory = Trajectory(p.path_max_poses)
+    entries = zip(
+        arrays["trajectory.stamps_ns"],
+        small["trajectory_sources"],
+        arrays["trajectory.poses"],
+        strict=True,
+    )
+    for stamp, source, pose in entries:
+        trajectory.append(int(stamp), source, pose)
+    scale = ScaleEstimator(p.scale_source, p.scale)
+    scale.restore(small["scale"])
+    odometry = Odometry()
+    for stamp, pose in small["odometry"]:
+        odometry.add(stamp, np.array(pose))
+    gauge, camera = small["gauge"], small["last_camera"]
+    tracker, keyframes = small["tracker"], small["keyframes"]
+    return {
+        "voxel_map": voxel_map,
+        "trajectory": trajectory,
+        "scale": scale,
+        "odometry": odometry,
+        "gauge": gauge
+        and Gauge(np.array(gauge["anchor_network"]), np.array(gauge["anchor_map"]), gauge["scale"]),
+        "keyframes": Keyframes(_poses(keyframes["last"]), keyframes["gap"]),
+        "tracker": Tracker(
+            _poses(tracker["believed"]),
+            _poses(tracker["latest"]),
+            tracker["doubted"],
+            tracker["good"],
+            tracker["lost"],
+        ),
+        "last_camera": camera and Camera(**{**camera, "distortion": tuple(camera["distortion"])}),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Arrays, also those in a dictionary, as lists."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _poses(lists: dict[str, Any]) -> dict[str, Array]:
+    return {source: np.array(pose) for source, pose in lists.items()}
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _sync(path: Path) -> None:
+    """Have a file or folder reach the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
