@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command's own hidden node, and what it sees of the graph.
+
+There is no daemon: a command discovers the graph itself, until nothing new has shown up for
+`SETTLED_S`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+SETTLED_S = 0.4
+AT_MOST_S = 3.0
+POLL_S = 0.05
+HIDDEN = "_"
+
+NamesAndTypes = list[tuple[str, list[str]]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of all verbs that look at the graph."""
+    parser.add_argument(
+        "--spin-time",
+        type=float,
+        default=None,
+        help="Spin time in seconds to wait for discovery (default: until the graph is settled)",
+    )
+    parser.add_argument(
+        "-s", "--use-sim-time", action="store_true", help="Enable ROS simulation time"
+    )
+    parser.add_argument(
+        "--no-daemon", action="store_true", help="Accepted; this runtime has no daemon"
+    )
+
+
+@contextmanager
+def hidden_node(args: argparse.Namespace, name: str | None = None) -> Iterator[Node]:
+    """Run rclpy with a node that the tools do not list; Ctrl-C ends the block quietly."""
+    rclpy.init()
+    overrides = [
+        rclpy.parameter.Parameter("use_sim_time", value=getattr(args, "use_sim_time", False))
+    ]
+    node = rclpy.create_node(
+        name or f"_ros2cli_{os.getpid()}",
+        start_parameter_services=False,
+        parameter_overrides=overrides,
+    )
+    try:
+        with suppress(ExternalShutdownException):
+            yield node
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def spin_while(node: Node, condition: Callable[[], bool], timeout_s: float | None = None) -> bool:
+    """Spin while the condition holds; False when time ran out first.
+
+    Raises:
+        ExternalShutdownException: at Ctrl-C.
+    """
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    while condition():
+        remaining = None if deadline is None else deadline - time.monotonic()
+        if remaining is not None and remaining <= 0:
+            return False
+        if not rclpy.ok():
+            raise ExternalShutdownException
+        rclpy.spin_once(node, timeout_sec=POLL_S if remaining is None else min(remaining, POLL_S))
+    return True
+
+
+def discover(node: Node, args: argparse.Namespace) -> None:
+    """Wait until the graph is known: `--spin-time` seconds, or until it stops changing."""
+    if args.spin_time is not None:
+        spin_while(node, lambda: True, args.spin_time)
+        return
+    start = changed = time.monotonic()
+    seen: Any = None
+    while (now := time.monotonic()) - changed < SETTLED_S and now - start < AT_MOST_S:
+        snapshot = (
+            node.get_topic_names_and_types(),
+            node.get_service_names_and_types(),
+            node.get_node_names_and_namespaces(),
+        )
+        if snapshot != seen:
+            seen, changed = snapshot, now
+        rclpy.spin_once(node, timeout_sec=POLL_S)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a part of the name starts with an underscore."""
+    return any(part.startswith(HIDDEN) for part in name.split("/"))
+
+
+def topics(node: Node, include_hidden: bool) -> NamesAndTypes:
+    """Return names and types of topics, sorted."""
+    return sorted(_visible(node.get_topic_names_and_types(), include_hidden))
+
+
+def services(node: Node, include_hidden: bool) -> NamesAndTypes:
+    """Return names and types of services, sorted."""
+    return sorted(_visible(node.get_service_names_and_types(), include_hidden))
+
+
+def _visible(names_and_types: NamesAndTypes, include_hidden: bool) -> NamesAndTypes:
+    return [(n, list(t)) for n, t in names_and_types if include_hidden or not is_hidden(n)]
+
+
+def node_names(node: Node, include_hidden: bool) -> list[str]:
+    """Return full names of nodes, sorted, with repetitions."""
+    names = [
+        f"{namespace.rstrip('/')}/{name}"
+        for name, namespace in node.get_node_names_and_namespaces()
+    ]
+    return sorted(name for name in names if include_hidden or not is_hidden(name))
+
+
+def absolute(name: str) -> str:
+    """Return a name with its leading slash."""
+    return name if name.startswith("/") else f"/{name}"
+
+
+def split_node_name(full_name: str) -> tuple[str, str]:
+    """Return ("name", "/namespace") of "/namespace/name"."""
+    namespace, _, name = full_name.rpartition("/")
+    return name, namespace or "/"
+
+
+def require_node(node: Node, args: argparse.Namespace, name: str) -> str:
+    """Return the full name of a node that is there; RuntimeError "Node not found" otherwise."""
+    full_name = absolute(name)
+    if full_name not in node_names(node, include_hidden=True):
+        discover(node, args)
+    if full_name not in node_names(node, include_hidden=True):
+        raise RuntimeError("Node not found")
+    return full_name
+
+
+def call(node: Node, service_type: Any, name: str, request: Any, timeout_s: float = 5.0) -> Any:
+    """Call a service and return its response.
+
+    Raises:
+        RuntimeError: it is not there, or does not answer within `timeout_s`.
+    """
+    client = node.create_client(service_type, name)
+    try:
+        if not client.wait_for_service(timeout_sec=timeout_s):
+            raise RuntimeError(f"Service '{name}' is not available")
+        future = client.call_async(request)
+        rclpy.spin_until_future_complete(node, future, timeout_sec=timeout_s)
+        if not future.done():
+            if not rclpy.ok():
+                raise ExternalShutdownException
+            raise RuntimeError(f"No answer from service '{name}' within {timeout_s} s")
+        return future.result()
+    finally:
+        node.destroy_client(client)

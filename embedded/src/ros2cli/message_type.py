@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The type of a topic's messages, named by the user or asked of the graph."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from rclpy.node import Node
+from rosidl_runtime_py.utilities import get_message
+
+from ros2cli import graph
+
+APPEARANCE_S = 3.0
+
+
+def message_class(
+    node: Node, args: argparse.Namespace, topic: str, type_name: str | None, wait: bool = False
+) -> Any:
+    """Return the class of the messages of a topic.
+
+    Without a type name it waits for the topic `--spin-time`, or 3 s; with `wait` until Ctrl-C.
+
+    Raises:
+        RuntimeError: nobody publishes it, or the type is unknown here.
+    """
+    types = [type_name] if type_name else _types_in_graph(node, args, topic, wait)
+    if len(types) > 1:
+        raise RuntimeError(
+            f"Cannot echo topic '{topic}', as it contains more than one type: [{', '.join(types)}]"
+        )
+    try:
+        return get_message(types[0])
+    except (ImportError, AttributeError, ValueError) as error:
+        raise RuntimeError(f"The message type '{types[0]}' is invalid") from error
+
+
+def _types_in_graph(node: Node, args: argparse.Namespace, topic: str, wait: bool) -> list[str]:
+    def types() -> list[str]:
+        return dict(graph.topics(node, include_hidden=True)).get(topic, [])
+
+    limit = APPEARANCE_S if args.spin_time is None else args.spin_time
+    graph.spin_while(node, lambda: not types(), limit)
+    if not types():
+        print(f"WARNING: topic [{topic}] does not appear to be published yet", file=sys.stderr)
+        if not wait:
+            raise RuntimeError("Could not determine the type for the passed topic")
+        graph.spin_while(node, lambda: not types())
+    return types()

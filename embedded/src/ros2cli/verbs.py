@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verbs of a command, as sub-parsers."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+Verb = Callable[[argparse.Namespace], Any]
+
+
+class Verbs:
+    """The verbs of one command."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._command = parser.prog
+        self._subparsers = parser.add_subparsers(
+            title="Verbs", metavar=f"Call `{parser.prog} <verb> -h` for more detailed usage."
+        )
+
+    def add(self, name: str, main: Verb) -> argparse.ArgumentParser:
+        """Add a verb; its help is the first line of the function's docstring."""
+        summary = (main.__doc__ or "").splitlines()[0]
+        parser = self._subparsers.add_parser(name, help=summary, description=summary)
+        parser.set_defaults(main=main, parser=parser)
+        return parser
+
+
+def non_negative_int(text: str) -> int:
+    """Read an integer from 0 on."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("value must be non-negative integer")
+    return value
+
+
+def positive_int(text: str) -> int:
+    """Read an integer from 1 on."""
+    value = int(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError("value must be a positive integer")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """Read a number above 0."""
+    value = float(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError("value must be positive")
+    return value

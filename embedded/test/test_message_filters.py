@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Message filters on hand-fed messages, one of them behind a real subscription."""
+
+import message_filters
+import pytest
+import rclpy
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import String
+
+
+def message(seconds, type_=Image):
+    """A message with that stamp."""
+    result = type_()
+    result.header.stamp = Time(nanoseconds=round(seconds * 1e9)).to_msg()
+    return result
+
+
+def seconds(*messages):
+    return tuple(Time.from_msg(m.header.stamp).nanoseconds / 1e9 for m in messages)
+
+
+@pytest.fixture
+def inputs():
+    return [message_filters.SimpleFilter() for _ in range(2)]
+
+
+def collect(filter_):
+    sets = []
+    filter_.registerCallback(lambda *messages: sets.append(seconds(*messages)))
+    return sets
+
+
+def test_exact_stamps_are_matched_in_any_order_of_arrival(inputs):
+    sets = collect(message_filters.TimeSynchronizer(inputs, 3))
+    for t in (1.0, 2.0, 3.0):
+        inputs[0].signalMessage(message(t))
+    for t in (2.0, 2.5, 1.0):
+        inputs[1].signalMessage(message(t))
+    assert sets == [(2.0, 2.0), (1.0, 1.0)]
+
+
+def test_a_full_queue_forgets_its_oldest(inputs):
+    sets = collect(message_filters.TimeSynchronizer(inputs, 2))
+    for t in (1.0, 2.0, 3.0):
+        inputs[0].signalMessage(message(t))
+    for t in (1.0, 3.0):
+        inputs[1].signalMessage(message(t))
+    assert sets == [(3.0, 3.0)]
+
+
+def test_near_stamps_are_matched_with_the_nearest_once(inputs):
+    sets = collect(message_filters.ApproximateTimeSynchronizer(inputs, 10, slop=0.1))
+    for t in (1.00, 1.06, 1.30):
+        inputs[0].signalMessage(message(t))
+    for t in (1.05, 1.02, 1.45):
+        inputs[1].signalMessage(message(t))
+    assert sets == [(1.06, 1.05), (1.00, 1.02)]
+
+
+def test_a_callback_may_feed_the_synchronizer(inputs):
+    """The lock is not held while callbacks run."""
+    synchronizer = message_filters.TimeSynchronizer(inputs, 3)
+    done = []
+
+    def again(*messages):
+        done.append(seconds(*messages))
+        if len(done) == 1:
+            inputs[0].signalMessage(message(9.0))
+
+    synchronizer.registerCallback(again)
+    inputs[0].signalMessage(message(1.0))
+    inputs[1].signalMessage(message(1.0))
+    assert done == [(1.0, 1.0)]
+
+
+def test_messages_without_a_header_are_dropped_unless_allowed(inputs):
+    refused = collect(message_filters.ApproximateTimeSynchronizer(inputs, 3, 0.5))
+    counts = []
+    allowed = message_filters.ApproximateTimeSynchronizer(inputs, 3, 0.5, allow_headerless=True)
+    allowed.registerCallback(lambda *messages: counts.append(len(messages)))
+    for input_ in inputs:
+        input_.signalMessage(String(data="x"))
+    assert (refused, counts) == ([], [2])
+
+
+def test_a_cache_is_asked_by_time(inputs):
+    cache = message_filters.Cache(inputs[0], cache_size=3)
+    passed_on = collect(cache)
+    for t in (1.0, 2.0, 3.0, 4.0):
+        inputs[0].signalMessage(message(t))
+    at = lambda s: Time(nanoseconds=round(s * 1e9))  # noqa: E731
+    assert len(passed_on) == 4
+    assert seconds(*cache.getInterval(at(2.0), at(3.5))) == (2.0, 3.0)
+    assert seconds(cache.getElemAfterTime(at(2.5))) == (3.0,)
+    assert seconds(cache.getElemBeforeTime(at(2.5))) == (2.0,)
+    assert cache.getElemBeforeTime(at(1.5)) is None
+    assert (cache.getOldestTime(), cache.getLastestTime()) == (at(2.0), at(4.0))
+    assert seconds(cache.getLast()) == (4.0,)
+
+
+def test_callbacks_get_their_own_arguments(inputs):
+    got = []
+    inputs[0].registerCallback(lambda m, *rest: got.append(rest), "a", 2)
+    inputs[0].signalMessage(message(1.0))
+    assert got == [("a", 2)]
+
+
+def test_subscribers_feed_a_synchronizer():
+    rclpy.init()
+    node = rclpy.create_node("sync")
+    try:
+        subscribers = [
+            message_filters.Subscriber(node, Image, "image", qos_profile=5),
+            message_filters.Subscriber(node, CameraInfo, "camera_info"),
+        ]
+        sets = collect(message_filters.TimeSynchronizer(subscribers, 10))
+        publishers = [
+            node.create_publisher(Image, "image", 5),
+            node.create_publisher(CameraInfo, "camera_info", 5),
+        ]
+        assert subscribers[0].getTopic() == "image"
+        assert subscribers[1].topic_name == "/camera_info"
+        for _ in range(100):
+            if all(p.get_subscription_count() for p in publishers):
+                break
+            rclpy.spin_once(node, timeout_sec=0.05)
+        publishers[0].publish(message(1.0))
+        publishers[1].publish(message(1.0, CameraInfo))
+        for _ in range(100):
+            if sets:
+                break
+            rclpy.spin_once(node, timeout_sec=0.05)
+        assert sets == [(1.0, 1.0)]
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()

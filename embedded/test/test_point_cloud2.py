@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PointCloud2 helpers: layouts by hand, and no copy where none is needed."""
+
+import array
+import struct
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import PointCloud2, PointField
+from sensor_msgs_py import point_cloud2
+from std_msgs.msg import Header
+
+HEADER = Header(frame_id="map")
+
+
+def field(name, offset, datatype=PointField.FLOAT32, count=1):
+    return PointField(name=name, offset=offset, datatype=datatype, count=count)
+
+
+XYZI = [field("x", 0), field("y", 4), field("z", 8), field("i", 12, PointField.UINT16)]
+
+
+def test_bytes_of_a_cloud_are_as_its_fields_say():
+    cloud = point_cloud2.create_cloud(HEADER, XYZI, [(1.0, 2.0, 3.0, 4), (5.0, 6.0, 7.0, 8)])
+    assert bytes(cloud.data) == struct.pack("<fffHfffH", 1, 2, 3, 4, 5, 6, 7, 8)
+    assert isinstance(cloud.data, array.array)
+    assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step) == (1, 2, 14, 28)
+    assert (cloud.is_dense, cloud.is_bigendian) == (False, False)
+    assert cloud.header.frame_id == "map"
+
+
+@pytest.mark.parametrize("organized", [False, True])
+def test_arrays_there_and_back(organized):
+    values = np.arange(36, dtype=np.float32).reshape((3, 4, 3) if organized else (12, 3))
+    cloud = point_cloud2.create_cloud_xyz32(HEADER, values)
+    assert (cloud.height, cloud.width) == ((3, 4) if organized else (1, 12))
+    points = point_cloud2.read_points(cloud)
+    assert points.shape == (12,)
+    assert np.shares_memory(points, np.frombuffer(cloud.data, np.uint8))
+    back = point_cloud2.read_points_numpy(cloud, reshape_organized_cloud=True)
+    np.testing.assert_array_equal(back, values)
+
+
+def test_padding_after_points_and_rows_is_skipped():
+    row = struct.pack("<ffxxxxffxxxx", 1, 2, 3, 4) + b"row!"
+    cloud = PointCloud2(
+        height=2, width=2, fields=[field("a", 0), field("b", 4)], point_step=12, row_step=28,
+        data=array.array("B", row * 2),
+    )  # fmt: skip
+    np.testing.assert_array_equal(
+        point_cloud2.read_points_numpy(cloud), [[1, 2], [3, 4], [1, 2], [3, 4]]
+    )
+    padded = point_cloud2.create_cloud(HEADER, cloud.fields, [(1.0, 2.0)], step=12)
+    assert len(padded.data) == padded.point_step == 12
+
+
+def test_big_endian_clouds():
+    cloud = PointCloud2(
+        height=1, width=2, fields=[field("a", 0)], point_step=4, row_step=8, is_bigendian=True,
+        data=array.array("B", struct.pack(">ff", 1.5, -2.0)),
+    )  # fmt: skip
+    np.testing.assert_array_equal(point_cloud2.read_points_numpy(cloud)[:, 0], [1.5, -2.0])
+
+
+def test_selections():
+    points = [(1.0, np.nan, 3.0, 1), (4.0, 5.0, 6.0, 2), (7.0, 8.0, 9.0, 3)]
+    cloud = point_cloud2.create_cloud(HEADER, XYZI, points)
+    kept = point_cloud2.read_points(cloud, field_names=["x", "y"], skip_nans=True)
+    np.testing.assert_array_equal(kept["x"], [4, 7])
+    assert len(point_cloud2.read_points(cloud, ["x", "z"], skip_nans=True)) == 3
+    assert point_cloud2.read_points(cloud, uvs=[2])["i"][0] == 3
+    first = point_cloud2.read_points_list(cloud, uvs=[1])[0]
+    assert (first.x, first.i) == (4.0, 2)
+    cloud.is_dense = True
+    assert len(point_cloud2.read_points(cloud, skip_nans=True)) == 3
+    with pytest.raises(AssertionError, match="not in the cloud"):
+        point_cloud2.read_points(cloud, ["rgb"])
+    with pytest.raises(AssertionError, match="same datatype"):
+        point_cloud2.read_points_numpy(cloud)
+
+
+def test_dtype_of_fields():
+    fields = [field("a", 2, PointField.INT16, 2), field("", 8, PointField.FLOAT64)]
+    dtype = point_cloud2.dtype_from_fields(fields, point_step=20)
+    assert dtype.names == ("a_0", "a_1", "unnamed_field_1")
+    assert [dtype.fields[n][1] for n in dtype.names] == [2, 4, 8]
+    assert dtype.itemsize == 20
+    with pytest.raises(AssertionError, match="Duplicate"):
+        point_cloud2.dtype_from_fields([field("a", 0), field("a", 4)])
+
+
+def test_arrays_that_do_not_fit_the_fields_are_refused():
+    with pytest.raises(AssertionError, match="3 values"):
+        point_cloud2.create_cloud(HEADER, XYZI, np.zeros((2, 3)))
+    with pytest.raises(AssertionError, match="do not match"):
+        point_cloud2.create_cloud(HEADER, XYZI, np.zeros(2, dtype=[("x", "f4")]))
+    assert point_cloud2.create_cloud_xyz32(HEADER, np.zeros((0, 3))).width == 0
