@@ -119,7 +119,7 @@ class Player:
                 )
                 continue
             topic = renamed.get(connection.topic, connection.topic)
-            profile = from_stored(connection.ext.offered_qos_profiles)
+            profile = from_stored(getattr(connection.ext, "offered_qos_profiles", ()))
             self._publishers[connection.id] = node.create_publisher(message_class, topic, profile)
             self._connections.append(connection)
         self._clock = node.create_publisher(Clock, "/clock", 1) if args.clock else None

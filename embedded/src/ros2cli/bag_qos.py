@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rclpy.duration import Duration
 from rclpy.qos import (
@@ -56,8 +57,8 @@ def from_stored(stored: Sequence[Qos]) -> QoSProfile:
     )
 
 
-def _member(enum: type, name: str) -> object:
-    return getattr(enum, name, enum.UNKNOWN)  # type: ignore[attr-defined]
+def _member(enum: Any, name: str) -> Any:
+    return getattr(enum, name, enum.UNKNOWN)
 
 
 def _time(duration: Duration) -> QosTime:

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -22,7 +22,7 @@ from ros2cli import graph, qos
 from ros2cli.bag_qos import to_stored
 from ros2cli.verbs import positive_int
 
-BAG_VERSION = 9
+BAG_VERSION: Literal[9] = 9
 SEPARATOR = "=" * 80
 DEPTH = 100
 

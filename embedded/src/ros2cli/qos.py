@@ -16,7 +16,12 @@ from rclpy.qos import (
     ReliabilityPolicy,
 )
 
-ARGUMENTS = ("profile", "depth", "history", "reliability", "durability", "liveliness")
+POLICIES = {
+    "history": HistoryPolicy,
+    "reliability": ReliabilityPolicy,
+    "durability": DurabilityPolicy,
+    "liveliness": LivelinessPolicy,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser, verb: str, preset: str) -> None:
@@ -30,12 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str, preset: str) -> No
     parser.add_argument(
         "--qos-depth", metavar="N", type=int, help=f"Queue size setting to {verb} with"
     )
-    for name, policy in (
-        ("history", HistoryPolicy),
-        ("reliability", ReliabilityPolicy),
-        ("durability", DurabilityPolicy),
-        ("liveliness", LivelinessPolicy),
-    ):
+    for name, policy in POLICIES.items():
         parser.add_argument(
             f"--qos-{name}", choices=policy.short_keys(), help=f"{name} setting to {verb} with"
         )
@@ -56,14 +56,9 @@ def profile_from(args: argparse.Namespace) -> QoSProfile:
         durability=preset.durability,
         liveliness=preset.liveliness,
     )
-    if args.qos_history:
-        profile.history = HistoryPolicy.get_from_short_key(args.qos_history)
-    if args.qos_reliability:
-        profile.reliability = ReliabilityPolicy.get_from_short_key(args.qos_reliability)
-    if args.qos_durability:
-        profile.durability = DurabilityPolicy.get_from_short_key(args.qos_durability)
-    if args.qos_liveliness:
-        profile.liveliness = LivelinessPolicy.get_from_short_key(args.qos_liveliness)
+    for name, policy in POLICIES.items():
+        if getattr(args, f"qos_{name}"):
+            setattr(profile, name, policy[getattr(args, f"qos_{name}").upper()])
     if args.qos_liveliness_lease_duration_seconds is not None:
         seconds = args.qos_liveliness_lease_duration_seconds
         profile.liveliness_lease_duration = Duration(seconds=seconds)
@@ -77,7 +72,7 @@ def profile_from(args: argparse.Namespace) -> QoSProfile:
 def profile_for(node: Node, topic: str, args: argparse.Namespace) -> QoSProfile:
     """Return the profile asked for, or else one that connects to all publishers of the topic."""
     profile = profile_from(args)
-    if any(getattr(args, f"qos_{name}") is not None for name in ARGUMENTS):
+    if any(getattr(args, f"qos_{name}") is not None for name in ("profile", "depth", *POLICIES)):
         return profile
     return adapt(profile, node, topic)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ros2 topic`: bw, delay, echo, find, hz, info, list, pub, type."""
+"""`ros2 topic`: echo, find, hz, info, list, pub, type."""
 
 from __future__ import annotations
 

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ros2 bag`: what is recorded is read back by rosbags, and played at the pace asked for."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import rclpy
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.time import Time
+from rosbags.interfaces import QosDurability, QosReliability
+from rosbags.rosbag2 import Reader
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosgraph_msgs.msg import Clock
+from std_msgs.msg import String
+
+HERE = Path(__file__).parent
+ROS2 = (sys.executable, "-m", "ros2cli.cli")
+LIMIT_S = 20.0
+ENVIRONMENT = {**os.environ, "ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID", "13")}
+RECORDED = ("/robot/chatter", "/robot/image", "/robot/latched", "/tf_static")
+
+
+def start(*command):
+    return subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def stop(process):
+    """Ctrl-C; return what it had printed since."""
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, out
+    assert "Traceback" not in out
+    return out
+
+
+@pytest.fixture(scope="module")
+def node():
+    rclpy.init()
+    node = rclpy.create_node("bag_test")
+    yield node
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def spin_until(node, condition):
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        rclpy.spin_once(node, timeout_sec=0.05)
+
+
+@pytest.fixture(scope="module")
+def bag(node, tmp_path_factory):
+    """A bag of 1.5 s of the demo node's topics."""
+    path = tmp_path_factory.mktemp("bags") / "walk"
+    demo = start(sys.executable, str(HERE / "demo_node.py"))
+    assert demo.stdout.readline() == "ready\n"
+    recorder = start(*ROS2, "bag", "record", "-o", str(path), *RECORDED)
+    subscribed = 0
+    while subscribed < len(RECORDED):
+        line = recorder.stdout.readline()
+        assert line, "the recorder ended"
+        subscribed += "Subscribed to topic" in line
+    heard = []
+    subscription = node.create_subscription(String, "/robot/chatter", heard.append, 10)
+    spin_until(node, lambda: len(heard) >= 30)
+    node.destroy_subscription(subscription)
+    stop(recorder)
+    stop(demo)
+    return path
+
+
+def test_rosbags_reads_what_was_recorded(bag):
+    store = get_typestore(Stores.EMPTY)
+    with Reader(bag) as reader:
+        connections = {c.topic: c for c in reader.connections}
+        assert set(connections) == set(RECORDED)
+        for connection in connections.values():  # the bag alone must say what its types are
+            types = get_types_from_msg(connection.msgdef.data, connection.msgtype)
+            store.register({k: v for k, v in types.items() if k not in store.fielddefs})
+        decoded = {topic: [] for topic in RECORDED}
+        stamps = []
+        for connection, stamp, data in reader.messages():
+            decoded[connection.topic].append(store.deserialize_cdr(data, connection.msgtype))
+            stamps.append(stamp)
+    texts = [message.data for message in decoded["/robot/chatter"]]
+    numbers = [int(text.removeprefix("hello ")) for text in texts]
+    assert len(numbers) >= 25
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert decoded["/robot/latched"][0].data == "said once"
+    assert decoded["/robot/image"][0].data.tolist() == list(range(200))
+    assert stamps == sorted(stamps)
+    assert abs(stamps[-1] / 1e9 - time.time()) < 120
+    assert next(bag.glob("*.mcap")).read_bytes()[:6] == b"\x89MCAP0"
+
+    latched = connections["/robot/latched"].ext.offered_qos_profiles[0]
+    assert latched.durability is QosDurability.TRANSIENT_LOCAL
+    image = connections["/robot/image"].ext.offered_qos_profiles[0]
+    assert image.reliability is QosReliability.BEST_EFFORT
+    assert connections["/robot/chatter"].digest.startswith("RIHS01_df668c740482bbd4")
+
+
+def test_info_lists_files_span_and_topics(bag):
+    shown = subprocess.run(
+        [*ROS2, "bag", "info", str(bag)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=True,
+    ).stdout
+    with Reader(bag) as reader:
+        count = reader.message_count
+    assert "Files:             walk.mcap\n" in shown
+    assert "Storage id:        mcap\n" in shown
+    assert f"Messages:          {count}\n" in shown
+    assert "Topic information: Topic: /robot/chatter | Type: std_msgs/msg/String | Count: " in shown
+
+
+def play(bag, *options):
+    return start(*ROS2, "bag", "play", str(bag), *options)
+
+
+def test_play_honours_rate_offset_clock_and_latched_topics(node, bag):
+    heard, ticks, late = [], [], []
+    subscriptions = [
+        node.create_subscription(
+            String, "/again", lambda m: heard.append((time.monotonic(), m.data)), 100
+        ),
+        node.create_subscription(
+            Clock, "/clock", lambda m: ticks.append(Time.from_msg(m.clock).nanoseconds), 100
+        ),
+    ]
+    player = play(
+        bag, "--rate", "0.5", "--start-offset", "0.5", "--clock", "50",
+        "--topics", "/robot/chatter", "--remap", "/robot/chatter:=/again",
+    )  # fmt: skip
+    spin_until(node, lambda: player.poll() is not None)
+    assert player.returncode == 0, player.stdout.read()
+    player.stdout.close()
+    with Reader(bag) as reader:
+        start_ns = reader.start_time + 500_000_000
+        chosen = [c for c in reader.connections if c.topic == "/robot/chatter"]
+        stamps = [stamp for _, stamp, _ in reader.messages(chosen, start=start_ns)]
+    assert len(heard) == len(stamps)
+    recorded_s = (stamps[-1] - stamps[0]) / 1e9
+    assert heard[-1][0] - heard[0][0] == pytest.approx(2 * recorded_s, abs=0.25)
+    assert ticks == sorted(ticks)
+    assert start_ns <= ticks[0] < start_ns + 100_000_000
+    # 50 Hz of wall time at half the pace: 10 ms of bag time between two ticks
+    assert ticks[1] - ticks[0] == 10_000_000
+
+    player = play(
+        bag, "--topics", "/robot/latched", "/robot/chatter", "-m", "/robot/latched:=/late"
+    )
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    spin_until(node, lambda: node.count_publishers("/late") > 0)
+    subscriptions.append(node.create_subscription(String, "/late", late.append, latched))
+    spin_until(node, lambda: late)
+    assert late[0].data == "said once"
+    stop(player)
+    for subscription in subscriptions:
+        node.destroy_subscription(subscription)
+
+
+def test_loop_starts_again_until_ctrl_c(node, bag):
+    heard = []
+    subscription = node.create_subscription(String, "/again", lambda m: heard.append(m.data), 100)
+    player = play(bag, "--loop", "--rate", "10", "-m", "/robot/chatter:=/again")
+    spin_until(node, lambda: heard and heard.count(heard[0]) >= 3)
+    begin = time.monotonic()
+    assert stop(player) == ""
+    assert time.monotonic() - begin < 2.0
+    node.destroy_subscription(subscription)
+
+
+def test_errors_are_one_line(bag, tmp_path):
+    for words, expected in (
+        (("play", str(tmp_path / "none")), "Cannot open bag"),
+        (("record", "-a", "-o", str(bag)), "Cannot write bag"),
+        (("record",), "Must specify topics"),
+        (("play", str(bag), "--topics", "/none"), "No topics to play"),
+    ):
+        found = subprocess.run(
+            [*ROS2, "bag", *words],
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        assert found.returncode == 1
+        assert expected in found.stderr
+        assert found.stderr.count("\n") == 1

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `ros2` command in real processes, looking at a real node: words, form, Ctrl-C."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+HERE = Path(__file__).parent
+ROS2 = (sys.executable, "-m", "ros2cli.cli")
+LIMIT_S = 20.0
+ENVIRONMENT = {**os.environ, "ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID", "13")}
+
+
+def start(*command):
+    """Start a process with its output in pipes."""
+    return subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process, number=None):
+    """Send a signal, wait, return (exit code, stdout, stderr)."""
+    if number is not None:
+        process.send_signal(number)
+    out, err = process.communicate(timeout=LIMIT_S)
+    return process.returncode, out, err
+
+
+def ros2(*words):
+    """Run `ros2 ...` to its end; return its stdout."""
+    code, out, err = finish(start(*ROS2, *words))
+    assert code == 0, f"ros2 {' '.join(words)}: exit code {code}\n{out}\n{err}"
+    return out
+
+
+def failing(*words):
+    """Run `ros2 ...`, which must fail; return its stderr."""
+    code, _, err = finish(start(*ROS2, *words))
+    assert code == 1, f"ros2 {' '.join(words)}: exit code {code}\n{err}"
+    assert "Traceback" not in err
+    return err
+
+
+@pytest.fixture(scope="module", autouse=True)
+def demo():
+    """/robot/talker and /robot/machine in a process of their own."""
+    process = start(sys.executable, str(HERE / "demo_node.py"))
+    assert process.stdout.readline() == "ready\n"
+    yield process
+    code, _, err = finish(process, signal.SIGINT)
+    assert "Traceback" not in err
+    assert code == 0
+
+
+def test_topic_list():
+    begin = time.monotonic()
+    listed = ros2("topic", "list", "-t").splitlines()
+    assert time.monotonic() - begin < 5.0
+    assert "/robot/chatter [std_msgs/msg/String]" in listed
+    assert "/robot/image [sensor_msgs/msg/Image]" in listed
+    assert "/tf [tf2_msgs/msg/TFMessage]" in listed
+    assert listed == sorted(listed)
+    verbose = ros2("topic", "list", "-v")
+    assert verbose.startswith("Published topics:\n * ")
+    assert " * /robot/orders [std_msgs/msg/String] 1 subscriber\n" in verbose
+
+
+def test_topic_info():
+    assert ros2("topic", "info", "/robot/chatter") == (
+        "Type: std_msgs/msg/String\nPublisher count: 1\nSubscription count: 0\n"
+    )
+    text = ros2("topic", "info", "-v", "/robot/image")
+    assert text.startswith(
+        "Type: sensor_msgs/msg/Image\n\nPublisher count: 1\n\nNode name: talker\n"
+    )
+    for line in (
+        "Node namespace: /robot",
+        "Topic type: sensor_msgs/msg/Image",
+        "Endpoint type: PUBLISHER",
+        "QoS profile:",
+        "  Reliability: BEST_EFFORT",
+        "  Durability: VOLATILE",
+        "  Lifespan: Infinite",
+        "  Deadline: Infinite",
+        "  Liveliness: AUTOMATIC",
+        "  Liveliness lease duration: Infinite",
+    ):
+        assert f"{line}\n" in text
+    assert re.search(r"Topic type hash: RIHS01_[0-9a-f]{64}\n", text)
+    assert re.search(r"GID: ([0-9a-f]{2}\.){15}[0-9a-f]{2}\n", text)
+    assert text.endswith("Subscription count: 0\n\n")
+    assert failing("topic", "info", "/nowhere") == "Unknown topic '/nowhere'\n"
+
+
+def test_topic_type_and_find():
+    assert ros2("topic", "type", "/robot/pose") == "geometry_msgs/msg/PoseStamped\n"
+    assert ros2("topic", "find", "sensor_msgs/msg/Image") == "/robot/image\n"
+
+
+def test_echo_prints_yaml_documents():
+    out = ros2("topic", "echo", "--once", "/robot/pose")
+    assert out.endswith("---\n")
+    message = yaml.safe_load(out.removesuffix("---\n"))
+    assert message["header"]["frame_id"] == "map"
+    assert message["pose"]["position"] == {"x": 2.5, "y": 0.0, "z": 0.0}
+    assert out.startswith("header:\n  stamp:\n    sec: 0\n    nanosec: 0\n  frame_id: map\npose:\n")
+
+
+def test_echo_hears_what_was_said_before():
+    assert ros2("topic", "echo", "--once", "/robot/latched") == "data: said once\n---\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), "data:\n- 0\n- 1\n"),
+        (("--flow-style", "-l", "3"), "data: [0, 1, 2, '...']\n---\n"),
+        (("--no-arr",), "data: '<sequence type: uint8, length: 200>'\n---\n"),
+        (("--csv", "-l", "2", "--no-str"), "0,0,<string length: <0>>,10,20,"),
+        (("--field", "width"), "20\n---\n"),
+        (("--field", "header.stamp"), "sec: 0\nnanosec: 0\n---\n"),
+        (("--field", "data[7]"), "7\n---\n"),
+        (("--filter", "m.width == 20", "--field", "encoding"), "mono8\n---\n"),
+        (("--qos-reliability", "best_effort", "--field", "step"), "20\n---\n"),
+    ],
+)
+def test_echo_options(options, expected):
+    out = ros2("topic", "echo", "--once", "/robot/image", "sensor_msgs/msg/Image", *options)
+    assert expected in out
+    if not options:
+        assert out.count("\n- ") == 129  # 128 values and '...'
+        assert out.endswith("- 127\n- '...'\n---\n")
+
+
+def test_echo_of_nothing_says_so():
+    err = failing("topic", "echo", "/nowhere", "--spin-time", "0.5")
+    assert err == (
+        "WARNING: topic [/nowhere] does not appear to be published yet\n"
+        "Could not determine the type for the passed topic\n"
+    )
+    assert "Invalid field" in failing("topic", "echo", "--once", "/robot/pose", "--field", "nose")
+    assert "invalid" in failing("topic", "echo", "/robot/pose", "no_msgs/msg/Thing")
+
+
+def test_echo_and_hz_end_silently_at_ctrl_c():
+    echo = start(*ROS2, "topic", "echo", "/robot/chatter")
+    hz = start(*ROS2, "topic", "hz", "/robot/chatter")
+    assert echo.stdout.readline().startswith("data: hello ")
+    first = hz.stdout.readline()
+    spread = hz.stdout.readline()
+    begin = time.monotonic()
+    for process in (echo, hz):
+        code, _, err = finish(process, signal.SIGINT)
+        assert (code, err) == (0, "")
+    assert time.monotonic() - begin < 2.0
+    assert float(re.fullmatch(r"average rate: (\d+\.\d{3})\n", first)[1]) == pytest.approx(
+        20, rel=0.2
+    )
+    assert re.fullmatch(
+        r"\tmin: \d\.\d{3}s max: \d\.\d{3}s std dev: \d\.\d{5}s window: \d+\n", spread
+    )
+
+
+def test_pub_reaches_a_subscription():
+    echo = start(*ROS2, "topic", "echo", "--once", "/greeting", "std_msgs/msg/Header")
+    out = ros2(
+        "topic", "pub", "-t", "3", "-r", "20", "/greeting", "std_msgs/msg/Header",
+        "{frame_id: map, stamp: now}",
+    )  # fmt: skip
+    code, heard, _ = finish(echo)
+    assert code == 0
+    assert "frame_id: map\n" in heard
+    assert "sec: 0\n" not in heard
+    assert "publisher: beginning loop\npublishing #1: std_msgs.msg.Header(" in out
+    assert "publishing #3" in out
+    err = failing("topic", "pub", "--once", "/greeting", "std_msgs/msg/String", "{nose: 1}")
+    assert err == "Failed to populate field: 'String' object has no attribute 'nose'\n"
+
+
+def test_nodes():
+    assert ros2("node", "list") == "/robot/machine\n/robot/talker\n"
+    text = ros2("node", "info", "/robot/talker")
+    assert text.startswith("/robot/talker\n  Subscribers:\n")
+    publishers = text.split("  Publishers:\n")[1].split("  Service Servers:\n")[0]
+    assert "    /robot/chatter: std_msgs/msg/String\n" in publishers
+    assert "    /tf: tf2_msgs/msg/TFMessage\n" in publishers
+    assert "    /robot/trigger: std_srvs/srv/Trigger\n" in text
+    assert "    /robot/orders: std_msgs/msg/String\n" in text.split("  Publishers:")[0]
+    assert failing("node", "info", "/nobody") == "Unable to find node '/nobody'\n"
+
+
+def test_services():
+    listed = ros2("service", "list", "-t")
+    assert "/robot/trigger [std_srvs/srv/Trigger]\n" in listed
+    assert ros2("service", "type", "/robot/set_bool") == "std_srvs/srv/SetBool\n"
+    out = ros2("service", "call", "/robot/trigger", "std_srvs/srv/Trigger")
+    assert out.startswith(
+        "requester: making request: std_srvs.srv.Trigger_Request()\n\nresponse:\n"
+    )
+    assert "std_srvs.srv.Trigger_Response(success=True, message='called after" in out
+    out = ros2("service", "call", "/robot/set_bool", "std_srvs/srv/SetBool", "data: true")
+    assert "SetBool_Response(success=True, message='')" in out
+    assert failing("service", "call", "/robot/trigger", "std_srvs/srv/No") == (
+        "The passed service type is invalid\n"
+    )
+
+
+def test_parameters():
+    assert ros2("param", "list", "/robot/talker").splitlines()[:2] == [
+        "  camera.name",
+        "  camera.sizes",
+    ]
+    assert ros2("param", "get", "/robot/talker", "speed") == "Double value is: 1.5\n"
+    assert ros2("param", "set", "/robot/talker", "speed", "2.5") == "Set parameter successful\n"
+    assert ros2("param", "get", "--hide-type", "/robot/talker", "speed") == "2.5\n"
+    assert failing("param", "set", "/robot/talker", "camera.name", "rear") == (
+        "Setting parameter failed: there is no rear camera\n"
+    )
+    dumped = yaml.safe_load(ros2("param", "dump", "/robot/talker"))
+    parameters = dumped["/robot/talker"]["ros__parameters"]
+    assert parameters["camera"] == {"name": "front", "sizes": [640, 480]}
+    assert parameters["speed"] == 2.5
+    described = ros2("param", "describe", "/robot/talker", "speed")
+    assert described == (
+        "Parameter name: speed\n  Type: double\n  Description: How fast, in m/s\n"
+        "  Constraints:\n    Min value: 0.0\n    Max value: 10.0\n"
+    )
+    assert failing("param", "get", "/nobody", "speed") == "Node not found\n"
+
+
+def test_lifecycle():
+    assert ros2("lifecycle", "nodes") == "/robot/machine\n"
+    assert ros2("lifecycle", "get", "/robot/machine") == "unconfigured [1]\n"
+    assert "- configure [1]\n\tStart: unconfigured\n\tGoal: configuring\n" in ros2(
+        "lifecycle", "list", "/robot/machine"
+    )
+    assert ros2("lifecycle", "set", "/robot/machine", "configure") == "Transitioning successful\n"
+    assert ros2("lifecycle", "get") == "/robot/machine: inactive [2]\n"
+    assert failing("lifecycle", "set", "/robot/machine", "fly").startswith(
+        "Unknown transition requested, available ones are:\n- "
+    )
+
+
+def test_interfaces_need_no_node():
+    shown = ros2("interface", "show", "--no-comments", "geometry_msgs/msg/PointStamped")
+    assert shown == (
+        "std_msgs/Header header\n\tbuiltin_interfaces/Time stamp\n\t\tint32 sec\n"
+        "\t\tuint32 nanosec\n\tstring frame_id\ngeometry_msgs/Point point\n"
+        "\tfloat64 x\n\tfloat64 y\n\tfloat64 z\n"
+    )
+    assert ros2("interface", "show", "std_srvs/srv/SetBool").count("---\n") == 1
+    assert "    sensor_msgs/msg/Image\n" in ros2("interface", "list", "-m")
+    assert "unknown" in failing("interface", "show", "no_msgs/msg/Thing")
+
+
+def test_a_pipe_that_closes_is_no_error():
+    listing = start(*ROS2, "interface", "list")
+    listing.stdout.close()
+    listing.wait(timeout=LIMIT_S)
+    assert listing.stderr.read() == ""
+    listing.stderr.close()
+
+
+def test_what_is_not_built_says_so():
+    code, _, err = finish(start(*ROS2, "action", "list"))
+    assert code != 0
+    assert "NotImplementedError: `ros2 action` needs a full ROS 2" in err

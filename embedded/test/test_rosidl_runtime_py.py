@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages to YAML and CSV and back, in the form that ROS 2 users know."""
+
+import array
+
+import numpy as np
+import pytest
+import yaml
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from geometry_msgs.msg import PoseArray, TransformStamped
+from rosidl_runtime_py import message_to_csv, message_to_yaml, set_message_fields
+from rosidl_runtime_py.utilities import get_interface, get_message, get_service
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Empty, Float32MultiArray, Header, String
+
+
+def test_text_needs_quotes_only_where_yaml_does():
+    assert message_to_yaml(String(data="hello 1")) == "data: hello 1\n"
+    assert message_to_yaml(String(data="Hello World: 1")) == "data: 'Hello World: 1'\n"
+    assert message_to_yaml(String()) == "data: ''\n"
+    assert message_to_yaml(String(data="höhe")) == "data: höhe\n"
+    assert message_to_yaml(String(data="x" * 500)) == f"data: {'x' * 500}\n"
+    assert message_to_yaml(Empty()) == "{}\n"
+
+
+def test_long_arrays_and_text_are_cut():
+    floats = Float32MultiArray(data=[0.5] * 5)
+    cut = message_to_yaml(floats, truncate_length=2, flow_style=True)
+    assert cut.endswith("data: [0.5, 0.5, '...']\n")
+    assert message_to_yaml(String(data="abcdef"), truncate_length=3) == "data: abc...\n"
+    assert message_to_csv(floats, truncate_length=2).endswith("0.5,0.5,...")
+
+
+def test_cutting_is_done_before_converting():
+    image = Image(data=array.array("B", bytes(20_000_000)))
+    text = message_to_yaml(image, truncate_length=2)
+    assert text.endswith("data:\n- 0\n- 0\n- '...'\n")
+
+
+def test_arrays_and_text_can_be_left_out():
+    shown = message_to_yaml(CameraInfo(), no_arr=True)
+    assert "d: '<sequence type: double, length: 0>'\nk: '<array type: double[9]>'\n" in shown
+    poses = message_to_yaml(PoseArray(), no_arr=True)
+    assert "poses: '<sequence type: geometry_msgs/msg/Pose, length: 0>'\n" in poses
+    assert message_to_yaml(String(data="abc"), no_str=True) == "data: '<string length: <3>>'\n"
+
+
+def test_messages_inside_messages():
+    status = DiagnosticStatus(level=DiagnosticStatus.WARN, values=[KeyValue(key="a", value="b")])
+    plain = yaml.safe_load(message_to_yaml(status))
+    assert plain["values"] == [{"key": "a", "value": "b"}]
+    assert message_to_yaml(status, flow_style=True).endswith("values: [{key: a, value: b}]\n")
+    assert message_to_csv(status).endswith(",a,b")
+
+
+def test_yaml_fills_a_message():
+    message = TransformStamped()
+    stamps = set_message_fields(
+        message,
+        yaml.safe_load("{header: auto, child_frame_id: 7, transform: {translation: {x: 1, z: 2}}}"),
+        expand_header_auto=True,
+    )
+    assert message.child_frame_id == "7"
+    assert message.transform.translation.x == 1.0
+    assert message.transform.rotation.w == 1.0
+    assert len(stamps) == 1
+    stamp = get_message("builtin_interfaces/msg/Time")(sec=5)
+    stamps[0](stamp)
+    assert message.header.stamp.sec == 5
+
+
+def test_arrays_of_all_kinds_are_filled():
+    info = CameraInfo()
+    set_message_fields(info, {"k": [1] * 9, "d": [0.5, 1], "header": {"frame_id": "cam"}})
+    assert np.asarray(info.k).tolist() == [1.0] * 9
+    assert list(info.d) == [0.5, 1.0]
+    poses = PoseArray()
+    set_message_fields(poses, {"poses": [{"position": {"x": 3}}, {}]})
+    assert [pose.position.x for pose in poses.poses] == [3.0, 0.0]
+    status = DiagnosticStatus()
+    set_message_fields(status, {"level": 2})
+    assert status.level == DiagnosticStatus.ERROR
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"nose": 1}, AttributeError),
+        ({"stamp": 1}, TypeError),
+        ("text", TypeError),
+        ({"stamp": {"sec": "late"}}, ValueError),
+    ],
+)
+def test_what_does_not_fit_is_refused(values, error):
+    with pytest.raises(error):
+        set_message_fields(Header(), values)
+
+
+def test_classes_by_name():
+    assert get_message("std_msgs/String") is String
+    assert get_message("std_msgs/msg/String") is String
+    assert get_service("std_srvs/srv/Trigger").Request is not None
+    assert get_interface("std_srvs/srv/Trigger") is get_service("std_srvs/Trigger")
+    for bad in ("String", "std_msgs/srv/String/x", "std_msgs/action/String"):
+        with pytest.raises(ValueError, match="Expected the full name"):
+            get_message(bad)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transforms between processes, late listeners, and sim time that jumps back."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import rclpy
+import tf2_ros
+from geometry_msgs.msg import TransformStamped
+from rclpy.clock import ClockType
+from rclpy.duration import Duration
+from rclpy.parameter import Parameter
+from rclpy.time import Time
+from rosgraph_msgs.msg import Clock
+
+HERE = Path(__file__).parent
+LIMIT_S = 10.0
+
+
+@pytest.fixture
+def node():
+    rclpy.init()
+    node = rclpy.create_node("listener")
+    yield node
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """A process that broadcasts map -> base at 20 Hz, and base -> camera once."""
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "demo_node.py")], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    yield process
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=LIMIT_S)
+
+
+def spin_until(node, condition):
+    """Spin until the condition holds; fail after LIMIT_S."""
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        rclpy.spin_once(node, timeout_sec=0.05)
+
+
+def transform(stamp, parent="map", child="base", x=1.0):
+    message = TransformStamped(child_frame_id=child)
+    message.header.frame_id = parent
+    message.header.stamp = stamp.to_msg()
+    message.transform.translation.x = x
+    return message
+
+
+def test_a_late_listener_gets_static_and_moving_transforms(node, demo):
+    buffer = tf2_ros.Buffer()
+    listener = tf2_ros.TransformListener(buffer, node, spin_thread=True)
+    found = buffer.lookup_transform("map", "camera", Time(), timeout=Duration(seconds=LIMIT_S))
+    assert found.transform.translation.x == pytest.approx(4.0)
+    later = Time.from_msg(found.header.stamp) + Duration(seconds=0.3)
+    assert buffer.can_transform("map", "base", later, timeout=Duration(seconds=LIMIT_S))
+    ahead = node.get_clock().now() + Duration(seconds=3600)
+    with pytest.raises(tf2_ros.ExtrapolationException, match="into the future"):
+        buffer.lookup_transform("map", "base", ahead)
+    thread = listener.dedicated_listener_thread
+    del listener
+    assert not thread.is_alive()
+
+
+def test_a_static_listener_hears_only_what_is_static(node, demo):
+    buffer = tf2_ros.Buffer()
+    tf2_ros.StaticTransformListener(buffer, node)
+    spin_until(node, lambda: buffer.can_transform("base", "camera", Time()))
+    assert not buffer._frameExists("map")
+
+
+def test_both_broadcasters_take_one_or_many(node):
+    buffer = tf2_ros.Buffer()
+    listener = tf2_ros.TransformListener(buffer, node)
+    moving, static = tf2_ros.TransformBroadcaster(node), tf2_ros.StaticTransformBroadcaster(node)
+    stamp = node.get_clock().now()
+    static.sendTransform(transform(stamp, "robot", "lidar"))
+    spin_until(node, lambda: moving.pub_tf.get_subscription_count() == 1)
+    moving.sendTransform([transform(stamp, "world", "robot"), transform(stamp, "world", "goal")])
+    spin_until(node, lambda: buffer.can_transform("goal", "lidar", stamp))
+    listener.unregister()
+    spin_until(node, lambda: node.count_subscribers("/tf") == 0)
+
+
+def test_await_in_a_callback(node, demo):
+    buffer = tf2_ros.Buffer()
+    listener = tf2_ros.TransformListener(buffer, node)
+    found = []
+
+    async def look_up():
+        timer.cancel()
+        found.append(await buffer.lookup_transform_async("map", "camera", Time()))
+
+    timer = node.create_timer(0.01, look_up)
+    spin_until(node, lambda: found)
+    assert found[0].transform.translation.x == pytest.approx(4.0)
+    assert listener.buffer is buffer
+
+
+def test_time_that_jumps_back_empties_the_buffer(node):
+    node.set_parameters([Parameter("use_sim_time", value=True)])
+    buffer = tf2_ros.Buffer(node=node)
+    clock = node.create_publisher(Clock, "/clock", 10)
+    spin_until(node, lambda: clock.get_subscription_count() > 0)
+
+    def set_clock(seconds):
+        clock.publish(Clock(clock=Time(seconds=seconds).to_msg()))
+        spin_until(
+            node,
+            lambda: node.get_clock().now() == Time(seconds=seconds, clock_type=ClockType.ROS_TIME),
+        )
+
+    set_clock(100)
+    buffer.set_transform(transform(Time(seconds=100)), "test")
+    buffer.set_transform_static(transform(Time(), "base", "camera"), "test")
+    set_clock(101)
+    assert buffer.can_transform("map", "camera", Time())
+    set_clock(50)
+    assert not buffer.can_transform("map", "base", Time())
+    assert buffer.can_transform("base", "camera", Time())
