@@ -20,8 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from zipmap_ros.frame import Frame
 from zipmap_ros.nodes import convert
-from zipmap_ros.nodes.spin import spin
-from zipmap_ros.sources import open_source
+from zipmap_ros.nodes.spin import calm_threads, spin
 
 # How long ``pace: consumed`` waits for a frame that was dropped on the way.
 CONSUMED_TIMEOUT_S = 2.0
@@ -35,6 +34,8 @@ class CameraNode(Node):
     """
 
     def __init__(self, **kwargs: Any) -> None:
+        from zipmap_ros.sources import open_source
+
         super().__init__("camera", **kwargs)
         kind = self._parameter("source", "synthetic", "what to publish, see zipmap_ros.sources")
         path = self._parameter("path", "", "file, folder or device of the source")
@@ -99,5 +100,6 @@ class CameraNode(Node):
 
 
 def main() -> None:
-    """Run the node."""
+    """Run the node until SIGINT or the end of the source."""
+    calm_threads()
     sys.exit(spin(CameraNode, threads=1))

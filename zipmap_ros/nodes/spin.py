@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -14,6 +15,16 @@ from rclpy.executors import (
 )
 from rclpy.node import Node
 from rclpy.task import Future
+
+
+def calm_threads() -> None:
+    """Leave half of the cores to other processes, and let waiting threads sleep.
+
+    Only what the environment does not say already; call it before torch is imported.
+    """
+    cores = len(os.sched_getaffinity(0))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(cores // 2, 1)))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def spin(make_node: Callable[[], Node], threads: int) -> int:

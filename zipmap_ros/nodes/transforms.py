@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped, TransformStamped
+from geometry_msgs.msg import PoseStamped, TransformStamped, Vector3
+from nav_msgs.msg import Odometry
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
@@ -26,6 +27,9 @@ from zipmap_ros.frame import Estimate
 from zipmap_ros.geometry import BODY_T_OPTICAL, Array, invert
 from zipmap_ros.nodes import convert
 from zipmap_ros.parameters import Parameters
+
+# Stamps that differ more than this from the node's clock belong to another clock.
+FOREIGN_CLOCK_NS = 10 * convert.NS
 
 
 class TransformError(LookupError):
@@ -41,14 +45,11 @@ class Transforms:
         self._listener = TransformListener(self._buffer, node)
         self._broadcaster = TransformBroadcaster(node)
         self._base_T_camera: dict[str, Array] = {}
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget where the robot was: odom starts at the next estimate's gauge."""
         self._map_T_odom: Array = np.eye(4)
         self._odom_T_base: Array | None = None
         self._gauge: tuple[int, float] | None = None
         self._held: dict[tuple[str, str], Array] = {}
+        self._foreign_ns = 0
 
     def clear(self) -> None:
         """Forget what moves on TF: time has jumped. Extrinsics stay."""
@@ -91,6 +92,18 @@ class Transforms:
         p = self._parameters()
         return self._lookup(p.odom_frame, p.base_frame, Time(nanoseconds=stamp_ns))
 
+    def add_odometry(self, odometry: Odometry) -> None:
+        """Use odometry from a topic where TF has none (map_to_odom)."""
+        p = self._parameters()
+        frames = (odometry.header.frame_id.lstrip("/"), odometry.child_frame_id.lstrip("/"))
+        if p.tf_mode != "map_to_odom" or frames != (p.odom_frame, p.base_frame):
+            return
+        position = odometry.pose.pose.position
+        transform = TransformStamped(header=odometry.header, child_frame_id=p.base_frame)
+        transform.transform.translation = Vector3(x=position.x, y=position.y, z=position.z)
+        transform.transform.rotation = odometry.pose.pose.orientation
+        self._buffer.set_transform(transform, "odom")
+
     def to_map(self, pose: PoseStamped) -> Array:
         """(4, 4) map_T_pose of a pose in any TF frame; no frame means map_frame.
 
@@ -132,12 +145,18 @@ class Transforms:
             self._send(both, estimate.stamp_ns)
 
     def hold(self) -> None:
-        """Publish the last transforms again, stamped tf_tolerance_s ahead of now."""
+        """Publish the last transforms again, stamped tf_tolerance_s ahead of now.
+
+        Images with another clock's stamps (a bag without /clock) are followed in their time.
+        """
         ahead_ns = int(self._parameters().tf_tolerance_s * convert.NS)
-        self._broadcast(self._held, self._node.get_clock().now().nanoseconds + ahead_ns)
+        now_ns = self._node.get_clock().now().nanoseconds
+        self._broadcast(self._held, now_ns + ahead_ns - self._foreign_ns)
 
     def _send(self, transforms: dict[tuple[str, str], Array], stamp_ns: int) -> None:
         self._held = {**self._held, **transforms}
+        behind_ns = self._node.get_clock().now().nanoseconds - stamp_ns
+        self._foreign_ns = behind_ns if abs(behind_ns) > FOREIGN_CLOCK_NS else 0
         self._broadcast(transforms, stamp_ns)
 
     def _broadcast(self, transforms: dict[tuple[str, str], Array], stamp_ns: int) -> None:

@@ -30,7 +30,7 @@ class WorkerError(RuntimeError):
 
 
 class Mapper(Protocol):
-    """What the worker needs of a mapper."""
+    """What the worker needs of a mapper (`mapping.mapper.StreamMapper`)."""
 
     def add_frame(self, frame: Frame) -> list[Estimate]:
         """Take one frame; return what is known now, perhaps nothing yet."""
@@ -43,11 +43,12 @@ class Mapper(Protocol):
 
 @dataclass
 class Counts:
-    """What became of the frames so far, and how fast; a copy taken at one moment."""
+    """What the worker has seen so far, and how fast; a copy taken at one moment.
+
+    dropped  frames that never reached the mapper, or that it threw on, by reason
+    """
 
     received: int = 0
-    used: int = 0
-    gated: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     queue_length: int = 0
     input_rate_hz: float = 0.0
@@ -78,7 +79,7 @@ class _Rate:
 class Worker:
     """Runs a mapper on one thread.
 
-    deliver   called on that thread with the estimates of each chunk
+    deliver   called on that thread after each frame, flush and request, with the new estimates
     now_ns    the node's clock, for the latency from a frame's stamp to its delivery
     report    called with one line for every frame or flush that the mapper threw on
     """
@@ -132,18 +133,24 @@ class Worker:
                 self._counts.dropped[reason] += dropped
             return dropped
 
+    def post(self, call: Callable[[Any], T]) -> Future[T]:
+        """Run ``call(mapper)`` on the worker, after the frame it is busy with and before others."""
+        future: Future[T] = Future()
+        with self._wake:
+            if self._stopping:
+                future.set_exception(WorkerError("the node is shutting down"))
+            else:
+                self._requests.append((call, future))
+                self._wake.notify()
+        return future
+
     def request(self, call: Callable[[Any], T], timeout_s: float) -> T:
-        """Run ``call(mapper)`` on the worker, after the frame it is busy with and before others.
+        """`post` and wait for the answer.
 
         Raises WorkerError when it has not been done within ``timeout_s`` or the worker stops,
         and whatever ``call`` raises.
         """
-        future: Future[T] = Future()
-        with self._wake:
-            if self._stopping:
-                raise WorkerError("the node is shutting down")
-            self._requests.append((call, future))
-            self._wake.notify()
+        future = self.post(call)
         if not wait([future], timeout_s).done:
             future.cancel()  # not begun yet: it never will
             raise WorkerError(
@@ -210,26 +217,25 @@ class Worker:
             future.set_result(call(self._mapper))
         except Exception as error:  # handed to whoever asked
             future.set_exception(error)
+        self._hand_over([])
 
     def _map(self, call: Callable[[], list[Estimate]]) -> None:
         try:
             estimates = call()
-            if estimates:
-                self._deliver(estimates)
         except Exception as error:  # one bad frame must not end the mapping
             with self._wake:
                 self._counts.dropped["error"] += 1
             self._report(f"a frame could not be mapped: {type(error).__name__}: {error}")
-            return
-        self._count(estimates)
-
-    def _count(self, estimates: Sequence[Estimate]) -> None:
+            estimates = []
+        self._hand_over(estimates)
         now_ns = self._now_ns()
         with self._wake:
             for estimate in estimates:
                 self._outputs.tick()
                 self._latencies_s.append((now_ns - estimate.stamp_ns) * 1e-9)
-                if estimate.kept:
-                    self._counts.used += 1
-                else:
-                    self._counts.gated += 1
+
+    def _hand_over(self, estimates: Sequence[Estimate]) -> None:
+        try:
+            self._deliver(estimates)
+        except Exception as error:  # nor must one that cannot be published
+            self._report(f"a result could not be published: {type(error).__name__}: {error}")

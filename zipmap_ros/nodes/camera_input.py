@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The topics of one camera, turned into Frames; what cannot be used is dropped with a reason."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from rclpy.qos import (
+    QoSCompatibility,
+    QoSProfile,
+    qos_check_compatible,
+    qos_profile_sensor_data,
+    qos_profile_system_default,
+)
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from zipmap_ros.frame import Frame
+from zipmap_ros.geometry import Camera
+from zipmap_ros.nodes import convert
+from zipmap_ros.nodes.convert import ConvertError
+from zipmap_ros.parameters import Parameters
+
+QOS = {
+    "sensor_data": qos_profile_sensor_data,
+    "reliable": QoSProfile(depth=5),
+    "system_default": qos_profile_system_default,
+}
+# A depth image belongs to an image whose stamp is this close.
+DEPTH_TOLERANCE_NS = 20_000_000
+# So many images of one new size in a row are a camera that was set to it, not a hiccup.
+RESIZED_AFTER = 10
+
+
+class CameraInput:
+    """Subscribes to one camera, ``name`` "" where it is the only one.
+
+    submit  takes each Frame; drop takes the reason for each image that gave none. Both are called
+            on the executor, one image at a time.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        name: str,
+        parameters: Parameters,
+        submit: Callable[[Frame], None],
+        drop: Callable[[str], None],
+    ) -> None:
+        self.name = name
+        self.frame_id = ""
+        self.last_image_s = time.monotonic()
+        self.images = 0
+        self._node, self._submit, self._drop = node, submit, drop
+        self._said: set[str] = set()
+        self._camera: Camera | None = None
+        self._size: tuple[int, int] | None = None
+        self._other_sizes: deque[tuple[int, int]] = deque(maxlen=RESIZED_AFTER)
+        self._depths: deque[Image] = deque(maxlen=5)
+        self._waiting: Frame | None = None
+        self._group = MutuallyExclusiveCallbackGroup()
+        self._qos = QOS[parameters.qos_image]
+        self.subscriptions: list[Subscription] = []
+        if parameters.image_transport == "compressed":
+            self._subscribe(CompressedImage, "image/compressed", self._on_image)
+        else:
+            self._subscribe(Image, "image", self._on_image)
+        self._subscribe(CameraInfo, "camera_info", self._on_info)
+        self._wants_depth = parameters.scale_source == "depth"
+        if self._wants_depth:
+            self._subscribe(Image, "depth", self._on_depth)
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for subscription in self.subscriptions:
+            self._node.destroy_subscription(subscription)
+        self.subscriptions.clear()
+
+    def forget(self) -> None:
+        """Drop what waits for its depth: time has jumped."""
+        self._waiting = None
+        self._depths.clear()
+
+    def silence(self) -> str:
+        """Why there may be no images: each topic, its publishers, whether their QoS fits."""
+        return "; ".join(self._publishers(subscription) for subscription in self.subscriptions)
+
+    def _subscribe(self, kind: type, topic: str, callback: Callable) -> None:
+        topic = f"{self.name}/{topic}" if self.name else topic
+        self.subscriptions.append(
+            self._node.create_subscription(
+                kind, topic, callback, self._qos, callback_group=self._group
+            )
+        )
+
+    def _publishers(self, subscription: Subscription) -> str:
+        topic = subscription.topic_name
+        publishers = self._node.get_publishers_info_by_topic(topic)
+        if not publishers:
+            return f"{topic} has no publisher"
+        unfit = [
+            f"{p.node_name} ({reason})"
+            for p in publishers
+            for compatibility, reason in [qos_check_compatible(p.qos_profile, self._qos)]
+            if compatibility == QoSCompatibility.ERROR
+        ]
+        if unfit:
+            return (
+                f"{topic} has publishers whose QoS does not fit, {', '.join(unfit)}: "
+                "set qos_image to sensor_data"
+            )
+        return f"{topic} has {len(publishers)} publisher(s) with fitting QoS"
+
+    def _on_info(self, message: CameraInfo) -> None:
+        try:
+            self._camera = convert.camera_info_to_camera(message)
+        except ConvertError as error:
+            self._camera = None
+            self._say(f"{self._where('camera_info')}: {error}; going on without calibration")
+            return
+        if self._camera is None:
+            self._say(f"{self._where('camera_info')} is uncalibrated (k[0] is 0)")
+
+    def _on_depth(self, message: Image) -> None:
+        self._depths.append(message)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._pair(waiting)
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        self.last_image_s = time.monotonic()
+        self.images += 1
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            self._submit(waiting)
+        try:
+            frame = self._to_frame(message)
+        except ConvertError as error:
+            self._drop(error.reason)
+            self._say(f"{self._where('image')}: {error}", key=error.reason + _kind(message))
+            return
+        if self._wants_depth:
+            self._pair(frame)
+        else:
+            self._submit(frame)
+
+    def _to_frame(self, message: Image | CompressedImage) -> Frame:
+        if isinstance(message, CompressedImage):
+            rgb = convert.compressed_to_rgb(message)
+        else:
+            rgb = convert.image_to_rgb(message)
+        height, width = rgb.shape[:2]
+        self._check_size((width, height))
+        self.frame_id = message.header.frame_id.lstrip("/") or "camera"
+        return Frame(
+            stamp_ns=convert.stamp_to_ns(message.header.stamp),
+            rgb=rgb,
+            frame_id=self.frame_id,
+            camera=self._camera_for(width, height),
+            source=self.name,
+        )
+
+    def _check_size(self, size: tuple[int, int]) -> None:
+        if self._size is None or size == self._size:
+            self._size = size
+            self._other_sizes.clear()
+            return
+        self._other_sizes.append(size)
+        if self._other_sizes.count(size) == RESIZED_AFTER:
+            self._node.get_logger().info(f"images are now {size[0]}x{size[1]}")
+            self._size = size
+            return
+        old = "{}x{}".format(*self._size)
+        raise ConvertError("resolution", f"an image of {size[0]}x{size[1]} among images of {old}")
+
+    def _camera_for(self, width: int, height: int) -> Camera | None:
+        camera = self._camera
+        if camera is None:
+            if self.images > RESIZED_AFTER:
+                topic = self._where("camera_info")
+                self._say(f"no calibration on {topic}: the network's own focal length is used")
+            return None
+        if (camera.width, camera.height) == (width, height):
+            return camera
+        if camera.width * height != camera.height * width:
+            raise ConvertError(
+                "camera_info_size",
+                f"camera_info is for {camera.width}x{camera.height} pixels, the image has "
+                f"{width}x{height}: publish the calibration that belongs to it",
+            )
+        return camera.resized(width, height)
+
+    def _pair(self, frame: Frame) -> None:
+        """Submit a frame with the depth of its stamp, or keep it until that comes."""
+        for message in self._depths:
+            apart_ns = abs(convert.stamp_to_ns(message.header.stamp) - frame.stamp_ns)
+            if apart_ns <= DEPTH_TOLERANCE_NS:
+                self._submit(replace(frame, depth=self._to_depth(message, frame)))
+                return
+        self._waiting = frame
+
+    def _to_depth(self, message: Image, frame: Frame) -> NDArray[np.float32] | None:
+        try:
+            depth = convert.image_to_depth(message)
+        except ConvertError as error:
+            self._say(f"{self._where('depth')}: {error}", key=error.reason)
+            return None
+        if depth.shape == frame.rgb.shape[:2]:
+            return depth
+        height, width = depth.shape
+        self._say(
+            f"{self._where('depth')} is {width}x{height}, the image is not: register depth to it"
+        )
+        return None
+
+    def _where(self, topic: str) -> str:
+        return f"{self.name}/{topic}" if self.name else topic
+
+    def _say(self, text: str, key: str = "") -> None:
+        """Warn once of each kind of trouble."""
+        key = key or text
+        if key not in self._said:
+            self._said.add(key)
+            self._node.get_logger().warning(text)
+
+
+def _kind(message: Image | CompressedImage) -> str:
+    """What tells one stream of bad images from another."""
+    return message.encoding if isinstance(message, Image) else message.format

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/diagnostics, once a second: input, tracking, scale and memory, from the last Status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_updater import DiagnosticStatusWrapper, Updater
+from rclpy.node import Node
+
+from zipmap_ros.msg import Status
+from zipmap_ros.nodes.status import STATE_NAMES
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+# Below this share of the input the network does not keep up.
+KEEPS_UP = 0.8
+
+
+class Diagnostics:
+    """Four tasks that read what `status` returns."""
+
+    def __init__(self, node: Node, status: Callable[[], Status]) -> None:
+        self._status = status
+        updater = Updater(node, period=1.0)
+        updater.setHardwareID("none")
+        for task in (self._input, self._tracking, self._scale, self._memory):
+            updater.add(task.__name__.lstrip("_"), task)
+
+    def _input(self, stat: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
+        status = self._status()
+        if status.state == Status.WAITING_FOR_IMAGE:
+            stat.summary(WARN, status.hint or "no images yet")
+        elif status.output_rate < KEEPS_UP * status.input_rate:
+            stat.summary(WARN, "images come faster than the network: the oldest are dropped")
+        else:
+            stat.summary(OK, f"{status.input_rate:.1f} Hz")
+        stat.add("input rate (Hz)", f"{status.input_rate:.2f}")
+        stat.add("output rate (Hz)", f"{status.output_rate:.2f}")
+        stat.add(
+            "latency p50, p95, max (s)",
+            " ".join(
+                f"{v:.3f}" for v in (status.latency_p50, status.latency_p95, status.latency_max)
+            ),
+        )
+        stat.add("frames received", status.frames_received)
+        stat.add("queue length", status.queue_length)
+        for drop in status.frames_dropped:
+            stat.add(f"dropped: {drop.key}", drop.value)
+        return stat
+
+    def _tracking(self, stat: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
+        status = self._status()
+        good = (Status.TRACKING, Status.INITIALISING, Status.PAUSED)
+        level = OK if status.state in good else ERROR if status.state == Status.LOST else WARN
+        name = STATE_NAMES[status.state]
+        stat.summary(level, f"{name}: {status.hint}" if status.hint else name)
+        stat.add("frames used", status.frames_used)
+        stat.add("frames gated", status.frames_gated)
+        stat.add("state update", f"{status.state_update:.3g}")
+        stat.add("gauge id", status.gauge_id)
+        return stat
+
+    def _scale(self, stat: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
+        status = self._status()
+        if status.metric:
+            stat.summary(OK, f"metres, from {status.scale_source}")
+        elif status.scale_source == "none":
+            stat.summary(OK, "map units are the network's: set scale_source for metres")
+        else:
+            stat.summary(WARN, f"not metric yet: waiting for {status.scale_source}")
+        stat.add("scale", f"{status.scale:.6g}")
+        return stat
+
+    def _memory(self, stat: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
+        status = self._status()
+        stat.summary(OK, f"{status.process_mb:.0f} MB")
+        stat.add("process (MB)", f"{status.process_mb:.0f}")
+        stat.add("GPU (MB)", f"{status.gpu_mb:.0f}")
+        stat.add("map points", status.map_points)
+        stat.add("map (MB)", f"{status.map_mb:.1f}")
+        stat.add("map points evicted", status.map_evicted)
+        return stat
