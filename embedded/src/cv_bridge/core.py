@@ -94,7 +94,7 @@ class CvBridge:
             )
         height, width = cvim.shape[:2]
         data = array.array("B")
-        data.frombytes(np.ascontiguousarray(cvim).reshape(-1).view(np.uint8))
+        data.frombytes(np.ascontiguousarray(cvim).reshape(-1).view(np.uint8).data)
         order = cvim.dtype.byteorder
         return Image(
             header=Header() if header is None else header,
@@ -142,7 +142,7 @@ class CvBridge:
         if not written:
             raise CvBridgeError(f"cannot write an image {cvim.shape} {cvim.dtype} as {dst_format}")
         data = array.array("B")
-        data.frombytes(encoded)
+        data.frombytes(encoded.data)
         return CompressedImage(format=dst_format, data=data)
 
 

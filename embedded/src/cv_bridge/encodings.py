@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import cv2
 import numpy as np
 
-DTYPES = {
+DTYPES: dict[str, np.dtype[Any]] = {
     "8U": np.dtype(np.uint8),
     "8S": np.dtype(np.int8),
     "16U": np.dtype(np.uint16),

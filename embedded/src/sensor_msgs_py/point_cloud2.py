@@ -17,7 +17,7 @@ from numpy.lib.recfunctions import structured_to_unstructured, unstructured_to_s
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
-_DATATYPES = {
+_DATATYPES: dict[int, np.dtype[Any]] = {
     PointField.INT8: np.dtype(np.int8),
     PointField.UINT8: np.dtype(np.uint8),
     PointField.INT16: np.dtype(np.int16),
@@ -164,7 +164,7 @@ def create_cloud(
     assert points.ndim <= 2, f"Too many dimensions for a PointCloud2: {points.ndim}"
     height, width = (1, len(points)) if points.ndim == 1 else points.shape
     data = array.array("B")
-    data.frombytes(np.ascontiguousarray(points).reshape(-1).view(np.uint8))
+    data.frombytes(np.ascontiguousarray(points).reshape(-1).view(np.uint8).data)
     return PointCloud2(
         header=header,
         height=height,
