@@ -67,7 +67,7 @@ class StreamMapper:
     def reset(self) -> None:
         """Forget the scene: state, map, trajectory, scale and the frames that wait."""
         p = self._parameters
-        self.state: SceneState = self.model.new_state()
+        self.state: SceneState = self.model.new_state().detach()
         self.voxel_map = VoxelMap(p.map_voxel_m, p.map_max_points, p.map_max_mb)
         self.trajectory = Trajectory(p.path_max_poses)
         self.scale = ScaleEstimator(p.scale_source, p.scale)
@@ -171,7 +171,7 @@ class StreamMapper:
                 return self._fold(chunk[:half]) + self._fold(chunk[half:])
             return self._drop(chunk, NO_MEMORY, f"the device has too little memory: {error}")
         # Believe it?
-        poses = _network_poses(prediction)
+        poses = _network_poses(chunk, prediction)
         scale = self.scale.scale
         sources = [view.frame.source for view in chunk]
         reason = self.tracker.judge(
@@ -213,7 +213,7 @@ class StreamMapper:
                 f"{sorted({tuple(v.pixels.shape[1:]) for v in views})}: {self.problem}"
             )
         prediction = self.model.reconstruct(self._images(views), outputs=("depth",))
-        poses = _network_poses(prediction)
+        poses = _network_poses(views, prediction)
         if poses is None:
             return self._drop(views, NOT_FINITE, "the network's output is not finite")
         self.gauge = Gauge(poses[0], self.base_T_camera(views[0].frame.source), self.scale.scale)
@@ -282,10 +282,8 @@ class StreamMapper:
         changed = False
         for i, (view, pose) in enumerate(zip(chunk, poses, strict=True)):
             if self.scale.source == "depth" and view.measured is not None:
-                depth, confidence = _dense(prediction, i)
-                changed |= self.scale.add_depth(
-                    depth.cpu().numpy(), confidence.cpu().numpy(), view.measured
-                )
+                depth, confidence = (x[0, i].cpu().numpy() for x in _dense(prediction))
+                changed |= self.scale.add_depth(depth, confidence, view.measured)
             elif self.scale.source in ("odom", "tf"):
                 odom_T_base = self.odometry.at(view.frame.stamp_ns)
                 if odom_T_base is not None:
@@ -325,7 +323,7 @@ class StreamMapper:
     ) -> Estimate:
         assert self.gauge is not None
         p = self._parameters
-        depth, confidence = _dense(prediction, i)
+        depth, confidence = (x[0, i] for x in _dense(prediction))
         depth = depth * self.gauge.scale
         height, width = depth.shape
         K = prediction.intrinsics[0, i].double().cpu().numpy()
@@ -365,23 +363,26 @@ def _differ(old: Parameters, new: Parameters, *names: str) -> bool:
     return any(getattr(old, name) != getattr(new, name) for name in names)
 
 
-def _dense(prediction: Prediction, i: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Depth and confidence (H, W) of the i-th frame."""
+def _dense(prediction: Prediction) -> tuple[torch.Tensor, torch.Tensor]:
+    """Depth and confidence (1, S, H, W)."""
     assert prediction.depth is not None and prediction.confidence is not None
-    return prediction.depth[0, i], prediction.confidence[0, i]
+    return prediction.depth, prediction.confidence
 
 
-def _network_poses(prediction: Prediction) -> list[Array] | None:
-    """The (4, 4) network_T_camera of each frame, or None when any output is not finite."""
-    outputs = (
-        prediction.camera_T_world,
-        prediction.intrinsics,
-        prediction.depth,
-        prediction.confidence,
-    )
-    if not all(torch.isfinite(output).all() for output in outputs if output is not None):
+def _network_poses(views: Sequence[View], prediction: Prediction) -> list[Array] | None:
+    """The (4, 4) network_T_camera of each frame, or None when any output is not finite.
+
+    A focal length is looked at only where it is needed: where the camera is not known.
+    """
+    outputs = [prediction.camera_T_world, *_dense(prediction)]
+    if any(view.camera is None for view in views):
+        outputs.append(prediction.intrinsics)
+    if not all(torch.isfinite(output).all() for output in outputs):
         return None
-    return list(invert(prediction.camera_T_world[0].double().cpu().numpy()))
+    camera_T_network = prediction.camera_T_world[0].double().cpu().numpy()
+    U, _, Vt = np.linalg.svd(camera_T_network[:, :, :3])
+    camera_T_network[:, :, :3] = U @ Vt  # float32 rotations are rigid to seven digits only
+    return list(invert(camera_T_network))
 
 
 def _relative_change(old: SceneState, new: SceneState) -> float:

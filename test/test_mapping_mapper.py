@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: Apache-2.0
+"""StreamMapper with a network that knows the room: poses, map, gauge, scale and rollback, exact."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from known_world import CAMERA, ROOM, UNITS_PER_METRE, KnownWorld, frame, path, room_depth
+
+from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, invert, look_at, pose
+from zipmap_ros.mapping import MappingError, StreamMapper
+from zipmap_ros.model import ModelConfig, QueryPrediction, ZipMap
+from zipmap_ros.parameters import Parameters
+
+FIXED = {"scale_source": "fixed", "scale": 1 / UNITS_PER_METRE}
+
+
+def make(poses=None, model=None, **changes) -> StreamMapper:
+    """A mapper of the known room."""
+    model = model or KnownWorld(path(60) if poses is None else poses)
+    return StreamMapper(model, Parameters().updated(changes))
+
+
+def real_network() -> ZipMap:
+    """A tiny network of random weights whose fields of view are about a radian."""
+    torch.manual_seed(0)
+    model = ZipMap(ModelConfig.tiny()).eval()
+    model.camera_mlp_head.mlp.fc2.bias.data[7:] = 1.0
+    return model
+
+
+def run(mapper, indices, **changes):
+    return [e for i in indices for e in mapper.add_frame(frame(i, **changes))]
+
+
+def true_poses(mapper, indices) -> np.ndarray:
+    """map_T_camera that follow from the true poses and the first camera's place in the map."""
+    poses = np.array([mapper.model.poses[i] for i in indices])
+    return BODY_T_OPTICAL @ invert(mapper.model.poses[0]) @ poses
+
+
+def test_poses_depth_and_stamps_are_those_of_the_room():
+    mapper = make(**FIXED)
+    estimates = run(mapper, range(40))
+    assert [e.stamp_ns for e in estimates] == [frame(i).stamp_ns for i in range(40)]
+    np.testing.assert_allclose(
+        [e.map_T_camera for e in estimates], true_poses(mapper, range(40)), atol=1e-5
+    )
+    for i, estimate in enumerate(estimates):
+        np.testing.assert_allclose(estimate.depth, room_depth(mapper.model.poses[i]), rtol=1e-4)
+        assert estimate.rgb[0, 0].tolist() == [i, 100, 200]
+        assert estimate.camera.fx == pytest.approx(CAMERA.fx) and estimate.kept
+    assert mapper.counts.received == mapper.counts.used == 40
+    assert mapper.state.frames_seen == 40 and mapper.status == "tracking"
+
+
+def test_the_map_is_the_rooms_walls_with_z_up():
+    """The camera looks level at first; remembers clouds tilted by optical axes used as body's."""
+    poses = [look_at([0, 0, 0], [1, 0, 0])] + path(40)
+    mapper = make(poses, map_voxel_m=0.1, max_jump_m=10, max_turn_deg=180, **FIXED)
+    run(mapper, range(41))
+    cloud = mapper.voxel_map.cloud()
+    assert len(cloud) > 1000
+    outside = np.abs(cloud.points) - ROOM
+    assert np.abs(outside.max(axis=1)).max() < 0.1 + 1e-3  # every point is on a wall
+    assert cloud.points[:, 2].max() == pytest.approx(1.5, abs=0.05)
+    assert cloud.points[:, 2].min() == pytest.approx(-1.5, abs=0.05)
+    assert (cloud.colors[:, 1:] == [100, 200]).all()
+
+
+def test_filters_keep_far_and_doubtful_points_out():
+    near = make(map_range_m=2.5, **FIXED)
+    estimate = run(near, [0])[0]
+    assert 0 < len(estimate.points) < (estimate.depth <= 2.5).sum() + 1
+    local = (estimate.points - estimate.map_T_camera[:3, 3]) @ estimate.map_T_camera[:3, :3]
+    assert local[:, 2].max() <= 2.5 + 1e-4
+    doubtful = make(map_min_confidence=2.5)
+    assert len(run(doubtful, [0])[0].points) == 0 == len(doubtful.voxel_map)
+    few = make(points_per_frame=100)
+    points = run(few, [0])[0].points
+    assert len(points) == 100
+    assert len(np.unique(points, axis=0)) == 100
+
+
+def test_the_first_base_pose_is_the_origin():
+    mapper = make(**FIXED)
+    base_T_camera = pose(BODY_T_OPTICAL[:3, :3], [0.3, 0.0, 1.2])
+    mapper.set_extrinsic("", base_T_camera)
+    estimates = run(mapper, range(10))
+    np.testing.assert_allclose(
+        estimates[0].map_T_camera @ invert(base_T_camera), np.eye(4), atol=1e-12
+    )
+    moved = invert(mapper.model.poses[0]) @ mapper.model.poses[9]
+    np.testing.assert_allclose(estimates[9].map_T_camera, base_T_camera @ moved, atol=1e-5)
+
+
+def test_chunks_wait_fill_and_can_be_flushed():
+    mapper = make(chunk_frames=4)
+    assert [len(mapper.add_frame(frame(i))) for i in range(6)] == [0, 0, 0, 4, 0, 0]
+    assert mapper.pending == 2
+    assert [e.stamp_ns for e in mapper.flush()] == [frame(i).stamp_ns for i in (4, 5)]
+    assert mapper.flush() == [] and mapper.model.calls == [[0, 1, 2, 3], [4, 5]]
+
+
+def test_a_robot_that_stands_still_changes_nothing():
+    mapper = make(keyframe_max_gap=5)
+    run(mapper, [0])
+    state, points = mapper.state, len(mapper.voxel_map)
+    estimates = run(mapper, [0] * 30)
+    assert mapper.state is state and len(mapper.voxel_map) == points
+    assert len(estimates) == 30 and not any(e.kept for e in estimates)
+    assert not any(len(e.points) for e in estimates)
+    assert (mapper.counts.used, mapper.counts.gated) == (1, 30)
+    assert run(mapper, [1])[0].kept
+    assert mapper.state_update == pytest.approx(0.01 / _rms(state), rel=0.01)
+
+
+def _rms(state) -> float:
+    weights = torch.cat([w.flatten() for layer in state.layers for w in layer])
+    return float(weights.square().mean().sqrt())
+
+
+def test_localization_computes_and_drops():
+    mapper = make()
+    mapper.parameters = mapper.parameters.updated({"mode": "localization"})
+    assert run(mapper, [0]) == [] and mapper.counts.dropped["no_map"] == 1
+    mapper.parameters = mapper.parameters.updated({"mode": "mapping"})
+    run(mapper, range(5))
+    state, points = mapper.state, len(mapper.voxel_map)
+    mapper.parameters = mapper.parameters.updated({"mode": "localization"})
+    estimates = run(mapper, range(5, 15))
+    assert mapper.state is state and len(mapper.voxel_map) == points
+    assert len(estimates) == 10 == mapper.counts.gated
+    assert len(mapper.trajectory) == 15
+
+
+def test_output_that_is_not_finite_is_rolled_back():
+    mapper = make(model=KnownWorld(path(60), bad={3, 4}))
+    run(mapper, range(3))
+    state = mapper.state
+    assert run(mapper, [3, 4]) == [] and mapper.state is state
+    assert mapper.counts.dropped["not_finite"] == 2 and "not_finite" in mapper.problem
+    assert mapper.status == "tracking" and len(run(mapper, [5])) == 1
+    assert mapper.state.frames_seen == 4 == mapper.counts.used
+
+
+def test_a_jump_makes_lost_and_consistency_ends_it():
+    poses = path(40)
+    poses[20:] = [pose(np.eye(3), [0, 0, 0.3]) @ T for T in poses[:20]]
+    mapper = make(poses, max_jump_m=0.3, lost_after=3, found_after=4, **FIXED)
+    run(mapper, range(15))
+    state = mapper.state
+    assert run(mapper, [20, 21]) == [] and mapper.status == "tracking"
+    assert run(mapper, [22]) == [] and mapper.status == "lost"
+    assert run(mapper, [23, 24, 25]) == [] and mapper.state is state
+    assert mapper.counts.dropped == {"jump": 3, "lost": 3, "reset": 0}
+    assert len(run(mapper, [26])) == 1 and mapper.status == "tracking"
+
+
+def test_memory_that_runs_out_splits_the_chunk_and_then_drops_it():
+    class Small(KnownWorld):
+        limit = 2
+
+        def stream(self, images, *args, **kwargs):
+            if len(images) > self.limit:
+                raise torch.cuda.OutOfMemoryError("out of memory")
+            return super().stream(images, *args, **kwargs)
+
+    mapper = make(model=Small(path(60)), chunk_frames=4)
+    assert len(run(mapper, range(4))) == 4 and mapper.model.calls == [[0, 1], [2, 3]]
+    Small.limit = 0
+    assert run(mapper, range(4, 8)) == [] and mapper.counts.dropped["out_of_memory"] == 4
+
+
+def test_a_bad_frame_is_counted_and_tracking_goes_on():
+    mapper = make(chunk_frames=2)
+    run(mapper, [0])
+    assert mapper.add_frame(frame(1, rgb=np.zeros((0, 0, 3), np.uint8))) == []
+    assert mapper.counts.dropped["bad_image"] == 1 and "uint8" in mapper.problem
+    assert len(run(mapper, [1])) == 2
+
+
+def test_a_change_of_size_ends_the_chunk():
+    mapper = make(model=real_network(), chunk_frames=3)
+    assert mapper.add_frame(frame(0)) == [] == mapper.add_frame(frame(1))
+    wide = frame(2, None, rgb=np.zeros((28, 56, 3), np.uint8))
+    ready = mapper.add_frame(wide)
+    assert [e.depth.shape for e in ready] == [(42, 56)] * 2 and mapper.pending == 1
+    assert mapper.flush()[0].depth.shape == (28, 56)
+
+
+def test_scale_locks_on_depth_and_everything_is_metres_from_then_on():
+    mapper = make(scale_source="depth", map_voxel_m=0.1)
+    gauge_id = mapper.gauge_id
+    for i in range(20):
+        mapper.add_frame(frame(i, depth=room_depth(mapper.model.poses[i]).astype(np.float32)))
+        assert mapper.scale.metric == (i >= 4)
+    assert mapper.scale.scale == pytest.approx(1 / UNITS_PER_METRE, rel=1e-4)
+    assert mapper.gauge_id == gauge_id + 1
+    np.testing.assert_allclose(mapper.trajectory.poses, true_poses(mapper, range(20)), atol=1e-3)
+    in_room = mapper.voxel_map.cloud().points @ BODY_T_OPTICAL[:3, :3]
+    first = mapper.model.poses[0]
+    outside = np.abs(in_room @ first[:3, :3].T + first[:3, 3]) - ROOM
+    assert np.abs(outside.max(axis=1)).max() < 0.1
+
+
+def test_scale_from_odometry_uses_the_cameras_path_not_the_bases():
+    mapper = make(scale_source="odom")
+    base_T_camera = pose(BODY_T_OPTICAL[:3, :3], [0.5, 0.1, 0.3])
+    mapper.set_extrinsic("", base_T_camera)
+    for i in range(60):
+        world_T_base = mapper.model.poses[i] @ invert(base_T_camera)
+        mapper.add_odometry(frame(i).stamp_ns, world_T_base)
+        mapper.add_frame(frame(i))
+    assert mapper.scale.metric
+    assert mapper.scale.scale == pytest.approx(1 / UNITS_PER_METRE, rel=1e-3)
+
+
+def test_without_a_source_nothing_is_metric():
+    mapper = make()
+    estimate = run(mapper, range(10))[-1]
+    assert not mapper.scale.metric and estimate.scale == 1.0
+    true = true_poses(mapper, [9])[0]
+    np.testing.assert_allclose(estimate.map_T_camera[:3, 3], true[:3, 3] * 0.5, atol=1e-5)
+
+
+def test_set_pose_moves_everything_rigidly():
+    mapper = make(**FIXED)
+    with pytest.raises(MappingError, match="wait for the first image"):
+        mapper.set_pose(np.eye(4))
+    base_T_camera = pose(BODY_T_OPTICAL[:3, :3], [0.1, 0.0, 0.5])
+    mapper.set_extrinsic("", base_T_camera)
+    run(mapper, range(10))
+    before, gauge_id = mapper.trajectory.poses, mapper.gauge_id
+    points = mapper.voxel_map.cloud().points
+    map_T_base = pose(look_at([0, 0, 0], [1, 2, 0])[:3, :3] @ BODY_T_OPTICAL[:3, :3].T, [5, 6, 0])
+    mapper.set_pose(map_T_base)
+    after = mapper.trajectory.poses
+    np.testing.assert_allclose(after[-1] @ invert(base_T_camera), map_T_base, atol=1e-9)
+    change = after[-1] @ invert(before[-1])
+    np.testing.assert_allclose(change @ before, after, atol=1e-9)
+    moved = points @ change[:3, :3].T + change[:3, 3]
+    now = mapper.voxel_map.cloud().points
+    apart = np.linalg.norm(now[::20, None] - moved, axis=-1).min(axis=1)
+    assert apart.max() < 0.05 * math.sqrt(3)  # merged within a voxel
+    assert mapper.gauge_id == gauge_id + 1
+    following = run(mapper, [10])[0].map_T_camera
+    step = invert(mapper.model.poses[9]) @ mapper.model.poses[10]
+    np.testing.assert_allclose(following, after[-1] @ step, atol=1e-5)
+
+
+def test_reset_forgets_the_scene_and_counts_on():
+    mapper = make(chunk_frames=2, **FIXED)
+    run(mapper, range(5))
+    gauge_id = mapper.gauge_id
+    mapper.reset()
+    assert (len(mapper.voxel_map), len(mapper.trajectory), mapper.pending) == (0, 0, 0)
+    assert mapper.state.frames_seen == 0 and mapper.gauge_id == gauge_id + 1
+    assert mapper.status == "initialising"
+    assert (mapper.counts.received, mapper.counts.dropped["reset"]) == (5, 1)
+
+
+def test_live_parameters_take_effect():
+    mapper = make(**FIXED)
+    run(mapper, range(10))
+    fine = len(mapper.voxel_map)
+    mapper.parameters = mapper.parameters.updated({"map_voxel_m": 0.5, "path_max_poses": 4})
+    assert len(mapper.trajectory) == 4 and 0 < len(mapper.voxel_map) < fine / 3
+    mapper.parameters = mapper.parameters.updated({"scale": 4.0})
+    far = np.linalg.norm(mapper.trajectory.poses[-1, :3, 3])
+    assert far == pytest.approx(2 * np.linalg.norm(true_poses(mapper, [9])[0][:3, 3]), rel=1e-4)
+    mapper.parameters = mapper.parameters.updated({"chunk_frames": 3})
+    assert [len(mapper.add_frame(frame(i))) for i in range(10, 13)] == [0, 0, 3]
+
+
+def test_two_cameras_feed_one_state():
+    """The second camera looks back and sits elsewhere; its frames have the same pose in the map."""
+    front = path(20)
+    front_T_back = pose(np.diag([-1.0, 1.0, -1.0]), [0, 0, -0.4])
+    poses = [T for pair in zip(front, [T @ front_T_back for T in front], strict=True) for T in pair]
+    mapper = make(poses, **FIXED)
+    base_T_front = pose(BODY_T_OPTICAL[:3, :3], [0.2, 0.0, 1.0])
+    base_T_back = base_T_front @ front_T_back
+    mapper.set_extrinsic("front", base_T_front)
+    mapper.set_extrinsic("back", base_T_back)
+    extrinsics = {"front": base_T_front, "back": base_T_back}
+    bases = []
+    for i in range(40):
+        source = "back" if i % 2 else "front"
+        (estimate,) = mapper.add_frame(frame(i, source=source, frame_id=source + "_optical"))
+        assert (estimate.source, estimate.frame_id) == (source, source + "_optical")
+        bases.append(estimate.map_T_camera @ invert(extrinsics[source]))
+    np.testing.assert_allclose(bases[0::2], bases[1::2], atol=1e-5)
+    assert mapper.counts.used == 40, "a turn from camera to camera is no jump"
+
+
+def test_an_uncalibrated_camera_takes_the_networks_focal_length():
+    estimate = run(make(), [0], camera=None)[0]
+    assert estimate.camera == replace(CAMERA, fx=estimate.camera.fx, fy=estimate.camera.fy)
+    assert estimate.camera.fx == pytest.approx(CAMERA.fx, rel=1e-5)
+
+
+def test_a_query_without_a_query_head_projects_the_map():
+    mapper = make(map_voxel_m=0.1, **FIXED)
+    with pytest.raises(MappingError, match="nothing has been seen"):
+        mapper.query(np.eye(4))
+    run(mapper, range(60))
+    view = mapper.query(true_poses(mapper, [30])[0])
+    assert view.source == "map" and view.warning == "" and view.camera.width == 56
+    error = np.abs(view.depth - room_depth(mapper.model.poses[30]))
+    assert np.isfinite(view.depth).mean() > 0.8 and np.nanmedian(error) < 0.1
+    away = mapper.query(pose(np.eye(3), [100, 0, 0]))
+    assert "outside of what is mapped" in away.warning
+    assert np.isnan(away.depth).all()
+
+
+def test_a_query_of_the_network_gets_the_networks_own_gauge():
+    asked = {}
+
+    class Asked(KnownWorld):
+        def query(self, state, rays):
+            asked.update(state=state, rays=rays)
+            shape = (1, 1, *rays.shape[-2:])
+            return QueryPrediction(
+                torch.full((*shape, 3), 0.5), torch.ones(shape), torch.ones(shape)
+            )
+
+    mapper = make(model=Asked(path(60), query=True), **FIXED)
+    run(mapper, range(10))
+    camera = Camera.from_fov(200, 100, 80.0)
+    view = mapper.query(true_poses(mapper, [5])[0], camera)
+    assert view.source == "network" and asked["state"] is mapper.state
+    network_T_camera = invert(mapper.model.poses[0]) @ mapper.model.poses[5]
+    origin = asked["rays"][0, :3, 0, 0].numpy()
+    np.testing.assert_allclose(origin, network_T_camera[:3, 3] * UNITS_PER_METRE, atol=1e-5)
+    middle = asked["rays"][0, 3:6].mean(dim=(1, 2)).numpy()
+    cosine = middle @ network_T_camera[:3, 2] / np.linalg.norm(middle)
+    assert math.degrees(math.acos(min(cosine, 1.0))) < 0.1
+    assert (view.depth == 1 / UNITS_PER_METRE).all() and (view.rgb == 128).all()
+    np.testing.assert_allclose(view.camera.resized(200, 100).matrix, camera.matrix)
+    assert view.depth.shape == (28, 56)
+
+
+def test_batch_gives_the_same_room():
+    mapper = make(model=KnownWorld(path(20)), **FIXED)
+    estimates = mapper.reconstruct(frame(i) for i in range(20))
+    np.testing.assert_allclose(
+        [e.map_T_camera for e in estimates], true_poses(mapper, range(20)), atol=1e-5
+    )
+    assert mapper.model.calls == [list(range(20))] and len(mapper.voxel_map) > 1000
+    assert mapper.query(estimates[3].map_T_camera).source == "map"
+    with pytest.raises(MappingError, match="frames of one size"):
+        mapper.reconstruct([])
+
+
+def test_a_network_that_does_not_stream_is_refused_with_a_hint():
+    config = replace(ModelConfig.tiny(), camera_head="refine", camera_heads=2)
+    mapper = StreamMapper(ZipMap(config).eval())
+    with pytest.raises(MappingError, match="zipmap reconstruct --batch"):
+        mapper.add_frame(frame(0))
+
+
+def test_a_real_network_runs_the_whole_way():
+    mapper = make(model=real_network(), map_min_confidence=1.0)
+    first = run(mapper, range(6))
+    assert len(first) == 6 and mapper.state.frames_seen == mapper.counts.used
+    view = mapper.query(first[-1].map_T_camera)
+    assert view.source == "network" and np.isfinite(view.depth).all()
+    np.testing.assert_allclose(mapper.base_T_camera(""), first[0].map_T_camera, atol=1e-6)

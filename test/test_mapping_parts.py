@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Undistortion, preparation, gauge, scale, tracking, keyframes and trajectory, each by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from known_world import CAMERA, frame, path
+
+from zipmap_ros.geometry import Camera, look_at, pose, transform_points
+from zipmap_ros.mapping import MappingError
+from zipmap_ros.mapping.gauge import Gauge, scaled
+from zipmap_ros.mapping.keyframes import Keyframes
+from zipmap_ros.mapping.prepare import prepare
+from zipmap_ros.mapping.scale import MIN_RATIOS, Odometry, ScaleEstimator
+from zipmap_ros.mapping.tracking import JUMP, LOST, NOT_FINITE, Tracker
+from zipmap_ros.mapping.trajectory import Trajectory
+from zipmap_ros.mapping.undistort import distort, rectification
+from zipmap_ros.model import ModelConfig
+
+DISTORTED = {
+    "plumb_bob": (-0.28, 0.07, 0.0002, -0.0003, 0.0),
+    "rational_polynomial": (2.1, 0.9, 0.0001, -0.0001, 0.04, 2.4, 1.5, 0.2),
+    "equidistant": (-0.012, 0.004, -0.003, 0.0008),
+}
+
+
+def distorted_camera(model: str) -> Camera:
+    """Its principal point is off the centre, so that a half pixel or a swap shows."""
+    return Camera(320, 240, 190.0, 188.0, 163.3, 115.8, model, DISTORTED[model])
+
+
+@pytest.mark.parametrize("model", DISTORTED)
+def test_a_rectified_image_shows_each_direction_at_its_pixel(model):
+    """An image painted with the rays that its pixels see, rectified, shows the rays of a pinhole.
+
+    The rays come from OpenCV's inverse of the distortion, of which the product uses only the other
+    direction. Remembers the half pixel between OpenCV's pixel centres and ours.
+    """
+    camera = distorted_camera(model)
+    K = camera.matrix - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]
+    v, u = np.mgrid[:240, :320].astype(np.float64)
+    pixels = np.stack([u, v], axis=-1).reshape(-1, 1, 2)
+    D = np.array(camera.distortion)
+    if model == "equidistant":
+        painted = cv2.fisheye.undistortPoints(pixels, K, D)
+    else:
+        exact = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 200, 1e-9)
+        if hasattr(cv2, "undistortPointsIter"):  # OpenCV 4
+            painted = cv2.undistortPointsIter(pixels, K, D, None, None, exact)
+        else:
+            painted = cv2.undistortPoints(pixels, K, D, criteria=exact)
+    painted = painted.reshape(240, 320, 2)
+    rectify = rectification(camera)
+    seen = cv2.remap(painted.astype(np.float32), rectify.map_x, rectify.map_y, cv2.INTER_LINEAR)
+    error_px = (seen - rectify.camera.rays()[..., :2]) * 190
+    assert np.abs(error_px).max() < 0.05
+
+
+@pytest.mark.parametrize("model", DISTORTED)
+def test_a_rectified_image_has_no_empty_border(model):
+    white = np.full((240, 320, 3), 255, np.uint8)
+    assert rectification(distorted_camera(model)).image(white).min() == 255
+
+
+def test_equidistant_agrees_with_its_formula():
+    camera = replace(distorted_camera("equidistant"), distortion=(0.0, 0.0, 0.0, 0.0))
+    theta = 0.7
+    pixels = distort(camera, np.array([[np.sin(theta), 0, np.cos(theta)]]))
+    np.testing.assert_allclose(pixels[0], [163.3 + 190 * theta, 115.8], atol=1e-6)
+
+
+def test_maps_are_made_once_for_a_camera():
+    assert rectification(distorted_camera("plumb_bob")) is rectification(
+        distorted_camera("plumb_bob")
+    )
+
+
+def test_an_unknown_model_is_refused_with_a_remedy():
+    with pytest.raises(MappingError, match="set undistort to off"):
+        rectification(replace(distorted_camera("plumb_bob"), distortion_model="fov"))
+
+
+def test_prepare_carries_camera_and_depth_to_the_network_size():
+    """A point keeps its ray: pixel coordinates scale alike in image, camera and depth."""
+    config = replace(ModelConfig.tiny(), image_size=112)
+    camera = Camera(320, 400, 300.0, 310.0, 150.0, 210.0)  # taller than wide: rows are cropped
+    depth = np.broadcast_to(np.arange(400, dtype=np.float32)[:, None] + 1, (400, 320)).copy()
+    rgb = np.zeros((400, 320, 3), np.uint8)
+    view = prepare(frame(0, camera, rgb=rgb, depth=depth), config, undistort=True)
+    assert view.pixels.shape == (3, 112, 112) and view.rgb.shape == (112, 112, 3)
+    assert view.camera is not None and view.measured is not None
+    rows = view.measured[:, 0] - 0.5  # row of the big image under each row of the small one
+    small = (np.arange(112) + 0.5 - view.camera.cy) / view.camera.fy
+    np.testing.assert_allclose((rows - camera.cy) / camera.fy, small, atol=1 / camera.fy)
+
+
+def test_prepare_rectifies_only_when_asked_to():
+    camera = distorted_camera("plumb_bob")
+    rgb = np.zeros((240, 320, 3), np.uint8)
+    cameras = [
+        prepare(frame(0, camera, rgb=rgb), ModelConfig.tiny(), undistort).camera
+        for undistort in (True, False)
+    ]
+    assert cameras[0] is not None and cameras[1] is not None
+    assert cameras[0].fx == pytest.approx(rectification(camera).camera.fx * 56 / 320)
+    assert cameras[1].fx == pytest.approx(190 * 56 / 320)
+    assert not any(c.is_distorted for c in cameras)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"rgb": np.zeros((0, 56, 3), np.uint8)}, "give uint8"),
+        ({"rgb": np.zeros((42, 56), np.uint8)}, "give uint8"),
+        ({"rgb": np.zeros((42, 56, 3), np.float32)}, "give uint8"),
+        ({"camera": CAMERA.resized(64, 48)}, "its camera 64x48"),
+        ({"depth": np.zeros((48, 64), np.float32)}, "its depth 64x48"),
+    ],
+)
+def test_prepare_says_what_is_wrong(changes, reason):
+    with pytest.raises(MappingError, match=reason):
+        prepare(frame(0, **changes), ModelConfig.tiny(), undistort=True)
+
+
+def test_a_change_of_gauge_moves_points_as_it_moves_poses():
+    rng = np.random.default_rng(0)
+    old = Gauge(look_at(rng.normal(size=3), rng.normal(size=3)), look_at([1, 2, 3], [0, 0, 0]), 0.7)
+    new = Gauge(look_at(rng.normal(size=3), rng.normal(size=3)), look_at([3, 2, 1], [0, 5, 0]), 2.1)
+    network_T_camera = look_at(rng.normal(size=3), rng.normal(size=3))
+    new_T_old, ratio = new.change_from(old)
+    before, after = old.to_map(network_T_camera), new.to_map(network_T_camera)
+    moved = new_T_old @ scaled(before, ratio)
+    np.testing.assert_allclose(moved, after, atol=1e-12)
+    np.testing.assert_allclose(new.to_network(after), network_T_camera, atol=1e-12)
+    np.testing.assert_allclose(old.to_map(old.anchor_network), old.anchor_map, atol=1e-12)
+
+
+def test_scale_from_depth_survives_outliers_and_locks_once_it_agrees():
+    rng = np.random.default_rng(1)
+    estimator = ScaleEstimator("depth")
+    predicted = rng.uniform(0.5, 3, (30, 40)).astype(np.float32)
+    confidence = rng.uniform(1, 3, (30, 40)).astype(np.float32)
+    changes = []
+    for _ in range(20):
+        measured = predicted * 2.5
+        measured[rng.random(measured.shape) < 0.3] = np.nan
+        measured[rng.random(measured.shape) < 0.2] = 9.0
+        measured[confidence < 1.5] *= 3  # wrong where the network is unsure
+        changes.append(estimator.add_depth(predicted, confidence, measured))
+    assert estimator.metric and estimator.scale == pytest.approx(2.5, rel=0.02)
+    assert changes.index(True) == MIN_RATIOS - 1 and sum(changes) == 1
+    assert estimator.spread < 0.05
+
+
+def test_scale_does_not_lock_on_disagreement_and_does_not_breathe():
+    rng = np.random.default_rng(2)
+    ones = np.ones((30, 40), np.float32)
+    unsure = ScaleEstimator("depth")
+    for _ in range(50):
+        unsure.add_depth(ones, ones, ones * np.float32(np.exp(rng.normal() * 0.5)))
+    assert not unsure.metric and unsure.scale == 1.0 and unsure.spread > 0.2
+    locked = ScaleEstimator("depth")
+    for _ in range(10):
+        locked.add_depth(ones, ones, 2 * ones)
+    for _ in range(100):
+        assert not locked.add_depth(ones, ones, 2.1 * ones)
+    assert locked.scale == 2.0
+    assert any(locked.add_depth(ones, ones, 3 * ones) for _ in range(100))
+    assert locked.scale == pytest.approx(3.0)
+
+
+def test_scale_ignores_empty_depth():
+    estimator = ScaleEstimator("depth")
+    ones = np.ones((30, 40), np.float32)
+    assert not estimator.add_depth(ones, ones, np.full((30, 40), np.nan, np.float32))
+    assert estimator.spread == 0.0
+
+
+def test_scale_from_path_lengths_is_not_fooled_by_jitter_at_rest():
+    rng = np.random.default_rng(3)
+    estimator = ScaleEstimator("odom")
+    for _ in range(200):  # at rest: the network's poses tremble
+        estimator.add_motion("", np.eye(4), pose(np.eye(3), rng.normal(size=3) * 0.01))
+    assert not estimator.metric
+    for metres in np.arange(0, 3, 0.02):
+        units = pose(np.eye(3), [metres / 4, 0, 0] + rng.normal(size=3) * 0.001)
+        estimator.add_motion("", pose(np.eye(3), [0, metres, 0]), units)
+    assert estimator.metric and estimator.scale == pytest.approx(4.0, rel=0.05)
+
+
+def test_odometry_is_interpolated_and_never_invented():
+    odometry = Odometry()
+    assert odometry.at(5) is None
+    for stamp, x in ((0, 0.0), (100_000_000, 1.0), (900_000_000, 2.0)):
+        odometry.add(stamp, pose(np.eye(3), [x, 0, 0]))
+    T = odometry.at(25_000_000)
+    assert T is not None and T[0, 3] == pytest.approx(0.25)
+    assert odometry.at(950_000_000) is None and odometry.at(-1) is None
+    assert odometry.at(500_000_000) is None  # 800 ms without odometry
+    odometry.add(50, np.eye(4))  # time jumped back
+    assert odometry.at(25_000_000) is None and odometry.at(50) is not None
+
+
+def moved(x: float) -> np.ndarray:
+    return pose(np.eye(3), [x, 0, 0])
+
+
+def judge(tracker: Tracker, *xs: float | None) -> str | None:
+    poses = None if None in xs else [moved(float(x or 0)) for x in xs]
+    return tracker.judge([""] * len(xs), poses, 1.0, 30.0, lost_after=3, found_after=4)
+
+
+def test_a_jump_is_refused_and_the_old_place_still_counts():
+    tracker = Tracker()
+    assert judge(tracker, 0.0) is None
+    assert judge(tracker, 5.0) == JUMP
+    assert judge(tracker, 0.5) is None
+    assert not tracker.lost and tracker.doubted == 0
+
+
+def test_lost_after_so_many_and_found_where_it_is_consistent():
+    tracker = Tracker()
+    assert judge(tracker, 0.0) is None
+    assert [judge(tracker, None), judge(tracker, 5.0)] == [NOT_FINITE, JUMP] and not tracker.lost
+    assert judge(tracker, 9.0) == JUMP and tracker.lost
+    assert judge(tracker, 9.5, 9.6) == LOST
+    assert judge(tracker, 3.0) == JUMP  # the count starts again
+    assert [judge(tracker, 3.1, 3.2), judge(tracker, 3.3)] == [LOST, LOST]
+    assert judge(tracker, 3.4) is None and not tracker.lost
+    assert judge(tracker, 3.5) is None
+
+
+def test_a_turn_is_a_jump_too_and_cameras_are_compared_with_themselves():
+    tracker = Tracker()
+    front, back = np.eye(4), look_at([0, 0, 0], [-1, 0, 0])
+    arguments = (1.0, 30.0, 3, 4)
+    assert tracker.judge(["front", "back"], [front, back], *arguments) is None
+    assert tracker.judge(["front", "back"], [front, back], *arguments) is None
+    assert tracker.judge(["back"], [front], *arguments) == JUMP
+
+
+def test_keyframes_by_motion_by_turn_and_after_a_gap():
+    keyframes = Keyframes()
+
+    def wants(T, gap=10):
+        return keyframes.wants([("", T)], 0.1, 5.0, gap)
+
+    assert wants(np.eye(4))
+    keyframes.kept([("", np.eye(4))])
+    assert not wants(moved(0.05)) and wants(moved(0.11))
+    turned = np.eye(4)
+    turned[:3, :3] = [[0.99, -0.141, 0], [0.141, 0.99, 0], [0, 0, 1]]
+    assert wants(turned)
+    keyframes.dropped(10)
+    assert wants(moved(0.05))
+    assert not wants(np.eye(4)), "a camera that stands still is never kept"
+    keyframes.kept([("", moved(0.05))])
+    assert not wants(moved(0.1))
+
+
+def test_trajectory_is_bounded_moved_and_written_as_tum():
+    trajectory = Trajectory(3)
+    for i, T in enumerate(path(5)):
+        trajectory.append(1_700_000_000_000_000_001 + i, "", T)
+    assert len(trajectory) == 3 and trajectory.stamps_ns[0] == 1_700_000_000_000_000_003
+    before = trajectory.poses
+    T = look_at([1, 2, 3], [0, 0, 0])
+    trajectory.transform(T, 2.0)
+    np.testing.assert_allclose(
+        trajectory.poses[:, :3, 3], transform_points(T, 2 * before[:, :3, 3]), atol=1e-12
+    )
+    turned = T[:3, :3] @ before[0, :3, :3]
+    np.testing.assert_allclose(trajectory.poses[0, :3, :3], turned, atol=1e-12)
+    line = trajectory.to_tum().splitlines()[0].split()
+    assert line[0] == "1700000000.000000003" and len(line) == 8
+    np.testing.assert_allclose([float(x) for x in line[1:4]], trajectory.poses[0, :3, 3], atol=1e-9)

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Saved sessions: continued bit for bit, whole after a kill at any moment, refused when foreign."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from known_world import CAMERA, KnownWorld, frame, path, room_depth
+
+from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, pose
+from zipmap_ros.mapping import MappingError, StreamMapper, load_session, save_session
+from zipmap_ros.model import ModelConfig, ZipMap
+from zipmap_ros.parameters import Parameters
+
+
+@pytest.fixture(scope="module")
+def model() -> ZipMap:
+    torch.manual_seed(0)
+    model = ZipMap(ModelConfig.tiny()).eval()
+    model.camera_mlp_head.mlp.fc2.bias.data[7:] = 1.0
+    return model
+
+
+def make(model: ZipMap, **changes) -> StreamMapper:
+    values = {"map_min_confidence": 1.0, "keyframe_translation_m": 1e-9, **changes}
+    mapper = StreamMapper(model, Parameters().updated(values), "abc")
+    mapper.set_extrinsic("left", pose(BODY_T_OPTICAL[:3, :3], [0.1, 0.2, 0.3]))
+    return mapper
+
+
+def feed(mapper: StreamMapper, indices) -> list:
+    """Frames of two cameras with noise, depth and odometry, so that every part has a memory."""
+    estimates = []
+    for i in indices:
+        rng = np.random.default_rng(i)
+        rgb = rng.integers(0, 256, (42, 56, 3), dtype=np.uint8)
+        depth = rng.uniform(1, 1.1, (42, 56)).astype(np.float32)
+        mapper.add_odometry(frame(i).stamp_ns, pose(np.eye(3), [0.1 * i, 0.0, 0.0]))
+        camera = CAMERA if i % 3 else None
+        source = "left" if i % 2 else ""
+        estimates += mapper.add_frame(frame(i, camera, rgb=rgb, depth=depth, source=source))
+    return estimates
+
+
+def assert_same(a: StreamMapper, b: StreamMapper) -> None:
+    """Everything that goes on is equal, bit for bit."""
+    for x, y in zip(a.state.layers, b.state.layers, strict=True):
+        assert all(torch.equal(v, w) for v, w in zip(x, y, strict=True))
+    for key, value in a.voxel_map.state().items():
+        np.testing.assert_array_equal(value, b.voxel_map.state()[key])
+    np.testing.assert_array_equal(a.trajectory.poses, b.trajectory.poses)
+    np.testing.assert_array_equal(a.trajectory.stamps_ns, b.trajectory.stamps_ns)
+    assert a.trajectory.sources == b.trajectory.sources
+    assert (a.scale.scale, a.scale.metric) == (b.scale.scale, b.scale.metric)
+    assert a.scale.spread == b.scale.spread and a.keyframes.gap == b.keyframes.gap
+    assert a.last_camera == b.last_camera
+
+
+@pytest.mark.parametrize("scale_source", ["depth", "odom"])
+@pytest.mark.parametrize("stop", [1, 9])
+def test_saved_loaded_and_continued_is_as_if_never_stopped(model, tmp_path, scale_source, stop):
+    whole = make(model, scale_source=scale_source, map_max_points=1500)
+    feed(whole, range(stop))
+    folder, size = save_session(whole, tmp_path, "house")
+    assert size == sum(path.stat().st_size for path in folder.iterdir())
+    loaded = make(model, scale_source=scale_source, map_max_points=1500)
+    feed(loaded, range(20, 23))  # something else was going on there
+    gauge_id = loaded.gauge_id
+    load_session(loaded, tmp_path, "house")
+    assert loaded.gauge_id > gauge_id
+    assert_same(whole, loaded)
+    for one, other in zip(feed(whole, range(stop, 16)), feed(loaded, range(stop, 16)), strict=True):
+        np.testing.assert_array_equal(one.map_T_camera, other.map_T_camera)
+        np.testing.assert_array_equal(one.depth, other.depth)
+        assert one.kept == other.kept
+    assert_same(whole, loaded)
+    assert whole.voxel_map.evicted > 0
+
+
+def test_a_session_of_an_empty_mapper_loads(model, tmp_path):
+    save_session(make(model), tmp_path, "empty")
+    mapper = make(model)
+    feed(mapper, range(2))
+    load_session(mapper, tmp_path, "empty")
+    assert mapper.status == "initialising" and len(mapper.voxel_map) == 0
+
+
+def test_the_folder_holds_what_it_says(model, tmp_path):
+    mapper = make(model)
+    feed(mapper, range(3))
+    folder, _ = save_session(mapper, tmp_path / "new" / "place", "house")
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "manifest.json",
+        "map.ply",
+        "mapper.safetensors",
+        "state.safetensors",
+        "trajectory.tum",
+    ]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["checkpoint_sha256"] == "abc" and manifest["parameters"]["map_voxel_m"] == 0.05
+    assert len((folder / "trajectory.tum").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("name", ["", "..", ".", ".hidden", "a/b", "../a", "/tmp/a", "a\n", "é"])
+def test_names_that_leave_the_folder_are_refused(model, tmp_path, name):
+    with pytest.raises(MappingError, match="choose another"):
+        save_session(make(model), tmp_path, name)
+    with pytest.raises(MappingError, match="choose another"):
+        load_session(make(model), tmp_path, name)
+
+
+def test_a_link_out_of_the_folder_is_refused(model, tmp_path):
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "maps" / "house").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(MappingError, match="leads out of"):
+        save_session(make(model), tmp_path / "maps", "house", overwrite=True)
+
+
+def test_saving_waits_for_the_chunk_and_asks_before_overwriting(model, tmp_path):
+    mapper = make(model, chunk_frames=2)
+    feed(mapper, range(3))
+    with pytest.raises(MappingError, match="1 frames wait"):
+        save_session(mapper, tmp_path, "house")
+    mapper.flush()
+    save_session(mapper, tmp_path, "house")
+    with pytest.raises(MappingError, match="set overwrite"):
+        save_session(mapper, tmp_path, "house")
+    save_session(mapper, tmp_path, "house", overwrite=True)
+
+
+def test_a_disk_that_refuses_is_an_error_with_a_reason(model, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MappingError, match="cannot save the session 'house'"):
+        save_session(make(model), tmp_path / "file", "house")
+
+
+def damage_size(folder):
+    data = (folder / "state.safetensors").read_bytes()
+    (folder / "state.safetensors").write_bytes(data[:-5])
+
+
+def damage_content(folder):
+    data = bytearray((folder / "mapper.safetensors").read_bytes())
+    data[:8] = b"\xff" * 8
+    (folder / "mapper.safetensors").write_bytes(data)
+
+
+def remove_manifest(folder):
+    (folder / "manifest.json").unlink()
+
+
+def break_manifest(folder):
+    (folder / "manifest.json").write_text("[]")
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (damage_size, "is damaged"),
+        (damage_content, "cannot load"),
+        (remove_manifest, "is no saved session"),
+        (break_manifest, "is no saved session"),
+    ],
+)
+def test_a_damaged_session_leaves_the_mapper_as_it_was(model, tmp_path, damage, reason):
+    mapper = make(model)
+    feed(mapper, range(3))
+    folder, _ = save_session(mapper, tmp_path, "house")
+    damage(folder)
+    feed(mapper, range(3, 5))
+    twin = make(model)
+    feed(twin, range(5))
+    with pytest.raises(MappingError, match=reason):
+        load_session(mapper, tmp_path, "house")
+    assert_same(mapper, twin)
+
+
+def test_a_session_of_another_network_is_refused(model, tmp_path):
+    save_session(make(model), tmp_path, "house")
+    other = make(model)
+    other.checkpoint = "def"
+    with pytest.raises(MappingError, match="another checkpoint"):
+        load_session(other, tmp_path, "house")
+    wider = ZipMap(replace(ModelConfig.tiny(), fast_hidden=16)).eval()
+    with pytest.raises(MappingError, match="another checkpoint"):
+        load_session(make(wider), tmp_path, "house")
+
+
+def test_a_session_loads_into_other_voxels(model, tmp_path):
+    mapper = StreamMapper(KnownWorld(path(60)))
+    for i in range(5):
+        mapper.add_frame(frame(i, depth=room_depth(path(60)[i]).astype(np.float32)))
+    save_session(mapper, tmp_path, "house")
+    coarse = StreamMapper(KnownWorld(path(60)), Parameters().updated({"map_voxel_m": 0.5}))
+    load_session(coarse, tmp_path, "house")
+    assert 0 < len(coarse.voxel_map) < len(mapper.voxel_map) / 3
+    assert isinstance(coarse.last_camera, Camera)
+
+
+def save_for_ever(mappers: list[StreamMapper], directory, started) -> None:
+    for i in range(1_000_000):
+        save_session(mappers[i % 2], directory, "house", overwrite=True)
+        started.set()
+
+
+def test_a_kill_at_any_moment_of_a_save_leaves_a_whole_session(model, tmp_path):
+    """Two sessions of different size replace each other until the process is killed, 50 times."""
+    mappers = [make(model), make(model)]
+    feed(mappers[0], range(2))
+    feed(mappers[1], range(6))
+    lengths = {len(m.trajectory) for m in mappers}
+    context = multiprocessing.get_context("fork")
+    chance = random.Random(0)
+    seen = set()
+    save_session(mappers[0], tmp_path, "house")
+    for _ in range(50):
+        started = context.Event()
+        process = context.Process(target=save_for_ever, args=(mappers, tmp_path, started))
+        process.start()
+        assert started.wait(30)
+        time.sleep(chance.uniform(0, 0.05))
+        os.kill(process.pid, 9)
+        process.join(10)
+        loaded = make(model)
+        load_session(loaded, tmp_path, "house")
+        seen.add(len(loaded.trajectory))
+        assert_same(loaded, mappers[0 if len(loaded.trajectory) == 2 else 1])
+    assert seen == lengths
+    assert {p.name for p in tmp_path.iterdir()} <= {"house", ".house.new", ".house.old"}
+
+
+def test_a_kill_between_the_two_renames_is_recovered_from(model, tmp_path):
+    mapper = make(model)
+    feed(mapper, range(2))
+    folder, _ = save_session(mapper, tmp_path, "house")
+    folder.rename(tmp_path / ".house.old")
+    loaded = make(model)
+    load_session(loaded, tmp_path, "house")
+    assert_same(loaded, mapper)
+    with pytest.raises(MappingError, match="set overwrite"):
+        save_session(mapper, tmp_path, "house")
+    save_session(mapper, tmp_path, "house", overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["house"]
