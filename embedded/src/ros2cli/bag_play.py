@@ -10,6 +10,7 @@ from typing import Any
 
 import rclpy
 from builtin_interfaces.msg import Time as TimeMessage
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rosbags.rosbag2 import Reader
@@ -23,7 +24,7 @@ from ros2cli.verbs import positive_float
 
 CLOCK_HZ = 40.0
 DISCOVERY_S = 0.5  # volatile subscriptions would miss what is published before they match
-FLUSH_S = 0.3
+FLUSH_S = 1.0
 SLICE_S = 0.1
 SECOND_NS = 1_000_000_000
 
@@ -91,7 +92,7 @@ def main(args: argparse.Namespace) -> str | None:
         player.play()
         while args.loop:
             player.play()
-        player.wait_until(time.monotonic() + FLUSH_S)
+        player.flush()
     return None
 
 
@@ -144,6 +145,12 @@ class Player:
                 next_tick += self._tick_ns
             self.wait_until(due(stamp_ns))
             self._publishers[connection.id].publish(bytes(data))
+
+    def flush(self) -> None:
+        """Wait until reliable subscriptions have everything, at most `FLUSH_S`."""
+        limit = Duration(seconds=FLUSH_S)
+        for publisher in self._publishers.values():
+            publisher.wait_for_all_acked(limit)
 
     @staticmethod
     def wait_until(deadline: float) -> None:

@@ -6,11 +6,10 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 from launch import LaunchDescription, LaunchService
-from launch.actions import IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import (
     AnyLaunchDescriptionSource,
     get_launch_description_from_any_launch_file,
@@ -67,14 +66,24 @@ def main(args: argparse.Namespace) -> int | str:
         except PackageNotFoundError:
             return f"Package '{args.package_name}' not found"
     if args.show_args:
-        print(arguments_text(get_launch_description_from_any_launch_file(str(path))))
-        return 0
+        return _show_arguments(path, args.debug)
     service = LaunchService(argv=words, noninteractive=args.noninteractive, debug=args.debug)
     include = IncludeLaunchDescription(
         AnyLaunchDescriptionSource(str(path)), launch_arguments=parse_arguments(words)
     )
     service.include_launch_description(LaunchDescription([include]))
     return service.run()
+
+
+def _show_arguments(path: Path, debug: bool) -> int | str:
+    try:
+        description = get_launch_description_from_any_launch_file(str(path))
+    except Exception as error:  # a launch file is a program: it can raise anything
+        if debug:
+            raise
+        return f"Caught exception in launch (see --debug for traceback): {error}"
+    print(arguments_text(description))
+    return 0
 
 
 def find_launch_file(package: str, name: str) -> Path:
@@ -128,20 +137,9 @@ def arguments_text(description: LaunchDescription) -> str:
     return "\n".join(lines)
 
 
-def _argument_lines(argument: Any) -> list[str]:
-    text = argument.description or "no description given"
-    if argument.choices:
-        text += (
-            f" Valid choices are: {argument.choices}"
-            if text.endswith(".")
-            else (f". Valid choices are: {argument.choices}")
-        )
-    lines = [f"    '{argument.name}':", f"        {text}"]
+def _argument_lines(argument: DeclareLaunchArgument) -> list[str]:
+    lines = [f"    '{argument.name}':", f"        {argument.description}"]
     if argument.default_value is not None:
-        default = "".join(_describe(part) for part in argument.default_value)
-        lines.append(f"        (default: {default})")
+        default = " + ".join(part.describe() for part in argument.default_value)
+        lines.append(f"        (default: {default or repr('')})")
     return lines
-
-
-def _describe(substitution: Any) -> str:
-    return str(substitution.describe())

@@ -6,9 +6,10 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from pathlib import Path
 
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from ament_index_python.packages import PackageNotFoundError
+from launch.substitutions import SubstitutionFailure
+from launch_ros.substitutions.executable_in_package import command_for, find_executable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,17 +33,7 @@ def main(args: argparse.Namespace) -> str | None:
         path = find_executable(args.package_name, args.executable_name)
     except PackageNotFoundError:
         return f"Package '{args.package_name}' not found"
-    if path is None:
+    except SubstitutionFailure:
         return "No executable found"
-    command = [*shlex.split(args.prefix or ""), str(path), *args.argv]
+    command = [*shlex.split(args.prefix or ""), *command_for(path), *args.argv]
     return os.execvp(command[0], command)
-
-
-def find_executable(package: str, name: str) -> Path | None:
-    """Return `<prefix>/lib/<package>/<name>`, or `scripts/<name>` of a source checkout."""
-    prefix = Path(get_package_prefix(package))
-    for folder in (prefix / "lib" / package, prefix / "scripts"):
-        path = folder / name
-        if path.is_file() and os.access(path, os.X_OK):
-            return path
-    return None
