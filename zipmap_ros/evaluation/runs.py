@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from zipmap_ros.evaluation import EvaluationError
 from zipmap_ros.evaluation.baselines import constant_depth, constant_velocity, still_camera
-from zipmap_ros.evaluation.metrics import align
 from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import Array, invert, pose
+from zipmap_ros.geometry import Array, invert, pose, umeyama
 from zipmap_ros.mapping.mapper import StreamMapper
 from zipmap_ros.mapping.prepare import prepare
 from zipmap_ros.model import ModelConfig, Prediction, ZipMap
@@ -43,6 +42,7 @@ class Run:
     confidence  (n, h, w) float32, None for a guess
     kept_percent  share of the clip's frames that stayed in the state, None for a guess
     seconds_per_frame  wall time over the number of frames, None for a guess
+    problem     why the last frame without an estimate has none, "" if all have one
     """
 
     mode: str
@@ -53,6 +53,7 @@ class Run:
     confidence: NDArray[np.float32] | None = None
     kept_percent: float | None = None
     seconds_per_frame: float | None = None
+    problem: str = ""
 
     @property
     def finite(self) -> bool:
@@ -125,6 +126,7 @@ def mapper_run(model: ZipMap, frames: Sequence[Frame]) -> Run:
         np.array([e.confidence for e in estimates], np.float32).reshape(-1, height, width),
         100 * sum(estimate.kept for estimate in estimates) / len(frames),
         seconds,
+        mapper.problem,
     )
 
 
@@ -178,7 +180,7 @@ def query_views(model: ZipMap, frames: Sequence[Frame], chunk: int) -> Views | N
     if not np.isfinite(estimate).all():
         return None
     truth = true_poses(frames)
-    scale, map_T_network = align(estimate, truth[shown])
+    scale, map_T_network = umeyama(estimate[:, :3, 3], truth[shown][:, :3, 3])
     network_T_camera = invert(map_T_network) @ truth[hidden]
     network_T_camera[:, :3, 3] /= max(scale, 1e-9)
     rays = ray_map(

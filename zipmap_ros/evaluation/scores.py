@@ -18,13 +18,13 @@ _MAP_POINTS = 1_000_000  # pixels of a clip that go into its map, at most
 _ALIGN_POINTS = 50_000
 
 
-def score(run: Run, frames: Sequence[Frame], with_map: bool = True) -> dict[str, float]:
+def score(run: Run, frames: Sequence[Frame]) -> dict[str, float]:
     """Judge a run against the truth that the clip's frames carry; what is not known is left out.
 
     Keys start with ``ate_sim3``, ``ate_se3``, ``rpe``, ``rpe_m`` (per metre), ``drift``, ``pairs``,
     ``depth_raw``, ``depth_median``, ``depth`` (Weiszfeld scale per clip) and ``map``; also
     ``scale``, ``seconds_per_frame``, ``estimated_percent`` and ``kept_percent``. A run with a
-    number that is not finite has only the last three.
+    number that is not finite has only the last three, one without a focal length no ``map``.
     """
     result = {"estimated_percent": 100 * len(run.index) / len(frames)}
     if run.seconds_per_frame is not None:
@@ -39,7 +39,7 @@ def score(run: Run, frames: Sequence[Frame], with_map: bool = True) -> dict[str,
         result |= trajectory_scores(run.poses, true_poses(seen))
     if has_depth:
         result |= depth_scores(run, seen)
-    if has_depth and has_poses(seen) and with_map:
+    if has_depth and has_poses(seen) and np.isfinite(run.K).all():
         result |= map_scores(run, seen)
     return result
 

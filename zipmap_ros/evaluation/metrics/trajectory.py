@@ -21,12 +21,16 @@ def align(estimate: ArrayLike, truth: ArrayLike, with_scale: bool = True) -> tup
     """Move a trajectory as a whole onto the true one: least squares over camera centres.
 
     Sim(3) with scale, SE(3) without (Umeyama, PAMI 1991). ``estimate`` and ``truth`` are
-    (N, 4, 4), N >= 3. Returns (scale, aligned), aligned (N, 4, 4).
+    (N, 4, 4), N >= 3. Returns (scale, aligned), aligned (N, 4, 4); scale is 1 when the estimate
+    does not move.
     """
     estimate, truth = _pair(estimate, truth)
     if len(truth) < 3:
         raise EvaluationError(f"aligning trajectories needs 3 poses or more, got {len(truth)}")
-    scale, T = umeyama(estimate[:, :3, 3], truth[:, :3, 3], with_scale)
+    centres = estimate[:, :3, 3]
+    # A camera that stays where it is has no scale: rounding alone would give it any.
+    moves = np.ptp(centres, axis=0).max() > _NO_DIRECTION
+    scale, T = umeyama(centres, truth[:, :3, 3], with_scale and bool(moves))
     aligned = estimate.copy()
     aligned[:, :3, 3] *= scale
     return scale, T @ aligned

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs and scores: a tiny network of random weights on a room whose truth is known exactly."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from zipmap_ros.evaluation import EvaluationError, baselines
+from zipmap_ros.evaluation.runs import (
+    STILL,
+    VELOCITY,
+    Run,
+    Views,
+    batch_run,
+    fit,
+    guess_runs,
+    guess_views,
+    hidden_frames,
+    mapper_run,
+    query_views,
+    stream_run,
+    true_depth,
+    true_poses,
+)
+from zipmap_ros.evaluation.scores import (
+    aligned_clouds,
+    calibration,
+    mean_scores,
+    score,
+    view_scores,
+)
+from zipmap_ros.frame import Frame
+from zipmap_ros.geometry import Camera, look_at
+from zipmap_ros.model import ModelConfig, ZipMap
+
+FRAMES = 10
+
+
+@pytest.fixture(scope="module")
+def model() -> ZipMap:
+    torch.manual_seed(0)
+    model = ZipMap(ModelConfig.tiny()).eval()
+    with torch.no_grad():  # a field of view of 1 radian: random weights give none
+        model.camera_mlp_head.mlp.fc2.bias[7:] = 1.0
+    return model
+
+
+def sphere_frames(count: int = FRAMES) -> list[Frame]:
+    """Frames from inside a sphere of radius 3 m: depth in closed form, coloured by direction."""
+    camera = Camera.from_fov(56, 42, 60.0)
+    rays = camera.rays()
+    frames = []
+    for k in range(count):
+        angle = 0.1 * k
+        eye = np.array([np.cos(angle), np.sin(angle), 0.1 * k])
+        pose = look_at(eye, eye + (-np.sin(angle + 0.3), np.cos(angle), 0.05 * k))
+        directions = rays @ pose[:3, :3].T
+        a, b = (directions**2).sum(-1), directions @ eye
+        depth = (-b + np.sqrt(b * b - a * (eye @ eye - 9.0))) / a  # |eye + depth * d| = 3
+        point = eye + depth[..., None] * directions
+        rgb = (127 + 40 * point).clip(0, 255).astype(np.uint8)
+        frames.append(Frame(k, rgb, "camera", camera, depth.astype(np.float32), map_T_camera=pose))
+    return frames
+
+
+def perfect_run(frames: list[Frame], size: float = 0.5) -> Run:
+    """The truth itself, in a world of another size."""
+    poses = true_poses(frames).copy()
+    poses[:, :3, 3] *= size
+    K = np.stack([frames[0].camera.matrix] * len(frames))
+    return Run("perfect", np.arange(len(frames)), poses, size * true_depth(frames), K)
+
+
+def test_baselines_know_two_frames_and_no_more():
+    truth = true_poses(sphere_frames())
+    np.testing.assert_array_equal(baselines.still_camera(truth)[-1], truth[0])
+    guess = baselines.constant_velocity(truth)
+    np.testing.assert_allclose(guess[:2], truth[:2], atol=1e-12)
+    changed = truth.copy()
+    changed[2:, :3, 3] += 5.0
+    np.testing.assert_array_equal(baselines.constant_velocity(changed), guess)
+    depth = np.array([[[1.0, 3.0], [5.0, np.nan]], [[9.0, 9.0], [9.0, 9.0]]])
+    np.testing.assert_array_equal(baselines.constant_depth(depth), np.full((2, 2, 2), 3.0))
+    assert (baselines.constant_depth(np.zeros((2, 2, 2))) == 1).all()
+
+
+def test_a_perfect_run_has_no_error_but_scale():
+    frames = sphere_frames()
+    scores = score(perfect_run(frames), frames)
+    assert scores["scale"] == pytest.approx(2.0)
+    assert scores["depth_scale"] == pytest.approx(2.0)
+    for key in ("ate_sim3.rmse", "rpe.translation", "drift.percent", "depth.abs_rel"):
+        assert scores[key] == pytest.approx(0.0, abs=1e-6), key
+    assert scores["pairs.auc@5"] == 100 and scores["map.f_score"] == 100
+    assert scores["depth_raw.abs_rel"] == pytest.approx(0.5)
+    assert scores["ate_se3.rmse"] > 0.05
+    assert scores["map.accuracy_mean"] == pytest.approx(0.0, abs=1e-5)
+    assert "seconds_per_frame" not in scores
+
+
+def test_each_part_of_the_score_sees_its_own_fault():
+    frames = sphere_frames()
+    perfect = perfect_run(frames)
+    turned = perfect.poses.copy()
+    turned[5:, :3, 3] += 0.1
+    faulty = score(replace(perfect, poses=turned), frames)
+    assert faulty["ate_sim3.rmse"] > 0.02 and faulty["map.f_score"] < 90
+    assert faulty["depth.abs_rel"] == pytest.approx(0.0, abs=1e-6)
+    bumpy = perfect.depth * np.where(np.arange(56) % 2, 1.2, 1.0).astype(np.float32)
+    faulty = score(replace(perfect, depth=bumpy), frames)
+    assert faulty["depth.abs_rel"] > 0.05 and faulty["ate_sim3.rmse"] < 1e-6
+    assert faulty["map.accuracy_mean"] > 0.05
+    wide = score(replace(perfect, K=perfect.K * (0.5, 0.5, 1.0)), frames)
+    assert wide["map.f_score"] < 50 and wide["depth.abs_rel"] < 1e-6
+
+
+def test_the_map_is_not_judged_where_the_camera_is_not_a_camera():
+    frames = sphere_frames()
+    perfect = perfect_run(frames)
+    K = perfect.K.copy()
+    K[0, 0, 0] = np.inf
+    scores = score(replace(perfect, K=K), frames)
+    assert "map.f_score" not in scores and scores["pairs.auc@5"] == 100
+
+
+def test_streams_and_batch_are_the_networks_own(model):
+    frames = sphere_frames()
+    single, whole, batch = (
+        stream_run(model, frames, 1),
+        stream_run(model, frames, FRAMES),
+        batch_run(model, frames),
+    )
+    np.testing.assert_allclose(whole.poses, batch.poses, atol=1e-5)
+    np.testing.assert_allclose(whole.depth, batch.depth, rtol=1e-4)
+    assert np.abs(single.poses - batch.poses).max() > 1e-4
+    images = torch.from_numpy(np.stack([f.rgb for f in frames])).permute(0, 3, 1, 2).float() / 255
+    expected, _ = model.stream(images, model.new_state(), 1)
+    np.testing.assert_allclose(single.depth, expected.depth[0].numpy(), rtol=1e-6)
+    camera_T_world = expected.camera_T_world[0].double().numpy()
+    product = camera_T_world @ single.poses
+    np.testing.assert_allclose(product, np.broadcast_to(np.eye(4)[:3], product.shape), atol=1e-5)
+    assert single.seconds_per_frame is not None and single.seconds_per_frame > 0
+
+
+def test_the_mapper_run_knows_which_frames_it_has(model):
+    frames = sphere_frames()
+    run = mapper_run(model, frames)
+    assert run.mode == "mapper" and len(run.index) == len(run.poses) == len(run.depth) > 0
+    assert set(run.index) <= set(range(FRAMES))
+    scores = score(run, frames)
+    assert scores["estimated_percent"] == 100 * len(run.index) / FRAMES
+    assert 0 < scores["kept_percent"] <= 100
+
+
+def test_the_mapper_never_sees_a_true_depth(model):
+    frames = sphere_frames()
+    wrong = [replace(frame, depth=frame.depth * 100) for frame in frames]
+    np.testing.assert_array_equal(mapper_run(model, frames).depth, mapper_run(model, wrong).depth)
+
+
+def test_missing_frames_are_judged_against_their_own_truth():
+    frames = sphere_frames()
+    run = perfect_run(frames)
+    half = Run("half", run.index[::2], run.poses[::2], run.depth[::2], run.K[::2])
+    scores = score(half, frames)
+    assert scores["ate_sim3.rmse"] == pytest.approx(0.0, abs=1e-9)
+    assert scores["estimated_percent"] == 50
+
+
+def test_what_is_not_finite_has_no_figures():
+    frames = sphere_frames()
+    broken = perfect_run(frames)
+    broken.depth[3, 2, 1] = np.nan
+    assert set(score(broken, frames)) == {"estimated_percent"}
+    assert calibration(broken, frames) is None
+
+
+def test_without_truth_only_the_clock_is_reported(model):
+    frames = [replace(f, depth=None, map_T_camera=None) for f in sphere_frames()]
+    scores = score(stream_run(model, frames, 5), frames)
+    assert set(scores) == {"estimated_percent", "kept_percent", "seconds_per_frame"}
+    with pytest.raises(EvaluationError, match="lack a pose"):
+        guess_runs(frames)
+
+
+def test_guesses_are_scored_like_networks():
+    frames = sphere_frames()
+    still, velocity = guess_runs(frames)
+    assert (still.mode, velocity.mode) == (STILL, VELOCITY)
+    assert score(still, frames)["pairs.tacc@30"] == 0
+    # On a smooth arc, going on as before is the better guess.
+    assert score(velocity, frames)["ate_se3.rmse"] < score(still, frames)["ate_se3.rmse"]
+
+
+def test_hidden_frames_are_never_shown(model):
+    frames = sphere_frames()
+    hidden = hidden_frames(FRAMES)
+    assert len(hidden) and 0 not in hidden and FRAMES - 1 not in hidden
+    assert len(hidden_frames(4)) == 0
+    black = [
+        replace(f, rgb=np.zeros_like(f.rgb)) if i in hidden else f for i, f in enumerate(frames)
+    ]
+    views, same = query_views(model, frames, 1), query_views(model, black, 1)
+    assert views is not None and same is not None
+    np.testing.assert_array_equal(views.depth, same.depth)
+    assert views.rgb.shape == (len(hidden), 42, 56, 3)
+
+
+def test_a_perfect_answer_scores_perfectly():
+    frames = sphere_frames()
+    hidden = hidden_frames(FRAMES)
+    rgb = np.stack([frames[i].rgb for i in hidden]).astype(np.float32) / 255
+    scores = view_scores(Views(hidden, rgb, 3.0 * true_depth(frames)[hidden]), frames)
+    assert scores["query.psnr_db"] > 100
+    assert scores["query.abs_rel"] == pytest.approx(0.0, abs=1e-6)
+    guess = view_scores(guess_views(frames), frames)
+    assert guess["query.psnr_db"] < 40 and guess["query.abs_rel"] > 0.01
+
+
+def test_a_query_stands_where_the_truth_says(model, monkeypatch):
+    """The rays of a hidden frame start at its true place, seen from the network's own world."""
+    frames = sphere_frames()
+    truth = true_poses(frames)
+    rays = []
+    query = ZipMap.query
+    monkeypatch.setattr(ZipMap, "query", lambda m, s, r: rays.append(r) or query(m, s, r))
+    predicted = truth.copy()  # the network would have found the truth, at a third of its size
+    predicted[:, :3, 3] /= 3
+    shown = np.setdiff1d(np.arange(FRAMES), hidden_frames(FRAMES))
+    monkeypatch.setattr("zipmap_ros.evaluation.runs._network_poses", lambda _: predicted[shown])
+    query_views(model, frames, 1)
+    expected = truth[hidden_frames(FRAMES), :3, 3] / 3
+    np.testing.assert_allclose(rays[0][0, :, :3, 0, 0].numpy(), expected, atol=1e-5)
+
+
+def test_fit_brings_frames_to_the_networks_size(model):
+    frame = sphere_frames(1)[0]
+    large = replace(
+        frame,
+        rgb=np.repeat(np.repeat(frame.rgb, 4, 0), 4, 1),
+        depth=np.repeat(np.repeat(frame.depth, 4, 0), 4, 1),
+        camera=frame.camera.resized(224, 168),
+    )
+    small = fit(large, model.config)
+    assert small.rgb.shape == (42, 56, 3) and small.camera.fx == pytest.approx(frame.camera.fx)
+    np.testing.assert_array_equal(small.depth, frame.depth)
+    again = fit(small, model.config)
+    np.testing.assert_array_equal(again.rgb, small.rgb)
+
+
+def test_clouds_pair_pixels():
+    frames = sphere_frames()
+    points, truth = aligned_clouds(perfect_run(frames), frames)
+    assert len(points) == FRAMES * 42 * 56
+    np.testing.assert_allclose(points, truth, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(truth, axis=1), 3.0, atol=1e-5)
+
+
+def test_calibration_sees_a_confidence_that_knows():
+    frames = sphere_frames()
+    run = perfect_run(frames)
+    noise = np.random.default_rng(0).uniform(0, 0.5, run.depth.shape).astype(np.float32)
+    knowing = replace(run, depth=run.depth * (1 + noise), confidence=1 + 1 / (0.1 + noise))
+    _, errors = calibration(knowing, frames)
+    assert errors.shape == (10,)
+    assert calibration(run, frames) is None  # a guess has no confidence
+
+
+def test_mean_scores_skip_what_is_not_defined():
+    mean = mean_scores([{"a": 1.0, "b": np.nan}, {"a": 3.0, "c": 5.0}])
+    assert mean["a"] == 2.0 and mean["c"] == 5.0 and np.isnan(mean["b"])

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data to judge on, named ``KIND:PATH``, as sequences of frames with their truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from zipmap_ros.evaluation import EvaluationError
+from zipmap_ros.evaluation.euroc import EurocSource
+from zipmap_ros.frame import Frame
+from zipmap_ros.sources import SourceError, open_source
+
+# Worlds by seed: training draws below, and never sees these.
+SPLITS = {"validation": 1_000_000, "test": 2_000_000}
+KINDS = ("synthetic", "kitchen", "tum", "euroc", "bag", "folder", "video")
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Consecutive frames of a sequence, under a name that says which."""
+
+    name: str
+    frames: list[Frame]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Sequences of frames in memory.
+
+    name       as it was asked for
+    sequences  each long enough for the longest clip, or as long as the data is
+    """
+
+    name: str
+    sequences: list[Clip]
+
+    def clips(self, length: int, count: int) -> list[Clip]:
+        """About ``count`` clips of ``length`` frames, spread over the sequences; [] if too long."""
+        each = -(-count // len(self.sequences))
+        found = []
+        for sequence in self.sequences:
+            spare = len(sequence.frames) - length
+            if spare < 0:
+                continue
+            # Clips may overlap by half at most.
+            windows = min(each, 1 + 2 * spare // length)
+            for start in np.linspace(0, spare, windows).astype(int) if windows > 1 else [0]:
+                name = f"{sequence.name} {start}..{start + length - 1}"
+                found.append(Clip(name, sequence.frames[start : start + length]))
+        return found
+
+
+def open_dataset(
+    name: str, length: int, count: int, every: int, fit: Callable[[Frame], Frame]
+) -> Dataset:
+    """Load what ``KIND`` or ``KIND:PATH`` names, at most ``length`` frames of each sequence.
+
+    synthetic[:test|validation]  ``count`` worlds that training never sees, by seed
+    kitchen:PATH, tum:PATH, euroc:PATH  those layouts, with their true poses (and depth)
+    bag:PATH, folder:PATH, video:PATH   images; what truth they carry is used
+    ``every`` takes one frame of so many; ``fit`` makes each the size that the network sees.
+    Raises EvaluationError for anything it cannot load.
+    """
+    kind, _, path = name.partition(":")
+    if kind not in KINDS:
+        raise EvaluationError(f"there is no data {name!r}: use {', '.join(KINDS)}, as KIND:PATH")
+    if kind == "synthetic":
+        return Dataset(name, _worlds(path or "test", length, count, fit))
+    if not path:
+        raise EvaluationError(f"{kind} needs a path: {kind}:PATH")
+    if not Path(path).exists():
+        raise EvaluationError(f"there is no {path}: check the path after {kind}:")
+    try:
+        frames = [fit(frame) for frame in islice(_source(kind, path), 0, length * every, every)]
+    except SourceError as error:
+        raise EvaluationError(f"cannot load {name}: {error}") from error
+    if not frames:
+        raise EvaluationError(f"{name} holds no frames")
+    if kind in ("kitchen", "tum") and frames[0].map_T_camera is None:
+        raise EvaluationError(f"{path} has no true poses: it is not the {kind} layout")
+    sizes = {frame.rgb.shape for frame in frames}
+    if len(sizes) > 1:
+        raise EvaluationError(f"{name} has frames of {len(sizes)} sizes: {sorted(sizes)}")
+    return Dataset(name, [Clip(Path(path).name or path, frames)])
+
+
+def _source(kind: str, path: str) -> Iterable[Frame]:
+    if kind == "euroc":
+        return EurocSource(path)
+    # A kitchen is a folder of frame-*.color.jpg, which the loader of folders knows.
+    return open_source("folder" if kind == "kitchen" else kind, path)
