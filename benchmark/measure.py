@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every benchmark shares: the machine and its ceiling, fair timing, a table, a JSON line."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until a GPU has done what it was asked to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds(
+    function: Callable[[], object], device: torch.device, repeats: int = 5, warmup: int = 1
+) -> list[float]:
+    """Wall seconds of each of ``repeats`` calls, after ``warmup`` calls that do not count."""
+    for _ in range(warmup):
+        function()
+    times = []
+    for _ in range(repeats):
+        synchronise(device)
+        start = time.perf_counter()
+        function()
+        synchronise(device)
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def percentile(values: list[float], q: float) -> float:
+    """The q-th percentile, 0..100, of measured values (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(int(q / 100 * len(ordered)), len(ordered) - 1)]
+
+
+def machine(device: torch.device) -> dict[str, object]:
+    """Where and what was measured: processor, threads, device, versions, commit, date."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [
+            line.split(":")[1] for line in info.read_text().splitlines() if "model name" in line
+        ]
+        cpu = f"{names[0].strip()} x{len(names)}" if names else cpu
+    return {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": _commit(),
+        "cpu": cpu,
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "torch": torch.__version__,
+    }
+
+
+def _commit() -> str:
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + ("+changes" if git("diff", "HEAD") else "")
+
+
+def ceiling(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+    """What this device reaches: matrix products in TFLOP/s, memory in GB/s read and written."""
+    n = 8192 if device.type == "cuda" else 1536
+    a = torch.randn(n, n, device=device).to(dtype)
+    product = min(seconds(lambda: a @ a, device, repeats=5, warmup=2))
+    source = torch.empty((1 << 28) if device.type == "cuda" else (1 << 26), device=device)
+    target = torch.empty_like(source)
+    copy = min(seconds(lambda: target.copy_(source), device, repeats=5, warmup=2))
+    return {
+        "matrix_tflops": 2 * n**3 / product / 1e12,
+        "memory_gb_s": 2 * source.nbytes / copy / 1e9,
+    }
+
+
+def report(
+    question: str, device: torch.device, settings: dict[str, object], rows: list[dict[str, object]]
+) -> None:
+    """Print the machine, the rows as a table, and everything as one line of JSON."""
+    record = {"question": question, **machine(device), **settings, "rows": rows}
+    print(", ".join(f"{k} {v}" for k, v in record.items() if k != "rows"))
+    columns = list(rows[0])
+    cells = [columns] + [[_cell(row[c]) for c in columns] for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    for line in cells:
+        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
+    print(json.dumps(record))
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def milliseconds(times: list[float]) -> dict[str, float]:
+    """Median, p95 and p99 of times in seconds, in ms."""
+    return {
+        "p50_ms": statistics.median(times) * 1e3,
+        "p95_ms": percentile(times, 95) * 1e3,
+        "p99_ms": percentile(times, 99) * 1e3,
+    }
