@@ -16,6 +16,9 @@ setup:
 lint: setup
 	@$(RUN) ruff check . && ruff format --check . && mypy
 
+demo: setup
+	@$(RUN) python scripts/demo.py --seconds $(DEMO_SECONDS) $(if $(VIDEO),--video "$(VIDEO)")
+
 pytest: setup
 	@$(RUN) if [ -f install/setup.bash ]; then \
 		python -m colcon test --event-handlers console_direct+ && colcon test-result --verbose; \

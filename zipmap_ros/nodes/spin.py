@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 import rclpy
+from rclpy.exceptions import ParameterException
 from rclpy.executors import (
     ExternalShutdownException,
     MultiThreadedExecutor,
@@ -35,7 +36,7 @@ def spin(make_node: Callable[[], Node], threads: int) -> int:
     rclpy.init()
     try:
         node = make_node()
-    except ValueError as error:  # what our rooms raise: one line for whoever started us
+    except (ValueError, ParameterException) as error:  # one line for whoever started us
         print(f"error: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 1

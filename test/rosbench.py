@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests of nodes share: a third process' eyes and hands, and a tiny checkpoint."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+import torch
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import Image
+
+from zipmap_ros.geometry import Camera
+from zipmap_ros.model import ModelConfig, ZipMap, save_checkpoint
+from zipmap_ros.nodes import convert
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+SENSOR = qos_profile_sensor_data
+CAMERA = Camera.from_fov(56, 42, 70.0)
+FRAME = "camera_optical_frame"
+
+
+def until(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "") -> Any:
+    """Wait for a condition to give something true, and return that."""
+    end = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < end, what or "the condition never came true"
+        time.sleep(0.02)
+    return found
+
+
+class Bench:
+    """A node of the test's own that listens, calls and publishes images."""
+
+    def __init__(self, domain_id: int) -> None:
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=domain_id)
+        self.node = Node("bench", context=self.context)
+        self.executor = MultiThreadedExecutor(2, context=self.context)
+        self.executor.add_node(self.node)
+        self._thread = threading.Thread(target=self.executor.spin, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self.executor.shutdown(2.0)
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+        self._thread.join(5)
+
+    def listen(self, kind: type, topic: str, qos: Any = 10) -> list[Any]:
+        """A list that fills with the messages of a topic."""
+        heard: list[Any] = []
+        self.node.create_subscription(kind, topic, heard.append, qos)
+        return heard
+
+    def call(self, kind: Any, name: str, request: Any = None, timeout_s: float = 20.0) -> Any:
+        """The response of a service."""
+        client = self.node.create_client(kind, name)
+        try:
+            assert client.wait_for_service(timeout_s), f"there is no service {name}"
+            future = client.call_async(request or kind.Request())
+            until(future.done, timeout_s, f"{name} did not answer within {timeout_s} s")
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+
+@contextmanager
+def bench(domain_id: int) -> Iterator[Bench]:
+    """A Bench that is closed at the end."""
+    made = Bench(domain_id)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def scene(step: int, width: int = CAMERA.width, height: int = CAMERA.height) -> np.ndarray:
+    """(height, width, 3) uint8: a pattern that moves with ``step``."""
+    v, u = np.mgrid[:height, :width]
+    phase = np.stack([u + step, v + 0.5 * step, u + v - step], axis=-1)
+    return (127 + 100 * np.sin(phase / 5.0)).astype(np.uint8)
+
+
+def image(stamp_ns: int, rgb: np.ndarray, frame_id: str = FRAME) -> Image:
+    """An rgb8 message."""
+    return convert.rgb_to_image(rgb, convert.make_header(stamp_ns, frame_id))
+
+
+def tiny_checkpoint(folder: Path, **changes: Any) -> Path:
+    """A random network of a few thousand parameters, with every part; ``changes`` of its config."""
+    from dataclasses import replace
+
+    torch.manual_seed(5)
+    path = folder / "tiny.safetensors"
+    save_checkpoint(ZipMap(replace(ModelConfig.tiny(), **changes)).eval(), path)
+    return path

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters on a node: declared with descriptors, bad values refused with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import rclpy
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from zipmap_ros.nodes.node_parameters import NodeParameters
+from zipmap_ros.parameters import SPECS, ParameterError, Parameters
+
+DOMAIN = 40
+
+
+@pytest.fixture
+def context() -> Iterator[rclpy.Context]:
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=DOMAIN)
+    yield context
+    rclpy.shutdown(context=context)
+
+
+@pytest.fixture
+def node(context: rclpy.Context) -> Iterator[Node]:
+    node = Node("n", context=context)
+    yield node
+    node.destroy_node()
+
+
+def test_every_parameter_is_declared_with_its_default_and_description(node: Node) -> None:
+    declared = NodeParameters(node, lambda old, new: None)
+    assert declared.values == Parameters()
+    for spec in SPECS.values():
+        assert node.has_parameter(spec.name)
+        descriptor = node.describe_parameter(spec.name)
+        assert descriptor.description == spec.description
+        assert descriptor.read_only == spec.read_only
+    (bounds,) = node.describe_parameter("queue_frames").integer_range
+    assert (bounds.from_value, bounds.to_value) == (1, 1000)
+    (bounds,) = node.describe_parameter("tf_rate_hz").floating_point_range
+    assert (bounds.from_value, bounds.to_value) == (0.1, 1000.0)
+
+
+def test_a_live_change_is_told_once_with_old_and_new(node: Node) -> None:
+    changes: list[tuple[int, int]] = []
+    declared = NodeParameters(
+        node, lambda old, new: changes.append((old.chunk_frames, new.chunk_frames))
+    )
+    (result,) = node.set_parameters([Parameter("chunk_frames", value=3)])
+    assert result.successful
+    assert declared.values.chunk_frames == 3
+    assert changes == [(1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("queue_frames", 0, "range"),
+        ("scale", float("nan"), "scale"),
+        ("mode", "sleeping", "one of"),
+        ("undistort", "always", "one of"),
+        ("scale_source", "tf", "tf_mode"),
+        ("device", "cpu", "read"),
+        ("map_frame", "world", "read"),
+    ],
+)
+def test_bad_and_read_only_values_are_refused_with_the_reason(
+    node: Node, name: str, value: object, reason: str
+) -> None:
+    declared = NodeParameters(node, lambda old, new: pytest.fail("nothing has changed"))
+    (result,) = node.set_parameters([Parameter(name, value=value)])
+    assert not result.successful
+    assert reason in result.reason
+    assert declared.values == Parameters()
+
+
+def test_start_values_are_taken_and_checked(context: rclpy.Context) -> None:
+    overrides = [Parameter("cameras", value=["front", "left"]), Parameter("mode", value="mapping")]
+    node = Node("m", context=context, parameter_overrides=overrides)
+    assert NodeParameters(node, lambda old, new: None).values.cameras == ("front", "left")
+    node.destroy_node()
+    overrides = [Parameter("odom_frame", value="map")]
+    node = Node("m", context=context, parameter_overrides=overrides)
+    with pytest.raises(ParameterError, match="must differ"):
+        NodeParameters(node, lambda old, new: None)
+    node.destroy_node()
