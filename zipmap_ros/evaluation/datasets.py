@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,11 +12,17 @@ import numpy as np
 
 from zipmap_ros.evaluation import EvaluationError
 from zipmap_ros.evaluation.euroc import EurocSource
+from zipmap_ros.evaluation.runs import fit
 from zipmap_ros.frame import Frame
+from zipmap_ros.geometry import Camera
+from zipmap_ros.model import ModelConfig
 from zipmap_ros.sources import SourceError, open_source
+from zipmap_ros.synthetic import World
 
 # Worlds by seed: training draws below, and never sees these.
 SPLITS = {"validation": 1_000_000, "test": 2_000_000}
+_SYNTHETIC_FOV_DEG = 65.0
+_SYNTHETIC_STEP_NS = 100_000_000
 KINDS = ("synthetic", "kitchen", "tum", "euroc", "bag", "folder", "video")
 
 
@@ -55,28 +61,27 @@ class Dataset:
         return found
 
 
-def open_dataset(
-    name: str, length: int, count: int, every: int, fit: Callable[[Frame], Frame]
-) -> Dataset:
+def open_dataset(name: str, length: int, count: int, every: int, config: ModelConfig) -> Dataset:
     """Load what ``KIND`` or ``KIND:PATH`` names, at most ``length`` frames of each sequence.
 
     synthetic[:test|validation]  ``count`` worlds that training never sees, by seed
     kitchen:PATH, tum:PATH, euroc:PATH  those layouts, with their true poses (and depth)
     bag:PATH, folder:PATH, video:PATH   images; what truth they carry is used
-    ``every`` takes one frame of so many; ``fit`` makes each the size that the network sees.
+    ``every`` takes one frame of so many. Frames come as the network of ``config`` sees them.
     Raises EvaluationError for anything it cannot load.
     """
     kind, _, path = name.partition(":")
     if kind not in KINDS:
         raise EvaluationError(f"there is no data {name!r}: use {', '.join(KINDS)}, as KIND:PATH")
     if kind == "synthetic":
-        return Dataset(name, _worlds(path or "test", length, count, fit))
+        return Dataset(name, _worlds(path or "test", length, count, config))
     if not path:
         raise EvaluationError(f"{kind} needs a path: {kind}:PATH")
     if not Path(path).exists():
         raise EvaluationError(f"there is no {path}: check the path after {kind}:")
     try:
-        frames = [fit(frame) for frame in islice(_source(kind, path), 0, length * every, every)]
+        chosen = islice(_source(kind, path), 0, length * every, every)
+        frames = [fit(frame, config) for frame in chosen]
     except SourceError as error:
         raise EvaluationError(f"cannot load {name}: {error}") from error
     if not frames:
@@ -94,3 +99,27 @@ def _source(kind: str, path: str) -> Iterable[Frame]:
         return EurocSource(path)
     # A kitchen is a folder of frame-*.color.jpg, which the loader of folders knows.
     return open_source("folder" if kind == "kitchen" else kind, path)
+
+
+def _worlds(split: str, length: int, count: int, config: ModelConfig) -> list[Clip]:
+    if split not in SPLITS:
+        raise EvaluationError(f"there is no synthetic:{split}: use {' or '.join(SPLITS)}")
+    height = max(round(0.75 * config.image_size / config.patch_size), 1) * config.patch_size
+    camera = Camera.from_fov(config.image_size, height, _SYNTHETIC_FOV_DEG)
+    clips = []
+    for seed in range(SPLITS[split], SPLITS[split] + count):
+        world = World(seed)
+        poses = world.trajectory(length)
+        rgb, depth = world.render(poses, camera)
+        frames = [
+            Frame(
+                i * _SYNTHETIC_STEP_NS,
+                rgb[i].numpy(),
+                camera=camera,
+                depth=depth[i].numpy(),
+                map_T_camera=poses[i].double().numpy(),
+            )
+            for i in range(length)
+        ]
+        clips.append(Clip(f"{world.layout} {seed}", [fit(frame, config) for frame in frames]))
+    return clips

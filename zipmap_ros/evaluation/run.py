@@ -29,7 +29,6 @@ from zipmap_ros.evaluation.runs import (
     Run,
     Views,
     batch_run,
-    fit,
     guess_runs,
     guess_views,
     has_poses,
@@ -221,13 +220,7 @@ def _evaluate_all(arguments: argparse.Namespace) -> Evaluation:
     rows: list[Row] = []
     examples: list[Example] = []
     for name in arguments.data or ["synthetic"]:
-        dataset = open_dataset(
-            name,
-            max(plan.lengths),
-            plan.clips,
-            arguments.every,
-            lambda frame: fit(frame, model.config),
-        )
+        dataset = open_dataset(name, max(plan.lengths), plan.clips, arguments.every, model.config)
         more, example = evaluate(model, dataset, plan)
         rows += more
         examples.append(example)

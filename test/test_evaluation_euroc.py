@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The EuRoC layout, on a sequence of four images written by hand."""
+
+import cv2
+import numpy as np
+import pytest
+
+from zipmap_ros.evaluation import EvaluationError
+from zipmap_ros.evaluation.euroc import EurocSource
+
+SENSOR = """
+# General sensor definitions.
+sensor_type: camera
+T_BS:
+  cols: 4
+  rows: 4
+  data: [0.0, -1.0, 0.0, 0.5,
+         1.0,  0.0, 0.0, 0.0,
+         0.0,  0.0, 1.0, 0.0,
+         0.0,  0.0, 0.0, 1.0]
+rate_hz: 20
+resolution: [32, 24]
+camera_model: pinhole
+intrinsics: [30.0, 31.0, 15.5, 11.5] #fu, fv, cu, cv
+distortion_model: radial-tangential
+distortion_coefficients: [-0.28, 0.07, 0.0002, 1.8e-05]
+"""
+START = 1_403_636_579_000_000_000  # nanoseconds: as a float it would lose its last digits
+IMAGES = [START + 50_000_001 * k for k in range(4)]
+POSES = """#timestamp, p_RS_R_x [m], p_y, p_z, q_RS_w [], q_x, q_y, q_z, v_x, v_y, v_z
+{0},1.0,2.0,3.0,1.0,0.0,0.0,0.0,9,9,9
+{1},1.0,2.0,4.0,0.0,1.0,0.0,0.0,9,9,9
+{2},1.0,2.0,5.0,1.0,0.0,0.0,0.0,9,9,9
+"""
+
+
+@pytest.fixture
+def sequence(tmp_path):
+    cam, truth = tmp_path / "mav0/cam0", tmp_path / "mav0/state_groundtruth_estimate0"
+    (cam / "data").mkdir(parents=True)
+    truth.mkdir()
+    (cam / "sensor.yaml").write_text(SENSOR)
+    rows = ["#timestamp [ns],filename"] + [f"{stamp},{stamp}.png" for stamp in IMAGES]
+    (cam / "data.csv").write_text("\r\n".join(rows) + "\r\n")
+    for k, stamp in enumerate(IMAGES):
+        cv2.imwrite(str(cam / f"data/{stamp}.png"), np.full((24, 32), 10 * k, np.uint8))
+    # Poses 1 ms after the images, and none near the last image.
+    text = POSES.format(*(stamp + 1_000_000 for stamp in IMAGES[:3]))
+    (truth / "data.csv").write_text(text)
+    return tmp_path
+
+
+def test_frames_of_the_layout(sequence):
+    source = EurocSource(str(sequence))
+    frames = list(source)
+    assert len(source) == len(frames) == 3  # the fourth image has no true pose
+    assert [frame.stamp_ns for frame in frames] == IMAGES[:3]
+    assert source.fps == pytest.approx(20.0, rel=1e-3)
+    assert frames[2].rgb.shape == (24, 32, 3) and (frames[2].rgb == 20).all()
+    camera = frames[0].camera
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (30.0, 31.0, 16.0, 12.0)
+    assert camera.distortion_model == "plumb_bob" and camera.distortion[0] == -0.28
+    assert frames[0].depth is None
+
+
+def test_poses_are_the_cameras_not_the_bodys(sequence):
+    frames = list(EurocSource(str(sequence / "mav0")))
+    np.testing.assert_allclose(frames[0].map_T_camera[:3, 3], [1.5, 2.0, 3.0])
+    np.testing.assert_allclose(frames[0].map_T_camera[:3, :3], [[0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    # Half a turn about x: the camera's x axis (the body's y) now points to -y.
+    np.testing.assert_allclose(frames[1].map_T_camera[:3, 0], [0, -1, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("state_groundtruth_estimate0/data.csv", "cannot read"),
+        ("cam0/sensor.yaml", "sensor.yaml"),
+        ("cam0/data.csv", "cannot read"),
+    ],
+)
+def test_a_missing_file_is_named(sequence, missing, message):
+    (sequence / "mav0" / missing).unlink()
+    with pytest.raises(EvaluationError, match=message):
+        EurocSource(str(sequence))
+
+
+def test_what_is_no_euroc_sequence_is_refused(sequence, tmp_path_factory):
+    with pytest.raises(EvaluationError, match="no EuRoC"):
+        EurocSource(str(tmp_path_factory.mktemp("empty")))
+    sensor = sequence / "mav0/cam0/sensor.yaml"
+    sensor.write_text(SENSOR.replace("radial-tangential", "magic"))
+    with pytest.raises(EvaluationError, match="magic"):
+        EurocSource(str(sequence))
+    sensor.write_text(SENSOR)
+    truth = sequence / "mav0/state_groundtruth_estimate0/data.csv"
+    truth.write_text(POSES.format(1, 2, 3))
+    with pytest.raises(EvaluationError, match="share no time"):
+        EurocSource(str(sequence))
+
+
+def test_an_image_that_cannot_be_read_is_named(sequence):
+    (sequence / f"mav0/cam0/data/{IMAGES[1]}.png").write_bytes(b"no image")
+    with pytest.raises(EvaluationError, match=str(IMAGES[1])):
+        list(EurocSource(str(sequence)))
