@@ -77,7 +77,8 @@ class StreamMapper:
         self.gauge: Gauge | None = None
         self.last_camera: Camera | None = None
         self.state_update = 0.0
-        self.counts.dropped[RESET] += len(self._pending)
+        if self._pending:
+            self.counts.dropped[RESET] += len(self._pending)
         self._pending = []
         self.gauge_id += 1
 

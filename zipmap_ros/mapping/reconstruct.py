@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``zipmap reconstruct``: frames through a mapper into files.
+
+trajectory.tum      map_T_camera of every accepted frame
+map.ply             the voxel map with colour and confidence
+depth/NNNNNN.png    16 bit, thousandths of a map unit (millimetres once metric); 0: > 65.535
+depth/NNNNNN.npz    depth, confidence (float32), K (pixels of the depth), stamp_ns
+report.png          to look at
+summary.json        what happened, in numbers
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from zipmap_ros.frame import Estimate, Frame
+from zipmap_ros.mapping.errors import MappingError
+from zipmap_ros.mapping.mapper import StreamMapper
+from zipmap_ros.mapping.ply import write_ply
+from zipmap_ros.mapping.report import Samples, write_report
+
+PNG_UNITS = 1000
+
+
+def reconstruct(
+    mapper: StreamMapper, frames: Iterable[Frame], out: str | Path, batch: bool = False
+) -> dict[str, Any]:
+    """Run all frames and write the files above into ``out``; the summary as plain values.
+
+    ``batch`` shows all frames to the network at once. All depth files end in the final scale.
+    Raises MappingError when no frame gave a result.
+    """
+    out = Path(out)
+    depth = _DepthFiles(out / "depth")
+    samples = Samples()
+    began = time.perf_counter()
+    for estimate in _estimates(mapper, frames, batch):
+        depth.write(estimate)
+        samples.add(estimate)
+    seconds = time.perf_counter() - began
+    if not len(mapper.trajectory):
+        raise MappingError(
+            f"none of {mapper.counts.received} frames gave a result: "
+            + (mapper.problem or "the input is empty")
+        )
+    depth.rescale(mapper.scale.scale)
+    mapper.trajectory.write_tum(out / "trajectory.tum")
+    cloud = mapper.voxel_map.cloud()
+    write_ply(out / "map.ply", cloud)
+    summary = _summary(mapper, depth.count, seconds)
+    positions = mapper.trajectory.poses[:, :3, 3]
+    unit = "metres" if mapper.scale.metric else "map units, not metric"
+    title = (
+        f"{summary['frames']} frames, {summary['estimates']} poses, {len(cloud)} points, "
+        f"{summary['frames_per_second']:.1f} frames/s"
+    )
+    write_report(out / "report.png", samples.chosen(), positions, cloud, title, unit)
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def _estimates(mapper: StreamMapper, frames: Iterable[Frame], batch: bool) -> Iterable[Estimate]:
+    if batch:
+        yield from mapper.reconstruct(frames)
+        return
+    for frame in frames:
+        yield from mapper.add_frame(frame)
+    yield from mapper.flush()
+
+
+def _summary(mapper: StreamMapper, estimates: int, seconds: float) -> dict[str, Any]:
+    poses = mapper.trajectory.poses
+    counts = mapper.counts
+    return {
+        "frames": counts.received,
+        "estimates": estimates,
+        "used": counts.used,
+        "gated": counts.gated,
+        "dropped": dict(counts.dropped),
+        "problem": mapper.problem,
+        "seconds": round(seconds, 3),
+        "frames_per_second": round(counts.received / seconds, 2),
+        "path_length": float(np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1).sum()),
+        "map_points": len(mapper.voxel_map),
+        "map_evicted": mapper.voxel_map.evicted,
+        "metric": mapper.scale.metric,
+        "scale": mapper.scale.scale,
+        "scale_source": mapper.scale.source,
+        "scale_spread": mapper.scale.spread,
+    }
+
+
+class _DepthFiles:
+    """Numbered depth files in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left_over in (*folder.glob("[0-9]*.png"), *folder.glob("[0-9]*.npz")):
+            left_over.unlink()
+        self._folder = folder
+        self._scales: list[float] = []
+
+    @property
+    def count(self) -> int:
+        return len(self._scales)
+
+    def write(self, estimate: Estimate) -> None:
+        arrays = {
+            "depth": estimate.depth,
+            "confidence": estimate.confidence,
+            "K": estimate.camera.matrix,
+            "stamp_ns": np.int64(estimate.stamp_ns),
+        }
+        self._store(self.count, arrays)
+        self._scales.append(estimate.scale)
+
+    def rescale(self, scale: float) -> None:
+        """Bring files from before the scale locked to ``scale``."""
+        for index, old in enumerate(self._scales):
+            if old != scale:
+                with np.load(self._folder / f"{index:06d}.npz") as file:
+                    arrays = dict(file)
+                arrays["depth"] = (arrays["depth"] * (scale / old)).astype(np.float32)
+                self._store(index, arrays)
+        self._scales = [scale] * self.count
+
+    def _store(self, index: int, arrays: dict[str, Any]) -> None:
+        np.savez_compressed(self._folder / f"{index:06d}.npz", **arrays)
+        Image.fromarray(_to_png(arrays["depth"])).save(self._folder / f"{index:06d}.png")
+
+
+def _to_png(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
+    thousandths = np.rint(depth * PNG_UNITS)
+    return np.where(thousandths <= 65535, thousandths, 0).astype(np.uint16)
