@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``zipmap``: the command line, for machines with or without ROS 2.
+
+    zipmap reconstruct clip.mp4 --out out     frames to trajectory, map, depth and a report
+    zipmap info                               what a checkpoint is
+    zipmap evaluate ... | train ...           see their own --help
+
+Parsing only: each verb lives in its room, and is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from zipmap_ros.frame import Frame
+from zipmap_ros.parameters import ParameterError, Parameters
+
+# Verbs that parse their own arguments: the module whose main(argv) does.
+ELSEWHERE = {
+    "evaluate": ("zipmap_ros.evaluation.run", "judge a checkpoint on data"),
+    "train": ("zipmap_ros.training.__main__", "train the small model"),
+}
+VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
+BAGS = {".mcap", ".db3"}
+
+
+class InputError(ValueError):
+    """A command line that cannot be carried out."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; 0, or 2 after one line on standard error when the input is bad."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in ELSEWHERE:
+        return import_module(ELSEWHERE[argv[0]][0]).main(argv[1:]) or 0
+    arguments = _parser().parse_args(argv)
+    try:
+        result = {"reconstruct": _reconstruct, "info": _info}[arguments.verb](arguments)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if not _is_ours(error):
+            raise
+        print(f"zipmap {arguments.verb}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print("\n".join(f"{name:>18}  {value}" for name, value in result.items()))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="zipmap", description=__doc__.split("\n")[0])
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    reconstruct = verbs.add_parser(
+        "reconstruct", help="frames to trajectory, map, depth and a report"
+    )
+    reconstruct.add_argument(
+        "input", help="a video, a folder of images, a bag (.mcap, .db3), /dev/videoN or synthetic"
+    )
+    reconstruct.add_argument("--out", required=True, help="folder for the results")
+    reconstruct.add_argument(
+        "--batch", action="store_true", help="all frames at once, each seeing every other"
+    )
+    reconstruct.add_argument("--checkpoint", help="weights (default: the small model that ships)")
+    reconstruct.add_argument("--device", help="cpu, cuda, cuda:N or auto (default)")
+    reconstruct.add_argument(
+        "--params", metavar="FILE", help="a ROS 2 parameter file, such as config/stream.yaml"
+    )
+    reconstruct.add_argument("--max-frames", type=int, metavar="N", help="stop after so many")
+    reconstruct.add_argument("--topic", help="image topic of a bag (default: its only one)")
+    info = verbs.add_parser("info", help="what a checkpoint is: variant, sizes, state")
+    info.add_argument("checkpoint", nargs="?", help="weights (default: the small model that ships)")
+    for verb in (reconstruct, info):
+        verb.add_argument("--json", action="store_true", help="print the result as JSON")
+    for name, (_, purpose) in ELSEWHERE.items():
+        verbs.add_parser(name, help=purpose, add_help=False)
+    return parser
+
+
+def _reconstruct(arguments: argparse.Namespace) -> dict[str, Any]:
+    from tqdm import tqdm
+
+    from zipmap_ros.mapping import StreamMapper, load_network
+    from zipmap_ros.mapping.reconstruct import reconstruct
+    from zipmap_ros.sources import open_source
+
+    parameters = _parameters(arguments)
+    kind = _kind(arguments.input)
+    options = {"topic": arguments.topic} if arguments.topic else {}
+    source = open_source(kind, "" if kind == "synthetic" else arguments.input, **options)
+    network, sha256 = load_network(parameters)
+    frames: Iterable[Frame] = islice(source, arguments.max_frames)
+    total = _length(source, arguments.max_frames)
+    progress = tqdm(frames, total=total, unit="frame", desc=arguments.input, file=sys.stderr)
+    mapper = StreamMapper(network, parameters, sha256)
+    summary = reconstruct(mapper, progress, arguments.out, arguments.batch)
+    return {"out": str(arguments.out), **summary}
+
+
+def _info(arguments: argparse.Namespace) -> dict[str, Any]:
+    from zipmap_ros.evaluation.machine import describe_model
+    from zipmap_ros.mapping import load_network
+    from zipmap_ros.model import shipped_checkpoint
+
+    changes = {"checkpoint": arguments.checkpoint or "", "device": "cpu"}
+    network, _ = load_network(Parameters().updated(changes))
+    path = Path(arguments.checkpoint or shipped_checkpoint()).expanduser()
+    return {
+        **describe_model(network, path),
+        "file_mb": round(path.stat().st_size / 1e6, 2),
+        "state_mb": round(network.new_state().nbytes / 1e6, 2),
+        "config": json.loads(network.config.to_json()),
+    }
+
+
+def _parameters(arguments: argparse.Namespace) -> Parameters:
+    """Defaults, then the parameter file, then the command line; no pose is ever forgotten."""
+    changes = _read_parameters(arguments.params) if arguments.params else {}
+    changes["path_max_poses"] = 10_000_000
+    for name in ("checkpoint", "device"):
+        if getattr(arguments, name):
+            changes[name] = getattr(arguments, name)
+    if arguments.max_frames is not None and arguments.max_frames < 1:
+        raise InputError(f"--max-frames is {arguments.max_frames}: give at least 1")
+    return Parameters().updated(changes)
+
+
+def _read_parameters(path: str) -> dict[str, Any]:
+    """The values that a ROS 2 parameter file gives to any node, or to one named zipmap."""
+    import yaml
+
+    try:
+        nodes = yaml.safe_load(Path(path).read_text()) or {}
+        values: dict[str, Any] = {}
+        for node, content in nodes.items():
+            if node.strip("/") in ("**", "zipmap"):
+                values |= content["ros__parameters"]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError) as error:
+        raise InputError(f"cannot read parameters from {path}: {error}") from error
+    except KeyError as error:
+        raise InputError(f"{path} is no ROS 2 parameter file: it has no {error}") from error
+    values.pop("use_sim_time", None)  # every node has it; here time is the frames' own
+    return values
+
+
+def _kind(name: str) -> str:
+    """What kind of source an input is. Raises InputError when it is none."""
+    path = Path(name)
+    if name == "synthetic":
+        return "synthetic"
+    if name.startswith("/dev/video"):
+        return "webcam"
+    if not path.exists():
+        raise InputError(f"there is no {name}: give a video, a folder, a bag or synthetic")
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return "bag" if (path / "metadata.yaml").exists() else "folder"
+    if suffix in BAGS:
+        return "bag"
+    if suffix in VIDEOS:
+        return "video"
+    raise InputError(
+        f"{name} is neither a video ({', '.join(sorted(VIDEOS))}) nor a bag "
+        f"({', '.join(sorted(BAGS))}) nor a folder"
+    )
+
+
+def _length(source: Any, most: int | None) -> int | None:
+    """How many frames will come, where that is known."""
+    try:
+        known = len(source)
+    except TypeError:
+        return most
+    return known if most is None else min(known, most)
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether an error was raised to tell the user what is wrong."""
+    from zipmap_ros.mapping import MappingError
+    from zipmap_ros.model import ModelError
+    from zipmap_ros.sources import SourceError
+
+    ours = (InputError, ParameterError, MappingError, ModelError, SourceError, OSError)
+    return isinstance(error, ours)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
