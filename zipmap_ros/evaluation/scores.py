@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zipmap_ros.evaluation import metrics
 from zipmap_ros.evaluation.runs import Run, Views, has_poses, true_depth, true_poses
@@ -16,6 +17,7 @@ MAP_THRESHOLD = 0.05  # metres: nearer is right, for precision, recall and F-sco
 MAP_VOXEL = 0.02  # metres: clouds are compared at this density
 _MAP_POINTS = 1_000_000  # pixels of a clip that go into its map, at most
 _ALIGN_POINTS = 50_000
+_DEPTH_PIXELS = 10_000_000  # pixels of a clip that its depth is judged on, at most
 
 
 def score(run: Run, frames: Sequence[Frame]) -> dict[str, float]:
@@ -63,14 +65,13 @@ def trajectory_scores(estimate: Array, truth: Array) -> dict[str, float]:
 def depth_scores(run: Run, frames: Sequence[Frame]) -> dict[str, float]:
     """Keys ``depth_raw`` (as predicted), ``depth_median`` and ``depth`` (Weiszfeld), each by
     ``abs_rel``, ``rmse``, ``delta_1_25``, and ``depth_scale``."""
-    truth = true_depth(frames)
-    scale = metrics.robust_scale(run.depth, truth)
-    median = metrics.median_scale(run.depth, truth)
+    depth, truth = _some(run.depth), _some(true_depth(frames))
+    scale, median = metrics.robust_scale(depth, truth), metrics.median_scale(depth, truth)
     return {
         "depth_scale": scale,
-        **_prefixed("depth_raw", metrics.depth_errors(run.depth, truth)),
-        **_prefixed("depth_median", _scaled_errors(run.depth, median, truth)),
-        **_prefixed("depth", _scaled_errors(run.depth, scale, truth)),
+        **_prefixed("depth_raw", metrics.depth_errors(depth, truth)),
+        **_prefixed("depth_median", _scaled_errors(depth, median, truth)),
+        **_prefixed("depth", _scaled_errors(depth, scale, truth)),
     }
 
 
@@ -79,9 +80,9 @@ def calibration(run: Run, frames: Sequence[Frame]) -> tuple[Array, Array] | None
     seen = [frames[i] for i in run.index]
     if run.confidence is None or not run.finite or all(f.depth is None for f in seen):
         return None
-    truth = true_depth(seen)
-    depth = run.depth * metrics.robust_scale(run.depth, truth)
-    return metrics.confidence_deciles(depth, truth, run.confidence)
+    depth, truth = _some(run.depth), _some(true_depth(seen))
+    scaled = depth * metrics.robust_scale(depth, truth)
+    return metrics.confidence_deciles(scaled, truth, _some(run.confidence))
 
 
 def map_scores(run: Run, frames: Sequence[Frame]) -> dict[str, float]:
@@ -141,6 +142,11 @@ def mean_scores(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
         values = [each[key] for each in scores if key in each and np.isfinite(each[key])]
         result[key] = float(np.mean(values)) if values else float("nan")
     return result
+
+
+def _some(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, h, w) pixels, flat; evenly thinned where there are very many."""
+    return values.reshape(-1)[:: -(-values.size // _DEPTH_PIXELS)]
 
 
 def _scaled_errors(depth: np.ndarray, scale: float, truth: np.ndarray) -> dict[str, float]:

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``zipmap evaluate`` from its arguments to its report, on a folder in the kitchen layout."""
+
+import base64
+import contextlib
+import io
+import json
+import math
+import re
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from zipmap_ros.evaluation import EvaluationError
+from zipmap_ros.evaluation.datasets import SPLITS, Clip, Dataset, open_dataset
+from zipmap_ros.evaluation.machine import STEPS_NOTE
+from zipmap_ros.evaluation.report import UNTRAINED
+from zipmap_ros.evaluation.run import main
+from zipmap_ros.geometry import look_at
+from zipmap_ros.model import ModelConfig, ZipMap, save_checkpoint
+
+FRAMES = 18
+
+
+@pytest.fixture(scope="module")
+def kitchen(tmp_path_factory):
+    """A textured wall 2 m ahead, seen by a camera that moves along it."""
+    folder = tmp_path_factory.mktemp("kitchen")
+    (folder / "camera-intrinsics.txt").write_text("58.5 0 32\n0 58.5 24\n0 0 1\n")
+    wall = cv2.resize(np.random.default_rng(0).integers(0, 255, (30, 60, 3), np.uint8), (240, 120))
+    for k in range(FRAMES):
+        name = str(folder / f"frame-{4 * k:06d}")
+        cv2.imwrite(name + ".color.jpg", wall[20:68, 4 * k : 4 * k + 64])
+        cv2.imwrite(name + ".depth.png", np.full((48, 64), 2000, np.uint16))
+        eye = np.array([0.1 * k, 0.002 * k * k, 0.0])
+        np.savetxt(name + ".pose.txt", look_at(eye, eye + (0.0, 0.0, 2.0), (0.0, -1.0, 0.0)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    model = ZipMap(ModelConfig.tiny())
+    with torch.no_grad():
+        model.camera_mlp_head.mlp.fc2.bias[7:] = 1.0
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_checkpoint(model, path, {STEPS_NOTE: "0"})
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(kitchen, checkpoint, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out") / "report"
+    data = f"kitchen:{kitchen}"
+    lengths, chunks = ["--lengths", "6", "18", "999"], ["--chunks", "1", "8"]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = main([str(checkpoint), "--data", data, *lengths, *chunks, "--out", str(out)])
+    assert code == 0
+    (out / "printed.txt").write_text(printed.getvalue())
+    return out
+
+
+def test_the_json_holds_every_length_and_mode(folder):
+    report = json.loads((folder / "report.json").read_text())
+    assert report["format"] == "zipmap_evaluation_1"
+    modes = {(row["length"], row["mode"]) for row in report["results"]}
+    networks = {"batch", "mapper", "stream 1"}
+    assert {mode for n, mode in modes if n == 6} >= networks
+    assert "stream 8" not in {mode for n, mode in modes if n == 6}  # a chunk longer than the clip
+    assert {mode for n, mode in modes if n == 18} >= {*networks, "stream 8"}
+    assert {n for n, _ in modes} == {6, 18}  # 999 frames are not there
+    assert sum(mode.startswith("guess") for n, mode in modes if n == 18) == 2
+    assert report["machine"]["torch"] == torch.__version__
+    assert len(report["model"]["sha256"]) == 64 and report["settings"]["clips"] == 3
+
+
+def test_a_row_is_the_mean_of_its_clips(folder):
+    report = json.loads((folder / "report.json").read_text())
+    row = next(r for r in report["results"] if r["length"] == 6 and r["mode"] == "stream 1")
+    values = [clip["depth.abs_rel"] for clip in row["clips"].values()]
+    assert len(values) == 3
+    assert row["mean"]["depth.abs_rel"] == pytest.approx(np.mean(values))
+    assert len(row["deciles"]) == 10
+    assert row["mean"]["seconds_per_frame"] > 0
+    # The wall is flat and faced: one constant depth is the truth.
+    guess = next(r for r in report["results"] if r["mode"].startswith("guess: still"))
+    assert guess["mean"]["depth.abs_rel"] == pytest.approx(0.0, abs=1e-6)
+    assert guess["mean"]["ate_sim3.rmse"] > 0
+    # Eighteen frames of this path are longer than a metre, six are not.
+    assert row["mean"]["rpe_m.translation"] is None
+    longer = next(r for r in report["results"] if r["length"] == 18 and r["mode"] == "stream 1")
+    assert longer["mean"]["rpe_m.translation"] > 0
+
+
+class _Tags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.links = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.links += [v for k, v in attributes if k in ("src", "href") and v]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_html_is_whole_and_needs_no_other_file(folder):
+    text = (folder / "report.html").read_text()
+    tags = _Tags()
+    tags.feed(text)
+    assert tags.open == []
+    assert len(tags.links) >= 5
+    assert all(link.startswith("data:image/png;base64,") for link in tags.links)
+    for link in tags.links:
+        png = np.frombuffer(base64.b64decode(link.split(",")[1]), np.uint8)
+        picture = cv2.imdecode(png, cv2.IMREAD_COLOR)
+        assert picture is not None and picture.std() > 1
+    for heading in ("ATE Sim(3), m", "AbsRel", "F-score, %", "s/frame", "unseen views: AbsRel"):
+        assert f"<th>{heading}</th>" in text
+
+
+def test_a_random_network_is_marked_as_one(folder):
+    assert UNTRAINED in (folder / "report.html").read_text()
+    report = json.loads((folder / "report.json").read_text())
+    assert report["untrained"] is True
+    assert (folder / "printed.txt").read_text().strip() == UNTRAINED
+
+
+def test_a_network_of_unknown_training_is_not(kitchen, tmp_path, capsys):
+    model = ZipMap(ModelConfig.tiny())
+    save_checkpoint(model, tmp_path / "other.safetensors")
+    assert main(_arguments(tmp_path / "other.safetensors", kitchen, tmp_path)) == 0
+    out = capsys.readouterr().out
+    assert UNTRAINED not in out and "stream 1" in out and "guess: still camera" in out
+    assert json.loads((tmp_path / "report.json").read_text())["untrained"] is False
+
+
+def test_json_goes_to_standard_output_alone(checkpoint, kitchen, tmp_path, capsys):
+    assert main([*_arguments(checkpoint, kitchen, tmp_path), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "report.json").read_text())
+    assert not re.search(r"\bNaN\b|\bInfinity\b", json.dumps(printed))
+    modes = {row["mode"] for row in printed["results"]}
+    assert "mapper" not in modes  # --no-mapper
+
+
+def _arguments(checkpoint, kitchen, out):
+    data = ["--data", f"kitchen:{kitchen}", "--lengths", "4", "--chunks", "1", "--clips", "1"]
+    return [str(checkpoint), *data, "--no-mapper", "--out", str(out)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--data": "nonsense:x"}, "nonsense"),
+        ({"--data": "kitchen:/no/such/folder"}, "/no/such/folder"),
+        ({"--data": "kitchen"}, "needs a path"),
+        ({"--data": "synthetic:train"}, "validation or test"),
+        ({"--lengths": "2"}, "too short"),
+        ({"--lengths": "400"}, "18 frames at most"),
+        ({"--chunks": "0"}, "1 or more"),
+        ({"--every": "0"}, "--every"),
+        ({"--device": "toaster"}, "toaster"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(checkpoint, kitchen, tmp_path, capsys, change, message):
+    arguments = [*_arguments(checkpoint, kitchen, tmp_path), "--every", "1", "--device", "cpu"]
+    for option, value in change.items():
+        arguments[arguments.index(option) + 1] = value
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    line = captured.err.strip().splitlines()[-1]
+    assert line.startswith("zipmap evaluate: ") and message in line
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_missing_checkpoint_is_one_line_and_code_2(kitchen, tmp_path, capsys):
+    assert main(_arguments(tmp_path / "none.safetensors", kitchen, tmp_path)) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_clips_spread_over_a_sequence():
+    frames = list(range(100))
+    dataset = Dataset("numbers", [Clip("a", frames)])
+    assert [clip.frames[0] for clip in dataset.clips(20, 3)] == [0, 40, 80]
+    assert [clip.frames[0] for clip in dataset.clips(90, 3)] == [0]  # they would be the same
+    assert dataset.clips(101, 3) == []
+    two = Dataset("two", [Clip("a", frames), Clip("b", frames)])
+    assert [clip.name for clip in two.clips(100, 2)] == ["a 0..99", "b 0..99"]
+
+
+def test_kitchen_frames_are_what_the_files_say(kitchen):
+    dataset = open_dataset(f"kitchen:{kitchen}", 5, 1, 3, ModelConfig.tiny())
+    frames = dataset.sequences[0].frames
+    assert len(frames) == 5
+    assert frames[1].map_T_camera[0, 3] == pytest.approx(0.3)  # every third
+    assert frames[0].rgb.shape == (42, 56, 3)
+    np.testing.assert_allclose(frames[0].depth, 2.0)
+    assert frames[0].camera.fx == pytest.approx(58.5 * 56 / 64)
+    with pytest.raises(EvaluationError, match="poses"):
+        open_dataset(f"tum:{kitchen}", 5, 1, 1, ModelConfig.tiny())
+
+
+def test_synthetic_worlds_come_by_seed():
+    config = ModelConfig.tiny()
+    first = open_dataset("synthetic", 3, 2, 1, config)
+    again = open_dataset("synthetic:test", 3, 2, 1, config)
+    other = open_dataset("synthetic:validation", 3, 2, 1, config)
+    assert str(SPLITS["test"]) in first.sequences[0].name
+    frames, same = first.sequences[1].frames, again.sequences[1].frames
+    np.testing.assert_array_equal(frames[2].rgb, same[2].rgb)
+    assert (frames[2].rgb != other.sequences[1].frames[2].rgb).any()
+    assert frames[0].depth.shape == (42, 56) and math.isfinite(np.nanmedian(frames[0].depth))
