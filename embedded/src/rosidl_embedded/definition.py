@@ -8,8 +8,7 @@ from ast import literal_eval
 from dataclasses import dataclass
 
 PRIMITIVES = frozenset(
-    "bool byte char float32 float64 int8 uint8 int16 uint16 int32 uint32 int64 uint64"
-    " string wstring".split()
+    ["bool", "byte", "char", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "string", "wstring"]
 )
 STRINGS = frozenset(("string", "wstring"))
 # An empty structure has this member on the wire, and nowhere else.
@@ -103,7 +102,9 @@ def parse_message(name: str, text: str) -> Message:
         try:
             item = _parse_line(package, content)
         except (ValueError, SyntaxError) as error:
-            raise InterfaceError(f"{name}, line {number}: cannot read '{line}' ({error})") from error
+            raise InterfaceError(
+                f"{name}, line {number}: cannot read '{line}' ({error})"
+            ) from error
         (constants if isinstance(item, Constant) else fields).append(item)
     return Message(name, tuple(fields), tuple(constants))  # type: ignore[arg-type]
 

@@ -13,7 +13,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 _KINDS = ("msg", "srv")
-_SUFFIXES = ("_msgs", "_interfaces", "_srvs")
+_SUFFIXES = ("_msgs", "_interfaces", "_srvs", "_dds_common")
 
 
 class InterfaceFinder:

@@ -22,11 +22,11 @@ DTYPES = {
     "char": np.dtype(np.uint8),
     **{
         name: np.dtype(name)
-        for name in "int8 uint8 int16 uint16 int32 uint32 int64 uint64 float32 float64".split()
+        for name in ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
     },
 }
 _TYPE_CODES = dict(
-    zip("char int8 uint8 int16 uint16 int32 uint32 int64 uint64 float32 float64".split(),
+    zip(["char", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"],
         "BbBhHiIqQfd", strict=True)
 )  # fmt: skip
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -58,7 +58,6 @@ class MessageBase:
             f"{name}={_plain_repr(getattr(self, name))}" for name in self._fields_and_field_types
         )
         return f"{type(self).__module__}.{type(self).__qualname__}({fields})"
-
 
 
 def _equal(a: object, b: object) -> bool:
@@ -159,8 +158,7 @@ def _make_property(field: Field) -> property:
     check = _make_check(field.name, field.type)
     scope: dict[str, Any] = {"check": check}
     exec(
-        f"def get(self): return self.{slot}\n"
-        f"def set(self, value): self.{slot} = check(value)",
+        f"def get(self): return self.{slot}\ndef set(self, value): self.{slot} = check(value)",
         scope,
     )
     return property(scope["get"], scope["set"], doc=f"Message field '{field.name}'.")
@@ -277,11 +275,9 @@ def _to_type_code(name: str, field_type: FieldType, value: Any) -> array.array:
 
 
 def _assert_collection(name: str, value: Any) -> None:
-    assert isinstance(
-        value, (Sequence, Set, UserList, np.ndarray, array.array)
-    ) and not isinstance(value, (str, UserString)), (
-        f"The '{name}' field must be a set or sequence, not {type(value).__name__}"
-    )
+    assert isinstance(value, (Sequence, Set, UserList, np.ndarray, array.array)) and not isinstance(
+        value, (str, UserString)
+    ), f"The '{name}' field must be a set or sequence, not {type(value).__name__}"
 
 
 def _list_check(name: str, field_type: FieldType) -> Check:

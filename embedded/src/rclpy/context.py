@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A context: one participant in a DDS domain, from init to shutdown."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from rclpy.exceptions import NotInitializedException
+
+_contexts: weakref.WeakSet[Context] = weakref.WeakSet()
+
+
+class Context:
+    """Encapsulates the life of a participant; nodes and executors belong to one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._initialized = False
+        self._participant: Any = None
+        self._callbacks: list[Any] = []
+        self._wakers: list[Callable[[], None]] = []
+        self._nodes: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._domain_id = 0
+
+    def init(
+        self,
+        args: list[str] | None = None,
+        *,
+        initialize_logging: bool = True,
+        domain_id: int | None = None,
+    ) -> None:
+        """Join the domain. `args` are command line arguments, those of the process by default.
+
+        Raises RuntimeError where it already was initialised, ValueError for a bad domain.
+        """
+        from rclpy import logging
+        from rclpy.impl.arguments import parse_arguments
+        from rclpy.impl.dds.config import domain_id as domain_of_environment
+        from rclpy.impl.dds.participant import Participant
+
+        with self._lock:
+            if self._initialized:
+                raise RuntimeError("Context.init() must only be called once")
+            if domain_id is not None and domain_id < 0:
+                raise RuntimeError(f"Domain id ({domain_id}) should not be lower than zero.")
+            self._arguments = parse_arguments(sys.argv if args is None else args)
+            self._domain_id = domain_of_environment() if domain_id is None else domain_id
+            if initialize_logging:
+                logging._configure(self._arguments)
+            self._participant = Participant(self._domain_id, self._arguments.enclave)
+            self._initialized = True
+        _contexts.add(self)
+
+    @property
+    def participant(self) -> int:
+        """Handle of the DDS participant; raises NotInitializedException."""
+        return self._impl.handle
+
+    @property
+    def _impl(self) -> Any:
+        participant = self._participant
+        if participant is None:
+            raise NotInitializedException(
+                "the given context is not valid, either rclpy.init() was not called or "
+                "rclpy.shutdown() was called."
+            )
+        return participant
+
+    @property
+    def handle(self) -> Any:
+        """The participant object."""
+        return self._impl
+
+    def ok(self) -> bool:
+        """Whether it is initialised and not shut down."""
+        return self._initialized
+
+    def get_domain_id(self) -> int:
+        """The domain; raises NotInitializedException before init."""
+        self._impl  # noqa: B018
+        return self._domain_id
+
+    def try_shutdown(self) -> None:
+        """Shut down, if not done already."""
+        with self._lock:
+            if self._initialized:
+                self._shut_down()
+
+    def shutdown(self) -> None:
+        """Shut down: everything that spins returns. Raises RuntimeError the second time."""
+        with self._lock:
+            if not self._initialized:
+                raise RuntimeError("Context must be initialized before it can be shutdown")
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        self._initialized = False
+        callbacks, self._callbacks = self._callbacks, []
+        for reference in callbacks:
+            callback = reference()
+            if callback is not None:
+                callback()
+        self._wake_all()
+        self._leave_if_unused()
+
+    def _leave_if_unused(self) -> None:
+        """Leave the network once shut down and without nodes."""
+        with self._lock:
+            if self._initialized or self._nodes or self._participant is None:
+                return
+            participant, self._participant = self._participant, None
+        participant.close()
+
+    def _add_node(self, node: Any) -> None:
+        self._nodes.add(node)
+
+    def _remove_node(self, node: Any) -> None:
+        self._nodes.discard(node)
+        self._leave_if_unused()
+
+    def __del__(self) -> None:
+        if self._participant is not None:
+            self._participant.close()
+
+    def destroy(self) -> None:
+        """Shut down and leave the network."""
+        self.try_shutdown()
+        for node in list(self._nodes):
+            node.destroy_node()
+        self._leave_if_unused()
+
+    def on_shutdown(self, callback: Callable[[], None]) -> None:
+        """Call `callback()` at shutdown; bound methods do not keep their object alive."""
+        if not callable(callback):
+            raise TypeError("callback should be a callable, got {}", type(callback))
+        with self._lock:
+            if hasattr(callback, "__self__"):
+                self._callbacks.append(weakref.WeakMethod(callback))  # type: ignore[arg-type]
+            else:
+                self._callbacks.append(lambda: callback)
+
+    def _add_waker(self, waker: Callable[[], None]) -> None:
+        self._wakers.append(waker)
+
+    def _remove_waker(self, waker: Callable[[], None]) -> None:
+        if waker in self._wakers:
+            self._wakers.remove(waker)
+
+    def _wake_all(self) -> None:
+        for waker in list(self._wakers):
+            waker()
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        self.try_shutdown()
+
+
+def wake_all_contexts() -> None:
+    """Wake whatever waits in any context, so that Python gets to run its signal handlers."""
+    for context in list(_contexts):
+        context._wake_all()
+
+
+def shut_down_all_contexts() -> None:
+    """Shut every context down, as a signal does."""
+    for context in list(_contexts):
+        context.try_shutdown()
+
+
+@atexit.register
+def _leave_networks() -> None:
+    for context in list(_contexts):
+        context.destroy()

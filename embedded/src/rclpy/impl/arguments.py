@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`--ros-args`: remaps, parameters, parameter files, log levels."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_SWITCHES = {
+    "--enable-stdout-logs": ("log_to_console", True),
+    "--disable-stdout-logs": ("log_to_console", False),
+    "--enable-rosout-logs": ("log_to_rosout", True),
+    "--disable-rosout-logs": ("log_to_rosout", False),
+    "--enable-external-lib-logs": ("log_to_files", True),
+    "--disable-external-lib-logs": ("log_to_files", False),
+}
+_REMAP = re.compile(r"(?:(?P<node>[A-Za-z_]\w*):)?(?P<source>[^:=]+):=(?P<target>.*)")
+_PARAMETER = re.compile(
+    r"(?:(?P<node>[A-Za-z_/][\w/]*):)?(?P<name>[^:=]+):=(?P<value>.*)", re.DOTALL
+)
+
+
+class RCLInvalidROSArgsError(RuntimeError):
+    """An argument after --ros-args that cannot be read."""
+
+
+class UnknownROSArgsError(RuntimeError):
+    """An argument after --ros-args that does not exist."""
+
+    def __init__(self, unknown: list[str]) -> None:
+        super().__init__(f"Found unknown ROS arguments: {unknown}")
+        self.unknown_args = unknown
+
+
+@dataclass(frozen=True)
+class RemapRule:
+    """`[node:]source:=target`; source may be `__node`, `__ns`."""
+
+    node: str
+    source: str
+    target: str
+
+
+@dataclass
+class Arguments:
+    """What stands after --ros-args."""
+
+    remaps: list[RemapRule] = field(default_factory=list)
+    # Pattern of node names -> parameters, in order: later ones win.
+    parameters: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    log_levels: dict[str, str] = field(default_factory=dict)
+    enclave: str = "/"
+    log_to_console: bool = True
+    log_to_rosout: bool = True
+    log_to_files: bool = True
+
+    def node_name(self, name: str) -> str | None:
+        """Name given to a node, if any."""
+        return self._special(name, ("__node", "__name"))
+
+    def namespace(self, name: str) -> str | None:
+        """Namespace given to a node, if any."""
+        return self._special(name, ("__ns",))
+
+    def _special(self, name: str, sources: tuple[str, ...]) -> str | None:
+        for rule in self.remaps:
+            if rule.source in sources and rule.node in ("", name):
+                return rule.target
+        return None
+
+    def parameters_of(self, full_name: str) -> dict[str, Any]:
+        """Parameters for a node by its full name, wildcards resolved."""
+        found: dict[str, Any] = {}
+        for pattern, parameters in self.parameters:
+            if matches(pattern, full_name):
+                found.update(parameters)
+        return found
+
+
+def split_arguments(args: list[str]) -> tuple[list[str], list[str]]:
+    """Arguments that are not for ROS, and those that are."""
+    own: list[str] = []
+    ros: list[str] = []
+    inside = False
+    for argument in args:
+        if argument == "--ros-args":
+            inside = True
+        elif inside and argument == "--":
+            inside = False
+        else:
+            (ros if inside else own).append(argument)
+    return own, ros
+
+
+def parse_arguments(args: list[str] | None) -> Arguments:
+    """Read what stands after --ros-args; raises RCLInvalidROSArgsError, UnknownROSArgsError."""
+    _, ros = split_arguments(list(args or []))
+    parsed = Arguments()
+    unknown: list[str] = []
+    queue = iter(ros)
+    for flag in queue:
+        if flag in _SWITCHES:
+            name, value = _SWITCHES[flag]
+            setattr(parsed, name, value)
+            continue
+        reader = _READERS.get(flag)
+        if reader is None:
+            unknown.append(flag)
+            continue
+        value_text = next(queue, None)
+        if value_text is None:
+            raise RCLInvalidROSArgsError(f"Couldn't parse trailing {flag} flag. No value found.")
+        reader(parsed, value_text)
+    if unknown:
+        raise UnknownROSArgsError(unknown)
+    return parsed
+
+
+def _read_remap(parsed: Arguments, text: str) -> None:
+    match = _REMAP.fullmatch(text)
+    if match is None or not match["target"]:
+        raise RCLInvalidROSArgsError(f"Couldn't parse remap rule: '-r {text}'.")
+    source = match["source"].removeprefix("rostopic://").removeprefix("rosservice://")
+    parsed.remaps.append(RemapRule(match["node"] or "", source, match["target"]))
+
+
+def _read_parameter(parsed: Arguments, text: str) -> None:
+    match = _PARAMETER.fullmatch(text)
+    if match is None:
+        raise RCLInvalidROSArgsError(f"Couldn't parse parameter override rule: '-p {text}'.")
+    try:
+        value = _load_yaml(match["value"])
+    except yaml.YAMLError as error:
+        raise RCLInvalidROSArgsError(f"Couldn't parse parameter '-p {text}': {error}") from error
+    parsed.parameters.append((match["node"] or "/**", {match["name"]: value}))
+
+
+def _read_parameter_file(parsed: Arguments, text: str) -> None:
+    parsed.parameters += read_parameter_file(Path(text))
+
+
+def _read_log_level(parsed: Arguments, text: str) -> None:
+    name, _, level = text.rpartition(":=")
+    if level.upper() not in ("UNSET", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"):
+        raise RCLInvalidROSArgsError(f"Couldn't parse log level rule: '--log-level {text}'.")
+    parsed.log_levels[name] = level
+
+
+def _read_enclave(parsed: Arguments, text: str) -> None:
+    parsed.enclave = text
+
+
+def _ignore(parsed: Arguments, text: str) -> None:
+    """Log configuration files belong to a logging library that this runtime does not have."""
+
+
+_READERS = {
+    "-r": _read_remap,
+    "--remap": _read_remap,
+    "-p": _read_parameter,
+    "--param": _read_parameter,
+    "--params-file": _read_parameter_file,
+    "--log-level": _read_log_level,
+    "-e": _read_enclave,
+    "--enclave": _read_enclave,
+    "--log-config-file": _ignore,
+    "--log-file-name": _ignore,
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as ROS reads it: `1e3` is a number, tuples are lists."""
+
+
+_Loader.add_constructor(
+    "tag:yaml.org,2002:python/tuple", lambda loader, node: loader.construct_sequence(node)
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+"),
+    list("-+0123456789."),
+)
+
+
+def _load_yaml(text: str) -> Any:
+    return yaml.load(text, _Loader)
+
+
+def read_parameter_file(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Parameters by pattern of node names, in the order of the file.
+
+    Raises RCLInvalidROSArgsError for a file that is missing or has another form.
+    """
+    try:
+        content = _load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise RCLInvalidROSArgsError(f"cannot read parameter file {path}: {error}") from error
+    found: list[tuple[str, dict[str, Any]]] = []
+    _collect(path, content or {}, "", found)
+    return found
+
+
+def _collect(path: Path, tree: Any, prefix: str, found: list[tuple[str, dict[str, Any]]]) -> None:
+    if not isinstance(tree, dict):
+        raise RCLInvalidROSArgsError(
+            f"parameter file {path}: '{prefix or tree}' holds no 'ros__parameters'"
+        )
+    for key, value in tree.items():
+        if key == "ros__parameters":
+            found.append((prefix, flatten(value or {})))
+        else:
+            name = str(key)
+            joined = f"{prefix.rstrip('/')}/{name.lstrip('/')}" if prefix else name
+            _collect(path, value, joined, found)
+
+
+def flatten(tree: dict, prefix: str = "") -> dict[str, Any]:
+    """Nested parameters as one level, names joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{name}."))
+        else:
+            flat[name] = value
+    return flat
+
+
+def matches(pattern: str, full_name: str) -> bool:
+    """Whether a pattern names a node: `*` is one token, `**` any number; `cam` is `/cam`."""
+    tokens = []
+    for token in pattern.strip("/").split("/"):
+        if token == "**":
+            tokens.append("(?:/[^/]+)*")
+        else:
+            tokens.append("/" + re.escape(token).replace(r"\*", "[^/]*"))
+    return re.fullmatch("".join(tokens), full_name) is not None

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration of a DDS domain from ROS's environment variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+# What a receive buffer should hold: several large clouds. The kernel grants what it allows.
+_RECEIVE_BUFFER = 16 * 2**20
+_RANGES = ("LOCALHOST", "SUBNET", "OFF", "SYSTEM_DEFAULT")
+
+
+def domain_id(environment: Mapping[str, str] = os.environ) -> int:
+    """ROS_DOMAIN_ID as a number, 0 where unset; raises ValueError for anything else."""
+    text = environment.get("ROS_DOMAIN_ID", "") or "0"
+    if not text.isdecimal() or int(text) > 232:
+        raise ValueError(f"ROS_DOMAIN_ID is '{text}': it must be a number from 0 to 232")
+    return int(text)
+
+
+def domain_configuration(environment: Mapping[str, str] = os.environ) -> str:
+    """XML for Cyclone DDS, followed by CYCLONEDDS_URI, which can override it.
+
+    Discovery is by unicast on loopback unless ROS_AUTOMATIC_DISCOVERY_RANGE is SUBNET; hosts of
+    ROS_STATIC_PEERS are asked in any range but OFF.
+    """
+    reach = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper() or "LOCALHOST"
+    if reach not in _RANGES:
+        raise ValueError(
+            f"ROS_AUTOMATIC_DISCOVERY_RANGE is '{reach}': it must be one of {', '.join(_RANGES)}"
+        )
+    peers = [peer for peer in environment.get("ROS_STATIC_PEERS", "").split(";") if peer.strip()]
+    general, discovery = "", ""
+    if reach == "OFF":
+        general = f"{_loopback()}<AllowMulticast>false</AllowMulticast>"
+        discovery = f"<Tag>ros_discovery_off_{os.getpid()}</Tag>"
+    elif reach == "LOCALHOST":
+        general = f"{'' if peers else _loopback()}<AllowMulticast>false</AllowMulticast>"
+        discovery = _unicast(["localhost", *peers])
+    elif peers:
+        discovery = _peers(peers)
+    xml = (
+        f"<CycloneDDS><Domain><General>{general}</General>"
+        f"<Discovery>{discovery}</Discovery><Internal>{_buffers()}</Internal></Domain></CycloneDDS>"
+    )
+    own = environment.get("CYCLONEDDS_URI", "")
+    return f"{xml},{own}" if own else xml
+
+
+def _loopback() -> str:
+    return '<Interfaces><NetworkInterface name="lo"/></Interfaces>'
+
+
+def _unicast(peers: list[str]) -> str:
+    return (
+        "<ParticipantIndex>auto</ParticipantIndex>"
+        "<MaxAutoParticipantIndex>32</MaxAutoParticipantIndex>" + _peers(peers)
+    )
+
+
+def _peers(peers: list[str]) -> str:
+    return "".join(
+        ["<Peers>", *(f'<Peer address="{escape(peer.strip())}"/>' for peer in peers), "</Peers>"]
+    )
+
+
+def _buffers() -> str:
+    """Ask for large receive buffers, take what the kernel allows."""
+    try:
+        allowed = int(Path("/proc/sys/net/core/rmem_max").read_text())
+    except (OSError, ValueError):
+        return ""
+    return f'<SocketReceiveBufferSize min="default" max="{min(allowed, _RECEIVE_BUFFER)}B"/>'

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writers and readers of raw CDR."""
+
+from __future__ import annotations
+
+import ctypes as ct
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rclpy.impl.dds.library import (
+    ANY_STATE,
+    INFINITY,
+    RETCODE_TIMEOUT,
+    SDK_DATA,
+    DdsError,
+    Iovec,
+    SampleInfo,
+    TopicDescriptor,
+    check,
+    dds,
+)
+
+# Samples up to this size are copied out of DDS, which is faster than keeping a reference.
+_SMALL = 2048
+_PADDING = [memoryview(bytes(-i % 4)) for i in range(4)]
+
+
+class Sample(NamedTuple):
+    """One sample: encapsulated CDR, nanoseconds since 1970, handle of the writer."""
+
+    data: memoryview | bytes
+    source_timestamp: int
+    publication_handle: int
+
+
+class Endpoint:
+    """What writers and readers share: a topic of their own, a GUID, statuses."""
+
+    def __init__(self, participant: int, topic: str, descriptor: TopicDescriptor) -> None:
+        self._topic = check(
+            dds.dds_create_topic(participant, ct.byref(descriptor), topic.encode(), None, None),
+            f"make topic '{topic}'",
+        )
+        self.topic_name = topic
+        self.handle = 0
+
+    def _identify(self) -> None:
+        guid = (ct.c_char * 16)()
+        check(dds.dds_get_guid(self.handle, guid), "read a GUID")
+        self.guid = guid.raw
+
+    def set_status_mask(self, mask: int) -> None:
+        """Choose which changes of status wake a waitset that this endpoint is attached to."""
+        check(dds.dds_set_status_mask(self.handle, mask), "set a status mask")
+
+    def take_status(self, kind: str, structure: Any) -> Any:
+        """Read and reset a status: `dds_get_<kind>_status`."""
+        status = structure()
+        getattr(dds, f"dds_get_{kind}_status")(self.handle, ct.byref(status))
+        return status
+
+    def delete(self) -> None:
+        """Leave the network. Later calls do nothing."""
+        if self.handle:
+            dds.dds_delete(self.handle)
+            dds.dds_delete(self._topic)
+            self.handle = 0
+
+
+class Writer(Endpoint):
+    """Writes samples that are already CDR."""
+
+    def __init__(
+        self, participant: int, topic: str, descriptor: TopicDescriptor, qos: ct.c_void_p
+    ) -> None:
+        super().__init__(participant, topic, descriptor)
+        code = dds.dds_create_writer(participant, self._topic, qos, None)
+        self.handle = check(code, f"make a writer on '{topic}'")
+        self._identify()
+        self._sertype = ct.c_void_p()
+        check(dds.dds_get_entity_sertype(self.handle, ct.byref(self._sertype)), "get a type")
+
+    def write(self, parts: list[memoryview]) -> None:
+        """Write the joined buffers, padded to 4 bytes. The only copy is DDS's own."""
+        size = sum(map(len, parts))
+        if size & 3:
+            parts = [*parts, _PADDING[size & 3]]
+            size += -size % 4
+        vectors = (Iovec * len(parts))()
+        for vector, part in zip(vectors, parts, strict=True):
+            vector.base, vector.length = _address(part), len(part)
+        sample = dds.ddsi_serdata_from_ser_iov(self._sertype, SDK_DATA, len(parts), vectors, size)
+        if not sample:
+            raise DdsError(f"a sample of {size} bytes is not of the type of '{self.topic_name}'")
+        check(dds.dds_writecdr(self.handle, sample), f"write to '{self.topic_name}'")
+
+    def matched_count(self) -> int:
+        """Number of readers that get what is written."""
+        return max(0, dds.dds_get_matched_subscriptions(self.handle, None, 0))
+
+    def matched_handles(self) -> set[int]:
+        """Instance handles of those readers."""
+        return _handles(dds.dds_get_matched_subscriptions, self.handle)
+
+    def wait_for_acks(self, timeout_ns: int = INFINITY) -> bool:
+        """Whether every reliable reader has everything, within the time."""
+        code = dds.dds_wait_for_acks(self.handle, timeout_ns)
+        return code != RETCODE_TIMEOUT and check(code, "wait for acknowledgements") == 0
+
+    def assert_liveliness(self) -> None:
+        """Say that the writer is alive (manual liveliness)."""
+        check(dds.dds_assert_liveliness(self.handle), "assert liveliness")
+
+
+class Reader(Endpoint):
+    """Takes samples as CDR; `condition` is what wakes a waitset while there are any."""
+
+    def __init__(
+        self, participant: int, topic: str, descriptor: TopicDescriptor, qos: ct.c_void_p
+    ) -> None:
+        super().__init__(participant, topic, descriptor)
+        code = dds.dds_create_reader(participant, self._topic, qos, None)
+        self.handle = check(code, f"make a reader on '{topic}'")
+        self._identify()
+        condition = dds.dds_create_readcondition(self.handle, ANY_STATE)
+        self.condition = check(condition, "make a read condition")
+
+    def take(self) -> Sample | None:
+        """Take the next sample with data, None where there is none."""
+        info = SampleInfo()
+        reference = ct.c_void_p()
+        while True:
+            count = dds.dds_takecdr(self.handle, ct.byref(reference), 1, ct.byref(info), ANY_STATE)
+            if count <= 0:
+                return None
+            data = _own(reference)
+            if info.valid_data:
+                return Sample(data, info.source_timestamp, info.publication_handle)
+
+    def matched_count(self) -> int:
+        """Number of writers whose samples arrive here."""
+        return max(0, dds.dds_get_matched_publications(self.handle, None, 0))
+
+    def matched_handles(self) -> set[int]:
+        """Instance handles of those writers."""
+        return _handles(dds.dds_get_matched_publications, self.handle)
+
+
+class _Loan:
+    """Keeps DDS's memory of a sample until the last view on it is gone."""
+
+    def __init__(self, reference: int | None, vector: Iovec) -> None:
+        self._reference, self._vector = reference, vector
+
+    def __del__(self) -> None:
+        dds.ddsi_serdata_to_ser_unref(self._reference, ct.byref(self._vector))
+
+
+def _own(serdata: ct.c_void_p) -> memoryview | bytes:
+    """The bytes of a sample, of which one reference is given over."""
+    vector = Iovec()
+    size = dds.ddsi_serdata_size(serdata)
+    reference = dds.ddsi_serdata_to_ser_ref(serdata, 0, size, ct.byref(vector))
+    dds.ddsi_serdata_unref(serdata)
+    if size <= _SMALL:
+        data = ct.string_at(vector.base, vector.length) if vector.base else b""
+        dds.ddsi_serdata_to_ser_unref(reference, ct.byref(vector))
+        return data
+    array = (ct.c_ubyte * vector.length).from_address(vector.base)
+    array.loan = _Loan(reference, vector)  # type: ignore[attr-defined]
+    return memoryview(array).cast("B").toreadonly()
+
+
+def _address(part: memoryview) -> int | None:
+    if not len(part):
+        return None
+    return np.frombuffer(part, np.uint8).__array_interface__["data"][0]
+
+
+def _handles(function: Any, entity: int) -> set[int]:
+    room = max(0, function(entity, None, 0)) + 8
+    handles = (ct.c_uint64 * room)()
+    return set(handles[: max(0, min(room, function(entity, handles, room)))])

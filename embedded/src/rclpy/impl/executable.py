@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an executor runs: subscriptions, timers, services, clients, guard conditions, events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rclpy.callback_groups import CallbackGroup
+    from rclpy.node import Node
+
+
+class Executable:
+    """An entity with a callback. `_handle` is the DDS entity that wakes a waitset, 0: none."""
+
+    callback_group: CallbackGroup | None = None
+    _node: Node | None = None
+    _handle = 0
+
+    def _delay_ns(self) -> int | None:
+        """Nanoseconds until it is ready by itself, None where only its handle tells."""
+        return None
+
+    def _take(self) -> Any:
+        """Take what makes it ready; None where there is nothing after all."""
+        raise NotImplementedError()
+
+    def _execute(self, taken: Any) -> Any:
+        """Run the callback with what was taken; a coroutine is awaited by the executor."""
+        raise NotImplementedError()

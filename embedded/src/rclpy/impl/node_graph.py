@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node can ask about the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rclpy.context import Context
+from rclpy.impl.dds.graph import Graph, RemoteEndpoint
+from rclpy.impl.dds.type_descriptor import ros_type_name
+from rclpy.topic_endpoint_info import TopicEndpointInfo, TopicEndpointTypeEnum, TypeHash
+
+NamesAndTypes = list[tuple[str, list[str]]]
+
+
+class NodeNameNonExistentError(RuntimeError):
+    """There is no node of that name."""
+
+
+class NodeGraph:
+    """The part of a node that looks at the others."""
+
+    _graph: Graph
+    _context: Context
+
+    def _full_topic_name(self, name: str, *, is_service: bool = False) -> str:
+        raise NotImplementedError()
+
+    def get_node_names(self) -> list[str]:
+        """Names of all nodes, without namespaces."""
+        return [name for _, name in self._graph.nodes()]
+
+    def get_fully_qualified_node_names(self) -> list[str]:
+        """Full names of all nodes."""
+        return [f"{space.rstrip('/')}/{name}" for space, name in self._graph.nodes()]
+
+    def get_node_names_and_namespaces(self) -> list[tuple[str, str]]:
+        """(name, namespace) of all nodes."""
+        return [(name, space) for space, name in self._graph.nodes()]
+
+    def get_node_names_and_namespaces_with_enclaves(self) -> list[tuple[str, str, str]]:
+        """(name, namespace, enclave) of all nodes; enclaves other than / need a full ROS 2."""
+        return [(name, space, "/") for space, name in self._graph.nodes()]
+
+    def get_topic_names_and_types(self, no_demangle: bool = False) -> NamesAndTypes:
+        """(topic, types) of all topics; DDS's own names where `no_demangle`."""
+        endpoints = self._graph.endpoints()
+        if no_demangle:
+            return _collect((e.dds_topic, e.type_name) for e in endpoints)
+        return _collect(_topics(endpoints))
+
+    def get_service_names_and_types(self) -> NamesAndTypes:
+        """(service, types) of all services."""
+        return _collect(_services(self._graph.endpoints()))
+
+    def get_publisher_names_and_types_by_node(
+        self, node_name: str, node_namespace: str, no_demangle: bool = False
+    ) -> NamesAndTypes:
+        """(topic, types) that a node publishes; raises NodeNameNonExistentError."""
+        return self._topics_of(node_name, node_namespace, True, no_demangle)
+
+    def get_subscriber_names_and_types_by_node(
+        self, node_name: str, node_namespace: str, no_demangle: bool = False
+    ) -> NamesAndTypes:
+        """(topic, types) that a node subscribes to; raises NodeNameNonExistentError."""
+        return self._topics_of(node_name, node_namespace, False, no_demangle)
+
+    def get_service_names_and_types_by_node(
+        self, node_name: str, node_namespace: str
+    ) -> NamesAndTypes:
+        """(service, types) that a node serves; raises NodeNameNonExistentError."""
+        endpoints = self._endpoints_of(node_name, node_namespace)
+        return _collect(_services(e for e in endpoints if not e.is_writer))
+
+    def get_client_names_and_types_by_node(
+        self, node_name: str, node_namespace: str
+    ) -> NamesAndTypes:
+        """(service, types) that a node calls; raises NodeNameNonExistentError."""
+        endpoints = self._endpoints_of(node_name, node_namespace)
+        return _collect(_services(e for e in endpoints if e.is_writer))
+
+    def _endpoints_of(self, node_name: str, node_namespace: str) -> list[RemoteEndpoint]:
+        endpoints = self._graph.endpoints_of((node_namespace, node_name))
+        if endpoints is None:
+            raise NodeNameNonExistentError(
+                f"Cannot get information of node '{node_namespace.rstrip('/')}/{node_name}': "
+                "it does not exist"
+            )
+        return endpoints
+
+    def _topics_of(
+        self, node_name: str, node_namespace: str, writers: bool, no_demangle: bool
+    ) -> NamesAndTypes:
+        endpoints = [
+            e for e in self._endpoints_of(node_name, node_namespace) if e.is_writer == writers
+        ]
+        if no_demangle:
+            return _collect((e.dds_topic, e.type_name) for e in endpoints)
+        return _collect(_topics(endpoints))
+
+    def get_publishers_info_by_topic(
+        self, topic_name: str, no_mangle: bool = False
+    ) -> list[TopicEndpointInfo]:
+        """Every publisher of a topic."""
+        return self._infos(topic_name, no_mangle, True)
+
+    def get_subscriptions_info_by_topic(
+        self, topic_name: str, no_mangle: bool = False
+    ) -> list[TopicEndpointInfo]:
+        """Every subscription of a topic."""
+        return self._infos(topic_name, no_mangle, False)
+
+    def _infos(self, topic_name: str, no_mangle: bool, writers: bool) -> list[TopicEndpointInfo]:
+        dds_topic = topic_name if no_mangle else f"rt{self._full_topic_name(topic_name)}"
+        kind = TopicEndpointTypeEnum.PUBLISHER if writers else TopicEndpointTypeEnum.SUBSCRIPTION
+        infos = []
+        for endpoint in self._graph.endpoints(dds_topic):
+            if endpoint.is_writer == writers:
+                unknown = ("_NODE_NAMESPACE_UNKNOWN_", "_NODE_NAME_UNKNOWN_")
+                space, name = self._graph.owner_of(endpoint.guid) or unknown
+                infos.append(
+                    TopicEndpointInfo(
+                        name,
+                        space,
+                        endpoint.type_name,
+                        TypeHash._from_user_data(endpoint.user_data),
+                        kind,
+                        list(endpoint.guid),
+                        endpoint.qos,
+                    )
+                )
+        return infos
+
+    def count_publishers(self, topic_name: str) -> int:
+        """Number of publishers of a topic."""
+        return self._count(f"rt{self._full_topic_name(topic_name)}", True)
+
+    def count_subscribers(self, topic_name: str) -> int:
+        """Number of subscriptions of a topic."""
+        return self._count(f"rt{self._full_topic_name(topic_name)}", False)
+
+    def count_clients(self, service_name: str) -> int:
+        """Number of clients of a service."""
+        name = self._full_topic_name(service_name, is_service=True)
+        return self._count(f"rq{name}Request", True)
+
+    def count_services(self, service_name: str) -> int:
+        """Number of servers of a service."""
+        name = self._full_topic_name(service_name, is_service=True)
+        return self._count(f"rq{name}Request", False)
+
+    def _count(self, dds_topic: str, writers: bool) -> int:
+        return sum(e.is_writer == writers for e in self._graph.endpoints(dds_topic))
+
+    def wait_for_node(self, fully_qualified_node_name: str, timeout: float) -> bool:
+        """Wait until a node is there; returns whether it is, in time (s)."""
+        return self._graph.wait_for(
+            lambda: (
+                fully_qualified_node_name in self.get_fully_qualified_node_names()
+                or not self._context.ok()
+            ),
+            timeout,
+        )
+
+
+def _topics(endpoints: Iterable[RemoteEndpoint]) -> Iterable[tuple[str, str]]:
+    for endpoint in endpoints:
+        if endpoint.dds_topic.startswith("rt/"):
+            yield endpoint.dds_topic[2:], ros_type_name(endpoint.type_name)
+
+
+def _services(endpoints: Iterable[RemoteEndpoint]) -> Iterable[tuple[str, str]]:
+    for endpoint in endpoints:
+        topic, kind = endpoint.dds_topic, endpoint.type_name
+        if topic.startswith("rq/") and topic.endswith("Request"):
+            yield topic[2:].removesuffix("Request"), kind.removesuffix("_Request")
+        elif topic.startswith("rr/") and topic.endswith("Reply"):
+            yield topic[2:].removesuffix("Reply"), kind.removesuffix("_Response")
+
+
+def _collect(pairs: Iterable[tuple[str, str]]) -> NamesAndTypes:
+    found: dict[str, set[str]] = {}
+    for name, kind in pairs:
+        found.setdefault(name, set()).add(kind)
+    return [(name, sorted(found[name])) for name in sorted(found)]

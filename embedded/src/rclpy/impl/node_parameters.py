@@ -1,0 +1,473 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of a node: declared, checked, set, announced."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from rcl_interfaces.msg import (
+    ListParametersResult,
+    ParameterDescriptor,
+    ParameterEvent,
+    ParameterType,
+    SetParametersResult,
+)
+
+from rclpy.exceptions import (
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+    ParameterAlreadyDeclaredException,
+    ParameterImmutableException,
+    ParameterNotDeclaredException,
+    ParameterUninitializedException,
+)
+from rclpy.parameter import PARAMETER_SEPARATOR_STRING, Parameter
+from rclpy.validate_parameter_name import validate_parameter_name
+
+if TYPE_CHECKING:
+    from rclpy.clock import Clock
+    from rclpy.publisher import Publisher
+
+PreSetCallback = Callable[[list[Parameter]], list[Parameter]]
+OnSetCallback = Callable[[list[Parameter]], SetParametersResult]
+PostSetCallback = Callable[[list[Parameter]], None]
+
+
+class NodeParameters:
+    """The part of a node that keeps its parameters."""
+
+    def _init_parameters(self, overrides: dict[str, Parameter], allow_undeclared: bool) -> None:
+        self._parameters: dict[str, Parameter] = {}
+        self._descriptors: dict[str, ParameterDescriptor] = {}
+        self._parameter_overrides = overrides
+        self._allow_undeclared_parameters = allow_undeclared
+        self._pre_set: list[PreSetCallback] = []
+        self._on_set: list[OnSetCallback] = []
+        self._post_set: list[PostSetCallback] = []
+        self._parameter_event_publisher: Publisher | None = None
+
+    def get_clock(self) -> Clock:
+        """The node's clock."""
+        raise NotImplementedError()
+
+    def get_fully_qualified_name(self) -> str:
+        """Namespace and name."""
+        raise NotImplementedError()
+
+    # Declaring
+
+    def declare_parameter(
+        self,
+        name: str,
+        value: Any = None,
+        descriptor: ParameterDescriptor | None = None,
+        ignore_override: bool = False,
+    ) -> Parameter:
+        """Declare a parameter; an override from the command line or a file wins over `value`.
+
+        `value` may be a Parameter.Type: no default. Raises ParameterAlreadyDeclaredException,
+        InvalidParameterException, InvalidParameterValueException, InvalidParameterTypeException.
+        """
+        arguments = (name, value, descriptor or ParameterDescriptor())
+        return self.declare_parameters("", [arguments], ignore_override)[0]
+
+    def declare_parameters(
+        self,
+        namespace: str,
+        parameters: Iterable[tuple],
+        ignore_override: bool = False,
+    ) -> list[Parameter]:
+        """Declare (name), (name, value) or (name, value, descriptor), names after `namespace`."""
+        declared = []
+        entries = []
+        for entry in parameters:
+            name = self._full_parameter_name(namespace, entry)
+            if name in self._parameters:
+                declared.append(name)
+            entries.append((name, entry))
+        if declared:
+            raise ParameterAlreadyDeclaredException(declared)
+        return [self._declare(name, entry, ignore_override) for name, entry in entries]
+
+    @staticmethod
+    def _full_parameter_name(namespace: str, entry: tuple) -> str:
+        if not 1 <= len(entry) <= 3:
+            raise TypeError(f"Invalid parameter tuple length: {len(entry)}")
+        if not isinstance(entry[0], str):
+            raise TypeError(f"Expected first element to be str, got {type(entry[0])}")
+        name = f"{namespace}{PARAMETER_SEPARATOR_STRING}{entry[0]}" if namespace else entry[0]
+        validate_parameter_name(name)
+        return name
+
+    def _declare(self, name: str, entry: tuple, ignore_override: bool) -> Parameter:
+        value = entry[1] if len(entry) > 1 else None
+        descriptor = copy.deepcopy(entry[2]) if len(entry) > 2 else ParameterDescriptor()
+        descriptor.name = name
+        if isinstance(value, Parameter.Type):
+            if value is Parameter.Type.NOT_SET:
+                raise ValueError(
+                    f"Cannot declare parameter {{{name}}} as statically typed of type NOT_SET"
+                )
+            if descriptor.dynamic_typing:
+                raise ValueError(
+                    f"When declaring parameter {{{name}}} passing a descriptor with "
+                    "`dynamic_typing=True` is not allowed when the parameter type is explicit"
+                )
+            descriptor.type = value.value
+            value = None
+        elif value is None and not descriptor.dynamic_typing:
+            warnings.warn(
+                f"when declaring parameter named '{name}', declaring a parameter only providing "
+                "its name is deprecated: pass a default value, a type, or a descriptor with "
+                "`dynamic_typing=True`",
+                stacklevel=4,
+            )
+            descriptor.dynamic_typing = True
+        elif value is not None and not descriptor.dynamic_typing:
+            descriptor.type = Parameter.Type.from_parameter_value(value).value
+        override = None if ignore_override else self._parameter_overrides.get(name)
+        if override is not None:
+            value = override.value
+        parameter = self._typed(name, value, descriptor)
+        self._check_first_value(parameter, descriptor)
+        self._descriptors[name] = descriptor
+        self._store([parameter])
+        return parameter
+
+    @staticmethod
+    def _typed(name: str, value: Any, descriptor: ParameterDescriptor) -> Parameter:
+        """A parameter of the declared type where an empty list leaves the type open."""
+        is_array = descriptor.type >= ParameterType.PARAMETER_BYTE_ARRAY
+        if isinstance(value, (list, tuple)) and not value and is_array:
+            return Parameter(name, Parameter.Type(descriptor.type), list(value))
+        return Parameter(name, value=value)
+
+    def _check_first_value(self, parameter: Parameter, descriptor: ParameterDescriptor) -> None:
+        is_set = parameter.type_ is not Parameter.Type.NOT_SET
+        if is_set:
+            self._check_type(parameter, descriptor)
+        reason = _descriptor_violation(parameter, descriptor) if is_set else ""
+        if not reason:
+            for callback in self._on_set:
+                result = callback([parameter])
+                if not result.successful:
+                    reason = result.reason
+                    break
+        if reason:
+            raise InvalidParameterValueException(parameter.name, parameter.value, reason)
+
+    @staticmethod
+    def _check_type(parameter: Parameter, descriptor: ParameterDescriptor) -> None:
+        if not descriptor.dynamic_typing and parameter.type_.value != descriptor.type:
+            raise InvalidParameterTypeException(parameter, Parameter.Type(descriptor.type))
+
+    def undeclare_parameter(self, name: str) -> None:
+        """Forget a parameter.
+
+        Raises ParameterNotDeclaredException, ParameterImmutableException where it is read-only.
+        """
+        self._require(name)
+        if self._descriptors[name].read_only:
+            raise ParameterImmutableException(name)
+        parameter = self._parameters.pop(name)
+        del self._descriptors[name]
+        self._announce(deleted=[parameter])
+
+    def _require(self, name: str) -> None:
+        if name not in self._parameters:
+            raise ParameterNotDeclaredException(name)
+
+    # Reading
+
+    def has_parameter(self, name: str) -> bool:
+        """Whether it is declared."""
+        return name in self._parameters
+
+    def get_parameter(self, name: str) -> Parameter:
+        """A parameter.
+
+        Raises ParameterNotDeclaredException, ParameterUninitializedException where it was
+        declared with a type only and has no value.
+        """
+        if name in self._parameters:
+            parameter = self._parameters[name]
+            if (
+                parameter.type_ is Parameter.Type.NOT_SET
+                and not self._descriptors[name].dynamic_typing
+            ):
+                raise ParameterUninitializedException(name)
+            return parameter
+        if self._allow_undeclared_parameters:
+            return Parameter(name, Parameter.Type.NOT_SET, None)
+        raise ParameterNotDeclaredException(name)
+
+    def get_parameters(self, names: list[str]) -> list[Parameter]:
+        """Several; see `get_parameter`. Raises TypeError where a name is no str."""
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError("All names must be instances of type str")
+        return [self.get_parameter(name) for name in names]
+
+    def get_parameter_or(self, name: str, alternative_value: Parameter | None = None) -> Parameter:
+        """A parameter, or the alternative where it has no value."""
+        if alternative_value is None:
+            alternative_value = Parameter(name, Parameter.Type.NOT_SET)
+        parameter = self._parameters.get(name)
+        if parameter is None or parameter.type_ is Parameter.Type.NOT_SET:
+            return alternative_value
+        return parameter
+
+    def get_parameters_by_prefix(self, prefix: str) -> dict[str, Parameter]:
+        """Those whose names begin with `prefix.`, by the rest of their names."""
+        start = f"{prefix}{PARAMETER_SEPARATOR_STRING}" if prefix else ""
+        return {
+            name.removeprefix(start): parameter
+            for name, parameter in self._parameters.items()
+            if name.startswith(start)
+        }
+
+    def get_parameter_type(self, name: str) -> Parameter.Type:
+        """Type of a parameter; see `get_parameter` for what it raises."""
+        if name in self._parameters:
+            return self._parameters[name].type_
+        if self._allow_undeclared_parameters:
+            return Parameter.Type.NOT_SET
+        raise ParameterNotDeclaredException(name)
+
+    def get_parameter_types(self, names: list[str]) -> list[Parameter.Type]:
+        """Types of several."""
+        return [self.get_parameter_type(name) for name in names]
+
+    def describe_parameter(self, name: str) -> ParameterDescriptor:
+        """Descriptor of a parameter; raises ParameterNotDeclaredException."""
+        if name in self._descriptors:
+            descriptor = copy.deepcopy(self._descriptors[name])
+            descriptor.type = self._parameters[name].type_.value or descriptor.type
+            return descriptor
+        if self._allow_undeclared_parameters:
+            return ParameterDescriptor(name=name)
+        raise ParameterNotDeclaredException(name)
+
+    def describe_parameters(self, names: list[str]) -> list[ParameterDescriptor]:
+        """Descriptors of several."""
+        return [self.describe_parameter(name) for name in names]
+
+    def set_descriptor(
+        self,
+        name: str,
+        descriptor: ParameterDescriptor,
+        alternative_value: Any = None,
+    ) -> Any:
+        """Replace a descriptor; the value has to fit it, or the alternative takes its place.
+
+        Returns the value. Raises ParameterNotDeclaredException, ParameterImmutableException,
+        InvalidParameterValueException.
+        """
+        self._require(name)
+        if self._descriptors[name].read_only:
+            raise ParameterImmutableException(name)
+        current = self.get_parameter(name)
+        reason = _descriptor_violation(current, descriptor)
+        if reason and alternative_value is not None:
+            value = getattr(alternative_value, "value", alternative_value)
+            current = Parameter(name, value=value)
+            reason = _descriptor_violation(current, descriptor)
+        if reason:
+            raise InvalidParameterValueException(name, current.value, reason)
+        self._descriptors[name] = copy.deepcopy(descriptor)
+        self._descriptors[name].name = name
+        if current is not self._parameters[name]:
+            self._store([current])
+        return current.get_parameter_value()
+
+    def list_parameters(self, prefixes: list[str], depth: int) -> ListParametersResult:
+        """Names and prefixes, at most `depth` levels below the given prefixes (0: all)."""
+        if not isinstance(depth, int) or depth < 0:
+            raise ValueError(f"depth must be a non-negative int, not {depth!r}")
+        names, found = [], set()
+        for name in self._parameters:
+            if _is_listed(name, prefixes, depth):
+                names.append(name)
+                if PARAMETER_SEPARATOR_STRING in name:
+                    found.add(name.rpartition(PARAMETER_SEPARATOR_STRING)[0])
+        return ListParametersResult(names=sorted(names), prefixes=sorted(found))
+
+    # Setting
+
+    def set_parameters(self, parameter_list: list[Parameter]) -> list[SetParametersResult]:
+        """Set each by itself; a refusal is in its result.
+
+        Raises ParameterNotDeclaredException before anything is set.
+        """
+        self._require_declared(parameter_list)
+        return [self._set([parameter]) for parameter in parameter_list]
+
+    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
+        """Set all or none. Raises ParameterNotDeclaredException."""
+        self._require_declared(parameter_list)
+        return self._set(parameter_list)
+
+    def _require_declared(self, parameter_list: list[Parameter]) -> None:
+        if not all(isinstance(parameter, Parameter) for parameter in parameter_list):
+            raise TypeError("parameter must be instance of type 'rclpy.parameter.Parameter'")
+        missing = [p.name for p in parameter_list if p.name not in self._parameters]
+        if missing and not self._allow_undeclared_parameters:
+            raise ParameterNotDeclaredException(missing)
+
+    def _set(self, parameters: list[Parameter]) -> SetParametersResult:
+        for pre_set in list(self._pre_set):
+            parameters = pre_set(parameters)
+            if not parameters:
+                return SetParametersResult(
+                    successful=False,
+                    reason="parameter list cannot be empty, this might be due to "
+                    "pre_set_parameters_callback modifying the original parameters list.",
+                )
+        parameters = [
+            self._typed(p.name, p.value, self._descriptors.get(p.name, ParameterDescriptor()))
+            for p in parameters
+        ]
+        for parameter in parameters:
+            reason = self._refusal(parameter)
+            if reason:
+                return SetParametersResult(successful=False, reason=reason)
+        for on_set in list(self._on_set):
+            result = on_set(parameters)
+            if not result.successful:
+                return result
+        for parameter in parameters:
+            self._descriptors.setdefault(
+                parameter.name, ParameterDescriptor(name=parameter.name, dynamic_typing=True)
+            )
+        self._store(parameters)
+        for post_set in list(self._post_set):
+            post_set(parameters)
+        return SetParametersResult(successful=True)
+
+    def _refusal(self, parameter: Parameter) -> str:
+        descriptor = self._descriptors.get(parameter.name)
+        if descriptor is None:
+            return ""
+        if descriptor.read_only:
+            return f"Trying to set a read-only parameter: {parameter.name}."
+        if parameter.type_ is Parameter.Type.NOT_SET:
+            return "" if descriptor.dynamic_typing else "Static parameter cannot be undeclared"
+        if not descriptor.dynamic_typing and parameter.type_.value != descriptor.type:
+            expected = Parameter.Type(descriptor.type)
+            return f"Wrong parameter type, expected '{expected}' got '{parameter.type_}'"
+        return _descriptor_violation(parameter, descriptor)
+
+    def _store(self, parameters: list[Parameter]) -> None:
+        new, changed, deleted = [], [], []
+        for parameter in parameters:
+            before = self._parameters.get(parameter.name)
+            if parameter.type_ is Parameter.Type.NOT_SET and before is not None:
+                if before.type_ is not Parameter.Type.NOT_SET:
+                    deleted.append(before)
+            elif before is None or before.type_ is Parameter.Type.NOT_SET:
+                if parameter.type_ is not Parameter.Type.NOT_SET:
+                    new.append(parameter)
+            else:
+                changed.append(parameter)
+            self._parameters[parameter.name] = parameter
+        self._announce(new, changed, deleted)
+
+    def _announce(
+        self,
+        new: Iterable[Parameter] = (),
+        changed: Iterable[Parameter] = (),
+        deleted: Iterable[Parameter] = (),
+    ) -> None:
+        publisher = self._parameter_event_publisher
+        if publisher is None or not (new or changed or deleted):
+            return
+        publisher.publish(
+            ParameterEvent(
+                stamp=self.get_clock().now().to_msg(),
+                node=self.get_fully_qualified_name(),
+                new_parameters=[p.to_parameter_msg() for p in new],
+                changed_parameters=[p.to_parameter_msg() for p in changed],
+                deleted_parameters=[p.to_parameter_msg() for p in deleted],
+            )
+        )
+
+    # Callbacks
+
+    def add_pre_set_parameters_callback(self, callback: PreSetCallback) -> None:
+        """Have `callback(parameters)` return what is to be set instead."""
+        self._pre_set.insert(0, callback)
+
+    def add_on_set_parameters_callback(self, callback: OnSetCallback) -> None:
+        """Have `callback(parameters)` accept or refuse, with a reason."""
+        self._on_set.insert(0, callback)
+
+    def add_post_set_parameters_callback(self, callback: PostSetCallback) -> None:
+        """Call `callback(parameters)` after they were set."""
+        self._post_set.insert(0, callback)
+
+    def remove_pre_set_parameters_callback(self, callback: PreSetCallback) -> None:
+        """Take it back; raises ValueError where it was not added."""
+        self._pre_set.remove(callback)
+
+    def remove_on_set_parameters_callback(self, callback: OnSetCallback) -> None:
+        """Take it back; raises ValueError where it was not added."""
+        self._on_set.remove(callback)
+
+    def remove_post_set_parameters_callback(self, callback: PostSetCallback) -> None:
+        """Take it back; raises ValueError where it was not added."""
+        self._post_set.remove(callback)
+
+
+def _is_listed(name: str, prefixes: list[str], depth: int) -> bool:
+    if not prefixes:
+        return not depth or name.count(PARAMETER_SEPARATOR_STRING) < depth
+    for prefix in prefixes:
+        start = prefix + PARAMETER_SEPARATOR_STRING
+        if name == prefix:
+            return True
+        if name.startswith(start) and (
+            not depth or name[len(start) :].count(PARAMETER_SEPARATOR_STRING) < depth
+        ):
+            return True
+    return False
+
+
+def _descriptor_violation(parameter: Parameter, descriptor: ParameterDescriptor) -> str:
+    """Why a value is outside its range, empty where it is not."""
+    if parameter.type_ is Parameter.Type.INTEGER and descriptor.integer_range:
+        limits = descriptor.integer_range[0]
+        value, low, high, step = parameter.value, limits.from_value, limits.to_value, limits.step
+        if value in (low, high):
+            return ""
+        if not low <= value <= high:
+            return (
+                f"Parameter {parameter.name} out of range. Min: {low}, Max: {high}, value: {value}"
+            )
+        if step and (value - low) % step:
+            return (
+                f"The parameter value for {parameter.name} is not a valid step. "
+                f"Min: {low}, max: {high}, value: {value}, step: {step}"
+            )
+    if parameter.type_ is Parameter.Type.DOUBLE and descriptor.floating_point_range:
+        limits = descriptor.floating_point_range[0]
+        return _double_violation(parameter, limits.from_value, limits.to_value, limits.step)
+    return ""
+
+
+def _double_violation(parameter: Parameter, low: float, high: float, step: float) -> str:
+    value = parameter.value
+    if math.isclose(value, low, rel_tol=1e-6) or math.isclose(value, high, rel_tol=1e-6):
+        return ""
+    if not low <= value <= high:
+        return f"Parameter {parameter.name} out of range. Min: {low}, Max: {high}, value: {value}"
+    if step:
+        steps = (value - low) / step
+        if not math.isclose(steps, round(steps), rel_tol=1e-6, abs_tol=1e-6):
+            return (
+                f"The parameter value for {parameter.name} is not close enough to a valid step. "
+                f"Min: {low}, max: {high}, value: {value}, step: {step}"
+            )
+    return ""

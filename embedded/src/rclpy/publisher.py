@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Publishers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from rosidl_embedded import cdr
+
+from rclpy.duration import Duration
+from rclpy.exceptions import InvalidHandle
+from rclpy.qos import QoSProfile
+
+if TYPE_CHECKING:
+    from rclpy.callback_groups import CallbackGroup
+    from rclpy.event_handler import PublisherEventCallbacks
+    from rclpy.impl.dds.endpoint import Writer
+
+MsgType = TypeVar("MsgType")
+
+
+class Publisher(Generic[MsgType]):
+    """Publishes messages on a topic; made by `Node.create_publisher`."""
+
+    def __init__(
+        self,
+        publisher_impl: Writer,
+        msg_type: type[MsgType],
+        topic: str,
+        qos_profile: QoSProfile,
+        event_callbacks: PublisherEventCallbacks,
+        callback_group: CallbackGroup,
+    ) -> None:
+        self._writer = publisher_impl
+        self.msg_type = msg_type
+        self.topic = topic
+        self.qos_profile = qos_profile
+        self.event_handlers: list[Any] = event_callbacks.create_event_handlers(
+            callback_group, publisher_impl, topic
+        )
+
+    def publish(self, msg: MsgType | bytes) -> None:
+        """Send a message, or the bytes of one that is already serialised.
+
+        Raises TypeError for a message of another type, InvalidHandle once destroyed.
+        """
+        if isinstance(msg, self.msg_type):
+            parts = cdr.serialize(msg)
+        elif isinstance(msg, bytes):
+            parts = [memoryview(msg)]
+        else:
+            raise TypeError(f"Expected {self.msg_type}, got {type(msg)}")
+        if not self._writer.handle:
+            raise InvalidHandle("cannot use Destroyable because destruction was requested")
+        self._writer.write(parts)
+
+    def get_subscription_count(self) -> int:
+        """Number of subscriptions that get what is published."""
+        return self._writer.matched_count()
+
+    @property
+    def topic_name(self) -> str:
+        """Fully qualified name, remapped."""
+        return self.topic
+
+    @property
+    def handle(self) -> Writer:
+        """The DDS writer."""
+        return self._writer
+
+    @property
+    def logger_name(self) -> str:
+        """Name of the logger of its events."""
+        return self.topic
+
+    def destroy(self) -> None:
+        """Leave the topic. `Node.destroy_publisher` also takes it from the node."""
+        for handler in self.event_handlers:
+            handler.destroy()
+        self._writer.delete()
+
+    def assert_liveliness(self) -> None:
+        """Say that it is alive, for liveliness MANUAL_BY_TOPIC."""
+        self._writer.assert_liveliness()
+
+    def wait_for_all_acked(self, timeout: Duration = Duration(seconds=-1)) -> bool:
+        """Wait until reliable subscriptions have everything; negative: without limit."""
+        if timeout.nanoseconds < 0:
+            return self._writer.wait_for_acks()
+        return self._writer.wait_for_acks(timeout.nanoseconds)
+
+    def __enter__(self) -> Publisher[MsgType]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.destroy()

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGINT and SIGTERM shut contexts down; whoever spins is woken at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from enum import IntEnum
+from types import FrameType
+from typing import Any
+
+from rclpy.context import shut_down_all_contexts, wake_all_contexts
+
+
+class SignalHandlerOptions(IntEnum):
+    """Which signals are handled."""
+
+    NO = 0
+    SIGINT = 1
+    SIGTERM = 2
+    ALL = 3
+
+
+_SIGNALS = {
+    SignalHandlerOptions.SIGINT: signal.SIGINT,
+    SignalHandlerOptions.SIGTERM: signal.SIGTERM,
+}
+_previous: dict[signal.Signals, Any] = {}
+_options = SignalHandlerOptions.NO
+_pipe: tuple[int, int] | None = None
+_previous_fd = -1
+
+
+def install_signal_handlers(
+    options: SignalHandlerOptions = SignalHandlerOptions.ALL,
+) -> None:
+    """Handle the signals; in any other thread than the main one this does nothing."""
+    global _options
+    if threading.current_thread() is not threading.main_thread():
+        return
+    _options = SignalHandlerOptions(_options | options)
+    for option, number in _SIGNALS.items():
+        if options & option and number not in _previous:
+            _previous[number] = signal.signal(number, _handle)
+    if options:
+        _watch()
+
+
+def get_current_signal_handlers_options() -> SignalHandlerOptions:
+    """What is handled now."""
+    return _options
+
+
+def uninstall_signal_handlers() -> None:
+    """Give the signals back."""
+    global _options
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in _previous.items():
+            if signal.getsignal(number) is _handle:
+                signal.signal(number, handler)
+        _previous.clear()
+        _options = SignalHandlerOptions.NO
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    shut_down_all_contexts()
+    previous = _previous.get(signal.Signals(number))
+    if callable(previous):
+        previous(number, frame)
+
+
+def _watch() -> None:
+    """Wake sleepers from a thread: Python runs handlers only when the main thread returns from C.
+
+    The signal writes a byte into a pipe on which that thread sleeps.
+    """
+    global _pipe, _previous_fd
+    if _pipe is not None:
+        return
+    _pipe = os.pipe()
+    os.set_blocking(_pipe[1], False)
+    _previous_fd = signal.set_wakeup_fd(_pipe[1], warn_on_full_buffer=False)
+    threading.Thread(
+        target=_wake_on_signal, args=(_pipe[0],), name="ros-signals", daemon=True
+    ).start()
+
+
+def _wake_on_signal(pipe: int) -> None:
+    while True:
+        numbers = os.read(pipe, 64)
+        if _previous_fd >= 0:
+            os.write(_previous_fd, numbers)
+        wake_all_contexts()
