@@ -4,6 +4,7 @@
 import message_filters
 import pytest
 import rclpy
+from rclpy.clock import ClockType
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
@@ -89,7 +90,10 @@ def test_a_cache_is_asked_by_time(inputs):
     passed_on = collect(cache)
     for t in (1.0, 2.0, 3.0, 4.0):
         inputs[0].signalMessage(message(t))
-    at = lambda s: Time(nanoseconds=round(s * 1e9))  # noqa: E731
+
+    def at(s):
+        return Time(nanoseconds=round(s * 1e9), clock_type=ClockType.ROS_TIME)
+
     assert len(passed_on) == 4
     assert seconds(*cache.getInterval(at(2.0), at(3.5))) == (2.0, 3.0)
     assert seconds(cache.getElemAfterTime(at(2.5))) == (3.0,)
