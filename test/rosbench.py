@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rclpy
 import torch
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 from zipmap_ros.geometry import Camera
 from zipmap_ros.model import ModelConfig, ZipMap, save_checkpoint
@@ -98,9 +102,54 @@ def image(stamp_ns: int, rgb: np.ndarray, frame_id: str = FRAME) -> Image:
 
 def tiny_checkpoint(folder: Path, **changes: Any) -> Path:
     """A random network of a few thousand parameters, with every part; ``changes`` of its config."""
-    from dataclasses import replace
-
     torch.manual_seed(5)
     path = folder / "tiny.safetensors"
     save_checkpoint(ZipMap(replace(ModelConfig.tiny(), **changes)).eval(), path)
     return path
+
+
+def launch_file(**arguments: str) -> Any:
+    """An action that includes the real launch file with these arguments."""
+    path = Path(__file__).resolve().parent.parent / "launch" / "stream.launch.py"
+    return IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(path)), launch_arguments=arguments.items()
+    )
+
+
+def parameter_file(folder: Path, node: str = "zipmap", **values: Any) -> Path:
+    """A ROS 2 parameter file for one node."""
+    lines = [f"/**/{node}:", "  ros__parameters:"]
+    lines += [f"    {name}: {json.dumps(value)}" for name, value in values.items()]
+    path = folder / f"{node}.yaml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+class Pictures:
+    """A camera of the test's own: moving pictures at a steady rate, until stopped."""
+
+    def __init__(self, bench: Bench, prefix: str = "", rate_hz: float = 10.0) -> None:
+        self.stamps: list[int] = []
+        self.moving = True
+        self.offset_ns = 0
+        self._bench = bench
+        self._image = bench.node.create_publisher(Image, f"{prefix}image", 5)
+        self._info = bench.node.create_publisher(CameraInfo, f"{prefix}camera_info", 5)
+        self._timer = bench.node.create_timer(1.0 / rate_hz, self._publish)
+        self._step = 0
+
+    def stop(self) -> None:
+        """No more pictures."""
+        self._timer.cancel()
+
+    def publish(self, message: Image) -> None:
+        """Publish a message of the test's making."""
+        self._image.publish(message)
+
+    def _publish(self) -> None:
+        stamp_ns = self._bench.node.get_clock().now().nanoseconds + self.offset_ns
+        self._step += self.moving
+        header = convert.make_header(stamp_ns, FRAME)
+        self._info.publish(convert.camera_to_camera_info(CAMERA, header))
+        self._image.publish(image(stamp_ns, scene(self._step)))
+        self.stamps.append(stamp_ns)
