@@ -101,9 +101,10 @@ def _reconstruct(arguments: argparse.Namespace) -> dict[str, Any]:
     network, sha256 = load_network(parameters)
     frames: Iterable[Frame] = islice(source, arguments.max_frames)
     total = _length(source, arguments.max_frames)
-    progress = tqdm(frames, total=total, unit="frame", desc=arguments.input, file=sys.stderr)
     mapper = StreamMapper(network, parameters, sha256)
-    summary = reconstruct(mapper, progress, arguments.out, arguments.batch)
+    name = Path(arguments.input).name
+    with tqdm(frames, total=total, unit="frame", desc=name, file=sys.stderr) as progress:
+        summary = reconstruct(mapper, progress, arguments.out, arguments.batch)
     return {"out": str(arguments.out), **summary}
 
 

@@ -29,7 +29,14 @@ def load_network(parameters: Parameters) -> tuple[ZipMap, str]:
             f"{path} has the SHA-256 {sha256}, not {wanted}: download it again, or correct the "
             "parameter checkpoint_sha256"
         )
-    model = load_checkpoint(path, device=device)
+    try:
+        model = load_checkpoint(path, device=device)
+    except torch.cuda.OutOfMemoryError as error:
+        free, total = (size / 1e6 for size in torch.cuda.mem_get_info(device))
+        raise MappingError(
+            f"the weights of {path} take {path.stat().st_size / 1e6:.0f} MB, {device} has "
+            f"{free:.0f} of {total:.0f} MB free: end other programs, or set device to cpu"
+        ) from error
     model.compute_dtype = resolve_precision(parameters.precision, device)
     return model, sha256
 

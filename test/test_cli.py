@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The zipmap command on real inputs with a tiny network: files written, bad input in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zipmap_ros import cli
+from zipmap_ros.model import ModelConfig, ZipMap, save_checkpoint
+from zipmap_ros.parameters import to_yaml
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> str:
+    """A tiny network of random weights whose fields of view are about a radian."""
+    torch.manual_seed(0)
+    model = ZipMap(ModelConfig.tiny())
+    model.camera_mlp_head.mlp.fc2.bias.data[7:] = 1.0
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_checkpoint(model, path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Eight small images in a folder."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for i in range(8):
+        rgb = rng.integers(0, 256, (42, 56, 3), dtype=np.uint8)
+        Image.fromarray(rgb).save(folder / f"{i:03d}.png")
+    return folder
+
+
+def write_video(path: Path, frames: int) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, (64, 48))
+    assert writer.isOpened()
+    for i in range(frames):
+        writer.write(np.full((48, 64, 3), 20 * i, np.uint8))
+    writer.release()
+
+
+def run(capsys, *words: object) -> tuple[int, str, str]:
+    try:
+        code = cli.main([str(word) for word in words])
+    except SystemExit as stop:  # argparse
+        code = int(stop.code or 0)
+    output = capsys.readouterr()
+    return code, output.out, output.err
+
+
+def refused(capsys, *words: object) -> str:
+    """The one line that says why, after exit code 2."""
+    code, out, err = run(capsys, *words)
+    assert code == 2 and out == "" and err.count("\n") == 1, err
+    return err
+
+
+def test_a_folder_becomes_trajectory_map_depth_and_report(capsys, tmp_path, folder, checkpoint):
+    code, out, _ = run(
+        capsys, "reconstruct", folder, "--out", tmp_path, "--checkpoint", checkpoint, "--json"
+    )
+    assert code == 0
+    summary = json.loads(out)
+    assert summary["frames"] == 8 == summary["used"] + summary["gated"]
+    assert json.loads((tmp_path / "summary.json").read_text()).items() <= summary.items()
+    assert len((tmp_path / "trajectory.tum").read_text().splitlines()) == 8
+    assert (tmp_path / "map.ply").read_bytes().startswith(b"ply\n")
+    assert Image.open(tmp_path / "report.png").size[0] > 1000
+    assert len(list((tmp_path / "depth").glob("*.png"))) == 8
+    with np.load(tmp_path / "depth" / "000007.npz") as file:
+        depth, K = file["depth"], file["K"]
+        assert depth.shape == file["confidence"].shape == (42, 56)
+        assert file["stamp_ns"].dtype == np.int64
+    assert K[0, 2] == 28 and K[1, 2] == 21
+    png = np.array(Image.open(tmp_path / "depth" / "000007.png"))
+    assert png.dtype == np.uint16
+    np.testing.assert_allclose(png, depth * 1000, atol=0.51)
+
+
+def test_a_video_stops_after_max_frames(capsys, tmp_path, checkpoint):
+    write_video(tmp_path / "clip.mp4", 10)
+    arguments = ("--out", tmp_path / "out", "--checkpoint", checkpoint, "--max-frames", 4)
+    code, out, err = run(capsys, "reconstruct", tmp_path / "clip.mp4", *arguments)
+    assert code == 0 and "4/4" in err
+    assert "frames  4" in out
+
+
+def test_batch_and_parameters_from_a_file(capsys, tmp_path, folder, checkpoint):
+    text = to_yaml().replace('scale_source: "none"', 'scale_source: "fixed"')
+    params = tmp_path / "stream.yaml"
+    params.write_text(text.replace("scale: 1.0", "scale: 3.0") + "    use_sim_time: true\n")
+    scales = {}
+    for name, more in (("plain", ()), ("scaled", ("--params", params))):
+        out = tmp_path / name
+        code, text, _ = run(
+            capsys,
+            *("reconstruct", folder, "--out", out, "--checkpoint", checkpoint),
+            *("--batch", "--json", *more),
+        )
+        assert code == 0 and json.loads(text)["metric"] == bool(more)
+        with np.load(out / "depth" / "000003.npz") as file:
+            scales[name] = file["depth"].mean()
+    assert scales["scaled"] == pytest.approx(3 * scales["plain"], rel=1e-5)
+
+
+def test_the_synthetic_world_needs_no_file(capsys, tmp_path, checkpoint):
+    code, out, _ = run(
+        capsys,
+        *("reconstruct", "synthetic", "--out", tmp_path, "--checkpoint", checkpoint),
+        *("--max-frames", 3, "--json"),
+    )
+    assert code == 0 and json.loads(out)["frames"] == 3
+
+
+def test_running_twice_gives_the_same_and_leaves_nothing_over(capsys, tmp_path, folder, checkpoint):
+    arguments = ("--out", tmp_path, "--checkpoint", checkpoint)
+    run(capsys, "reconstruct", folder, *arguments)
+    first = (tmp_path / "trajectory.tum").read_text()
+    cloud = (tmp_path / "map.ply").read_bytes()
+    run(capsys, "reconstruct", folder, *arguments)
+    assert (tmp_path / "trajectory.tum").read_text() == first
+    assert (tmp_path / "map.ply").read_bytes() == cloud
+    run(capsys, "reconstruct", folder, *arguments, "--max-frames", 2)
+    assert len(list((tmp_path / "depth").glob("*.npz"))) == 2
+
+
+def test_bad_inputs_are_one_line_and_exit_code_2(capsys, tmp_path, folder, checkpoint):
+    out = ("--out", tmp_path / "out", "--checkpoint", checkpoint)
+    assert "there is no" in refused(capsys, "reconstruct", tmp_path / "no.mp4", *out)
+    text = tmp_path / "notes.txt"
+    text.write_text("hello")
+    assert "neither a video" in refused(capsys, "reconstruct", text, *out)
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("hello")
+    assert "broken.mp4" in refused(capsys, "reconstruct", broken, *out)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "empty" in refused(capsys, "reconstruct", empty, *out)
+    assert "--max-frames" in refused(capsys, "reconstruct", folder, *out, "--max-frames", 0)
+
+
+def test_bad_checkpoints_and_parameters_are_one_line(capsys, tmp_path, folder, checkpoint):
+    start = ("reconstruct", folder, "--out", tmp_path / "out", "--checkpoint")
+    assert "there is no checkpoint" in refused(capsys, *start, tmp_path / "no.safetensors")
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(Path(checkpoint).read_bytes()[:1000])
+    assert "cut.safetensors" in refused(capsys, *start, cut)
+    assert "device must match" in refused(capsys, *start, checkpoint, "--device", "tpu")
+    params = tmp_path / "params.yaml"
+    for content, reason in (
+        ("/**:\n  ros__parameters:\n    map_voxel: 1.0", "there is no parameter 'map_voxel'"),
+        ("/**:\n  ros__parameters:\n    map_voxel_m: -1.0", "must be in"),
+        ("/**:\n  other: 1", "no ROS 2 parameter file"),
+        ("a: [", "cannot read parameters"),
+        ("- 1", "cannot read parameters"),
+    ):
+        params.write_text(content)
+        assert reason in refused(capsys, *start, checkpoint, "--params", params)
+
+
+def test_info_says_what_a_checkpoint_is(capsys, checkpoint):
+    code, out, _ = run(capsys, "info", checkpoint, "--json")
+    info = json.loads(out)
+    assert code == 0 and info["variant"] == "tiny" and info["streams"] and info["state_mb"] > 0
+    assert info["config"]["patch_size"] == 14
+
+
+def test_help_names_every_verb_and_delegates(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0 and all(v in out for v in ("reconstruct", "info", "evaluate", "train"))
+    code, out, _ = run(capsys, "evaluate", "--help")
+    assert code == 0 and "usage: zipmap evaluate" in out and "--lengths" in out
+    code, _, err = run(capsys, "fly")
+    assert code == 2 and "invalid choice" in err
