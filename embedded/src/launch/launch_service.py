@@ -14,15 +14,14 @@ from .event_handler import as_entities
 from .event_handlers import OnIncludeLaunchDescription, OnShutdown
 from .events import IncludeLaunchDescription, Shutdown
 from .launch_context import LaunchContext
+from .launch_description_entity import LaunchDescriptionEntity
 from .logging import get_logger, launch_config, log_launch_config
-from .utilities import visit_all_entities_and_collect_futures
 
 if TYPE_CHECKING:
     import asyncio
 
     from .event import Event
     from .launch_description import LaunchDescription
-    from .launch_description_entity import LaunchDescriptionEntity
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
@@ -168,9 +167,17 @@ class LaunchService:
                 context._pop_locals()
 
     def __visit(self, entity: LaunchDescriptionEntity | None, wake: asyncio.Event) -> None:
-        if entity is not None:
-            pairs = visit_all_entities_and_collect_futures(entity, self.__context)
-            self.__watch([future for _, future in pairs], wake)
+        """Visit an entity and, depth first, all that it brings in."""
+        if entity is None:
+            return
+        if not isinstance(entity, LaunchDescriptionEntity):
+            raise TypeError(f"expected a launch entity (an Action for instance), got {entity!r}")
+        children = entity.visit(self.__context)
+        future = entity.get_asyncio_future()
+        if future is not None:
+            self.__watch([future], wake)
+        for child in children or []:
+            self.__visit(child, wake)
 
     # ---- shutdown
 

@@ -154,14 +154,25 @@ def pytest_pycollect_makeitem(collector: Any, name: str, obj: Any) -> list[pytes
     for item in items:
         item._launch_pytest_shutdown = bool(mark.kwargs.get("shutdown", False))
     if _is_generator(obj) and options.scope != "function":
-        endings = list(collector._genfunctions(name, obj))
-        for item, ending in zip(items, endings, strict=True):
-            ending._launch_pytest_shutdown = True
-            ending._launch_pytest_first_half = item
-            ending.name += "[shutdown_test]"
-            ending._nodeid += "[shutdown_test]"
-        items += endings
+        items += [_ending(item) for item in items]
     return items
+
+
+def _ending(item: Any) -> pytest.Item:
+    """The item that runs the second half of a generator, after the launch has ended."""
+    callspec = getattr(item, "callspec", None)
+    name = f"{item.originalname}[shutdown_test]"
+    ending: Any = pytest.Function.from_parent(
+        item.parent,
+        name=name if callspec is None else f"{name}[{callspec.id}]",
+        callspec=callspec,
+        callobj=item.obj,
+        fixtureinfo=item._fixtureinfo,
+        originalname=name,
+    )
+    ending._launch_pytest_shutdown = True
+    ending._launch_pytest_first_half = item
+    return ending
 
 
 @pytest.hookimpl(trylast=True)

@@ -260,6 +260,9 @@ class ExecuteLocal(Action):
             returncode = await process.wait()
         finally:
             stopping.cancel()
+        if self.__stop_requested.is_set():
+            process.send_signal(signal.SIGTERM)  # to children that it left behind
+        await process.close()
         self._flush_lines(process)
         self.__return_code = returncode
         self._log_exit(process.pid, returncode)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
+import functools
+import io
 import os
 import pty
 import signal
@@ -25,6 +27,7 @@ class LocalProcess:
         self._decoders = {fd: codecs.getincrementaldecoder("utf-8")("replace") for fd in (1, 2)}
         self._partial = {1: "", 2: ""}
         self._transport: asyncio.SubprocessTransport | None = None
+        self._read_ends: list[io.FileIO] = []
         self._readers: list[tuple[asyncio.BaseTransport, asyncio.Future[None]]] = []
 
     async def start(
@@ -38,16 +41,17 @@ class LocalProcess:
         """Start it. OSError where that is not possible. With `shell` the words are joined."""
         loop = asyncio.get_running_loop()
         self._exited: asyncio.Future[int] = loop.create_future()
-        write_ends = [await self._open(fd, emulate_tty) for fd in (1, 2)]
+        pairs = [pty.openpty() if emulate_tty else os.pipe() for _ in range(2)]
         options: dict[str, Any] = {
             "stdin": asyncio.subprocess.PIPE,
-            "stdout": write_ends[0],
-            "stderr": write_ends[1],
+            "stdout": pairs[0][1],
+            "stderr": pairs[1][1],
             "cwd": cwd,
             "env": env,
             "start_new_session": True,
         }
         protocol = _ExitProtocol(self._exited)
+        self._read_ends = [os.fdopen(read_end, "rb", 0) for read_end, _ in pairs]
         try:
             if shell:
                 line = " ".join(cmd)
@@ -55,43 +59,34 @@ class LocalProcess:
             else:
                 started = await loop.subprocess_exec(lambda: protocol, *cmd, **options)
         except OSError:
-            self._close_readers()
+            for read_end in self._read_ends:
+                read_end.close()
             raise
         finally:
-            for write_end in write_ends:
+            for _, write_end in pairs:
                 os.close(write_end)
         self._transport = started[0]
         self.pid = self._transport.get_pid()
 
-    async def _open(self, fd: int, emulate_tty: bool) -> int:
-        """Read one end of a new pipe or terminal from now on; return the other."""
-        loop = asyncio.get_running_loop()
-        read_end, write_end = pty.openpty() if emulate_tty else os.pipe()
-        closed: asyncio.Future[None] = loop.create_future()
-        transport, _ = await loop.connect_read_pipe(
-            lambda: _ReadProtocol(lambda data: self._on_output(fd, data), closed),
-            os.fdopen(read_end, "rb", 0),
-        )
-        self._readers.append((transport, closed))
-        return write_end
-
     async def wait(self) -> int:
-        """Exit code (negative: the signal), after all output has been handed on."""
-        returncode = await self._exited
-        await asyncio.wait([closed for _, closed in self._readers], timeout=_DRAIN_TIMEOUT_S)
-        self._close_readers()
-        assert self._transport is not None
-        self._transport.close()
-        return returncode
+        """Read until it exits; exit code, negative for a signal."""
+        loop = asyncio.get_running_loop()
+        for fd, read_end in zip((1, 2), self._read_ends, strict=True):
+            closed: asyncio.Future[None] = loop.create_future()
+            protocol = _ReadProtocol(functools.partial(self._on_output, fd), closed)
+            reader, _ = await loop.connect_read_pipe(protocol.itself, read_end)
+            self._readers.append((reader, closed))
+        return await self._exited
 
-    def _close_readers(self) -> None:
-        for transport, _ in self._readers:
+    async def close(self) -> None:
+        """Read what an exited process has left in its pipes, then close them."""
+        assert self._transport is not None
+        await asyncio.wait([closed for _, closed in self._readers], timeout=_DRAIN_TIMEOUT_S)
+        for transport in (*(reader for reader, _ in self._readers), self._transport):
             transport.close()
 
     def send_signal(self, number: signal.Signals) -> None:
-        """To the whole process group; nothing where it is gone."""
-        if self._exited.done():
-            return
+        """To the whole process group, or what an exit has left of it; nothing where it is gone."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
@@ -136,6 +131,9 @@ class _ReadProtocol(asyncio.Protocol):
     def __init__(self, on_data: Callable[[bytes], None], closed: asyncio.Future[None]) -> None:
         self._on_data = on_data
         self._closed = closed
+
+    def itself(self) -> _ReadProtocol:
+        return self
 
     def data_received(self, data: bytes) -> None:
         self._on_data(data)

@@ -6,13 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..launch_description_entity import LaunchDescriptionEntity
 from ..some_substitutions_type import SomeSubstitutionsType
 from ..substitution import Substitution
 
 if TYPE_CHECKING:
-    import asyncio
-
     from ..launch_context import LaunchContext
 
 
@@ -72,17 +69,3 @@ def normalize_to_list_of_substitutions(subs: SomeSubstitutionsType) -> list[Subs
 def perform_substitutions(context: LaunchContext, subs: Iterable[Substitution]) -> str:
     """The texts of all substitutions, joined."""
     return "".join([sub.perform(context) for sub in subs])
-
-
-def visit_all_entities_and_collect_futures(
-    entity: LaunchDescriptionEntity, context: LaunchContext
-) -> list[tuple[LaunchDescriptionEntity, asyncio.Future[Any]]]:
-    """Visit an entity and everything it brings in, depth first; gather their futures."""
-    if not isinstance(entity, LaunchDescriptionEntity):
-        raise TypeError(f"expected a launch entity (an Action for instance), got {entity!r}")
-    children = entity.visit(context)
-    future = entity.get_asyncio_future()
-    futures = [] if future is None else [(entity, future)]
-    for child in children or []:
-        futures += visit_all_entities_and_collect_futures(child, context)
-    return futures
