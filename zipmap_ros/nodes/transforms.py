@@ -78,9 +78,8 @@ class Transforms:
                 self._base_T_camera[frame_id] = self._lookup(base, frame_id, Time())
             except TransformError as error:
                 raise TransformError(
-                    f"no transform from camera frame {frame_id!r} to {base!r}: publish the mount "
-                    "(robot_state_publisher or static_transform_publisher), set base_frame, or "
-                    f"set tf_mode to camera ({error})"
+                    f"{error}; publish the camera's mount (robot_state_publisher, or "
+                    "static_transform_publisher), set base_frame, or set tf_mode to camera"
                 ) from error
         return self._base_T_camera[frame_id]
 
@@ -178,5 +177,7 @@ class Transforms:
         try:
             found = self._buffer.lookup_transform(target, source, stamp, timeout)
         except TransformException as error:
-            raise TransformError(f"{type(error).__name__}: {error}") from error
+            raise TransformError(
+                f"no transform from {source!r} to {target!r}: {str(error).strip()}"
+            ) from error
         return convert.transform_to_matrix(found.transform)

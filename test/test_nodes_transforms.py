@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TF: mounts, the three ways to publish, continuity of odometry, poses asked in any frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import PoseStamped, TransformStamped
+from nav_msgs.msg import Odometry
+from rclpy.time import Time
+from rosbench import Bench, bench, until
+from tf2_msgs.msg import TFMessage
+from tf2_ros import Buffer, StaticTransformBroadcaster, TransformBroadcaster, TransformListener
+
+from zipmap_ros.frame import Estimate
+from zipmap_ros.geometry import BODY_T_OPTICAL, Array, Camera, invert, pose
+from zipmap_ros.nodes import convert
+from zipmap_ros.nodes.transforms import TransformError, Transforms
+from zipmap_ros.parameters import Parameters
+
+DOMAIN = 41
+S = convert.NS
+MOUNT = pose(BODY_T_OPTICAL[:3, :3], [0.3, 0.1, 0.2])
+
+
+@pytest.fixture(scope="module")
+def ros() -> Iterator[Bench]:
+    with bench(DOMAIN) as made:
+        yield made
+
+
+class Tree:
+    """A Transforms with these parameters, and a listener that hears what it publishes."""
+
+    def __init__(self, ros: Bench, **changes: object) -> None:
+        self.now_ns = ros.node.get_clock().now().nanoseconds
+        parameters = Parameters().updated({"tf_timeout_s": 0.05, **changes})
+        self.transforms = Transforms(ros.node, lambda: parameters)
+        self.heard = Buffer()
+        self.listener = TransformListener(self.heard, ros.node)
+        self.messages = ros.listen(TFMessage, "/tf", 100)
+
+    def find(self, target: str, source: str, stamp_ns: int) -> Array:
+        stamp = Time(nanoseconds=stamp_ns)
+        until(lambda: self.heard.can_transform(target, source, stamp), 5)
+        found = self.heard.lookup_transform(target, source, stamp)
+        return convert.transform_to_matrix(found.transform)
+
+    def close(self) -> None:
+        self.transforms.close()
+        self.listener.unregister()
+
+
+def at(x: float, yaw_deg: float = 0.0) -> Array:
+    c, s = np.cos(np.deg2rad(yaw_deg)), np.sin(np.deg2rad(yaw_deg))
+    return pose([[c, -s, 0], [s, c, 0], [0, 0, 1]], [x, 0.0, 0.0])
+
+
+def estimate(stamp_ns: int, map_T_camera: Array, frame_id: str, scale: float = 1.0) -> Estimate:
+    flat = np.ones((3, 4), np.float32)
+    rgb = np.zeros((3, 4, 3), np.uint8)
+    camera = Camera.from_fov(4, 3, 60)
+    return Estimate(stamp_ns, frame_id, map_T_camera, flat, flat, camera, rgb, scale=scale)
+
+
+def stamped(parent: str, child: str, parent_T_child: Array, stamp_ns: int) -> TransformStamped:
+    return TransformStamped(
+        header=convert.make_header(stamp_ns, parent),
+        child_frame_id=child,
+        transform=convert.matrix_to_transform(parent_T_child),
+    )
+
+
+def test_a_missing_mount_names_both_frames_and_the_remedy(ros: Bench) -> None:
+    tree = Tree(ros)
+    with pytest.raises(TransformError, match=r"'lens_a' to 'base_link'.*tf_mode to camera"):
+        tree.transforms.base_T_camera("lens_a")
+    tree.close()
+
+
+def test_a_mount_is_looked_up_and_kept(ros: Bench) -> None:
+    tree = Tree(ros)
+    static = StaticTransformBroadcaster(ros.node)
+    static.sendTransform(stamped("base_link", "lens_b", MOUNT, 0))
+    tree.find("base_link", "lens_b", 0)
+    until(lambda: tree.transforms._buffer.can_transform("base_link", "lens_b", Time()), 5)
+    np.testing.assert_allclose(tree.transforms.base_T_camera("lens_b"), MOUNT, atol=1e-12)
+    body = tree.transforms.map_T_body(estimate(S, at(2.0) @ MOUNT, "lens_b"))
+    np.testing.assert_allclose(body, at(2.0), atol=1e-12)
+    tree.close()
+
+
+def test_a_hand_held_camera_is_its_own_body(ros: Bench) -> None:
+    tree = Tree(ros, tf_mode="camera", map_frame="map_c")
+    stamp_ns = tree.now_ns
+    tree.transforms.publish(estimate(stamp_ns, at(1.0), "lens_c"), 1)
+    np.testing.assert_allclose(tree.find("map_c", "lens_c", stamp_ns), at(1.0), atol=1e-12)
+    np.testing.assert_array_equal(tree.transforms.base_T_camera("lens_c"), BODY_T_OPTICAL)
+    tree.close()
+
+
+def test_odometry_is_continuous_and_only_map_to_odom_jumps(ros: Bench) -> None:
+    tree = Tree(ros, map_frame="map_d", odom_frame="odom_d", base_frame="base_d")
+    StaticTransformBroadcaster(ros.node).sendTransform(stamped("base_d", "lens_d", MOUNT, 0))
+    until(lambda: tree.transforms._buffer.can_transform("base_d", "lens_d", Time()), 5)
+    t0 = tree.now_ns
+    frames = (
+        # time, pose in map, gauge, scale, then what odom -> base must be
+        (0, at(0.0), 1, 1.0, at(0.0)),
+        (1, at(0.5), 1, 1.0, at(0.5)),
+        (2, at(9.0, 90.0), 2, 1.0, at(0.5)),  # re-anchored: the robot has not moved
+        (3, at(9.0, 90.0) @ at(0.25), 2, 1.0, at(0.75)),
+        (4, at(4.0), 2, 2.0, at(0.75)),  # the scale has locked
+    )
+    for i, map_T_base, gauge_id, scale, odom_T_base in frames:
+        stamp_ns = t0 + i * S // 10
+        seen = estimate(stamp_ns, map_T_base @ MOUNT, "lens_d", scale)
+        tree.transforms.publish(seen, gauge_id)
+        np.testing.assert_allclose(
+            tree.find("odom_d", "base_d", stamp_ns), odom_T_base, atol=1e-9, err_msg=str(i)
+        )
+        np.testing.assert_allclose(tree.find("map_d", "base_d", stamp_ns), map_T_base, atol=1e-9)
+    tree.close()
+
+
+def test_with_odometry_of_others_only_map_to_odom_is_published(ros: Bench) -> None:
+    names = {"map_frame": "map_e", "odom_frame": "odom_e", "base_frame": "base_e"}
+    tree = Tree(ros, tf_mode="map_to_odom", **names)
+    StaticTransformBroadcaster(ros.node).sendTransform(stamped("base_e", "lens_e", MOUNT, 0))
+    others = TransformBroadcaster(ros.node)
+    t0 = tree.now_ns
+    with pytest.raises(TransformError, match="odom_e"):
+        tree.transforms.odom_T_base(t0)
+    others.sendTransform(stamped("odom_e", "base_e", at(3.0), t0))
+    own = tree.transforms._buffer
+    until(lambda: own.can_transform("odom_e", "lens_e", Time(nanoseconds=t0)), 5)
+    tree.transforms.publish(estimate(t0, at(1.0) @ MOUNT, "lens_e"), 1)
+    np.testing.assert_allclose(tree.find("map_e", "odom_e", t0), at(-2.0), atol=1e-9)
+    pairs = {(t.header.frame_id, t.child_frame_id) for m in tree.messages for t in m.transforms}
+    assert ("map_e", "odom_e") in pairs
+    tree.close()
+
+
+def test_odometry_from_a_topic_stands_in_for_tf(ros: Bench) -> None:
+    names = {"map_frame": "map_f", "odom_frame": "odom_f", "base_frame": "base_f"}
+    tree = Tree(ros, tf_mode="map_to_odom", **names)
+    odometry = Odometry(header=convert.make_header(tree.now_ns, "odom_f"), child_frame_id="base_f")
+    odometry.pose.pose = convert.matrix_to_pose(at(1.5))
+    tree.transforms.add_odometry(odometry)
+    np.testing.assert_allclose(tree.transforms.odom_T_base(tree.now_ns), at(1.5), atol=1e-12)
+    tree.close()
+
+
+def test_the_last_transforms_are_held_stamped_ahead(ros: Bench) -> None:
+    tree = Tree(ros, tf_mode="camera", map_frame="map_g", tf_tolerance_s=0.5)
+    tree.transforms.hold()  # nothing to hold yet: nothing happens
+    stamp_ns = ros.node.get_clock().now().nanoseconds
+    tree.transforms.publish(estimate(stamp_ns, at(1.0), "lens_g"), 1)
+    tree.transforms.hold()
+    np.testing.assert_allclose(tree.find("map_g", "lens_g", stamp_ns + S // 4), at(1.0), atol=1e-9)
+    tree.transforms.clear()
+    count = len(tree.messages)
+    tree.transforms.hold()
+    assert len(tree.messages) == count
+    tree.close()
+
+
+def test_images_of_another_time_are_held_in_their_time(ros: Bench) -> None:
+    """A bag without /clock: transforms of now would push the bag's out of everyone's cache."""
+    tree = Tree(ros, tf_mode="camera", map_frame="map_h")
+    tree.transforms.publish(estimate(1000 * S, at(1.0), "lens_h"), 1)
+    tree.transforms.hold()
+    until(
+        lambda: sum(t.child_frame_id == "lens_h" for m in tree.messages for t in m.transforms) > 1
+    )
+    stamps = [
+        convert.stamp_to_ns(t.header.stamp)
+        for message in tree.messages
+        for t in message.transforms
+        if t.child_frame_id == "lens_h"
+    ]
+    assert 1000 * S <= min(stamps) <= max(stamps) < 1002 * S
+    tree.close()
+
+
+def test_a_pose_in_any_frame(ros: Bench) -> None:
+    tree = Tree(ros, tf_mode="camera", map_frame="map_i")
+    request = PoseStamped(pose=convert.matrix_to_pose(at(2.0)))
+    np.testing.assert_allclose(tree.transforms.to_map(request), at(2.0), atol=1e-12)
+    request.header.frame_id = "lens_i"
+    with pytest.raises(TransformError, match="lens_i"):
+        tree.transforms.to_map(request)
+    tree.transforms.publish(estimate(tree.now_ns, at(1.0, 90.0), "lens_i"), 1)
+    own = tree.transforms._buffer
+    until(lambda: own.can_transform("map_i", "lens_i", Time()), 5)
+    expected = at(1.0, 90.0) @ at(2.0)
+    np.testing.assert_allclose(tree.transforms.to_map(request), expected, atol=1e-9)
+    np.testing.assert_allclose(invert(expected) @ expected, np.eye(4), atol=1e-12)
+    tree.close()
