@@ -92,7 +92,7 @@ def _widest(camera: Camera) -> Camera:
         camera.width / 2 / camera.fx / limit, camera.height / 2 / camera.fy / limit, 0.3
     )
     widest = None
-    for zoom in np.geomspace(4.0, narrowest, 300):
+    for zoom in np.geomspace(4.0, narrowest, 100):
         candidate = replace(pinhole, fx=camera.fx * float(zoom), fy=camera.fy * float(zoom))
         if not _inside(camera, distort(camera, _border_rays(candidate))):
             break
