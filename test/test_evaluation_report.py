@@ -16,7 +16,7 @@ import torch
 
 from zipmap_ros.evaluation import EvaluationError
 from zipmap_ros.evaluation.datasets import SPLITS, Clip, Dataset, open_dataset
-from zipmap_ros.evaluation.machine import STEPS_NOTE
+from zipmap_ros.evaluation.machine import STEPS_NOTE, TRAINING_NOTE, describe_model
 from zipmap_ros.evaluation.report import UNTRAINED
 from zipmap_ros.evaluation.run import main
 from zipmap_ros.geometry import look_at
@@ -161,7 +161,7 @@ def _arguments(checkpoint, kitchen, out):
         ({"--data": "nonsense:x"}, "nonsense"),
         ({"--data": "kitchen:/no/such/folder"}, "/no/such/folder"),
         ({"--data": "kitchen"}, "needs a path"),
-        ({"--data": "synthetic:train"}, "validation or test"),
+        ({"--data": "synthetic:train"}, "test or validation"),
         ({"--lengths": "2"}, "too short"),
         ({"--lengths": "400"}, "18 frames at most"),
         ({"--chunks": "0"}, "1 or more"),
@@ -184,6 +184,47 @@ def test_bad_input_is_one_line_and_code_2(checkpoint, kitchen, tmp_path, capsys,
 def test_a_missing_checkpoint_is_one_line_and_code_2(kitchen, tmp_path, capsys):
     assert main(_arguments(tmp_path / "none.safetensors", kitchen, tmp_path)) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_too_little_memory_costs_a_row_and_not_the_report(
+    checkpoint, kitchen, tmp_path, monkeypatch
+):
+    def refuse(*_):
+        raise torch.OutOfMemoryError("no")
+
+    monkeypatch.setattr("zipmap_ros.evaluation.run._warm_up", lambda *_: None)
+    monkeypatch.setattr("zipmap_ros.evaluation.run.batch_run", refuse)
+    assert main(_arguments(checkpoint, kitchen, tmp_path)) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    rows = {row["mode"]: row for row in report["results"]}
+    assert rows["batch"]["mean"] == {} and "memory" in rows["batch"]["problems"][0]
+    assert rows["stream 1"]["mean"]["depth.abs_rel"] > 0
+    assert (
+        "batch, 4 frames: the device has too little memory"
+        in (tmp_path / "report.html").read_text()
+    )
+
+
+def test_an_interrupt_is_not_a_traceback(checkpoint, kitchen, tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zipmap_ros.evaluation.run._warm_up", interrupt)
+    assert main(_arguments(checkpoint, kitchen, tmp_path)) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_training_is_known_from_the_notes(tmp_path):
+    model = ZipMap(ModelConfig.tiny())
+    path = tmp_path / "weights.safetensors"
+    for notes, trained in (
+        ({}, None),
+        ({TRAINING_NOTE: "{}"}, True),
+        ({STEPS_NOTE: "1200"}, True),
+        ({STEPS_NOTE: "0"}, False),
+    ):
+        save_checkpoint(model, path, notes)
+        assert describe_model(model, path)["trained"] is trained
 
 
 def test_clips_spread_over_a_sequence():
@@ -213,7 +254,9 @@ def test_synthetic_worlds_come_by_seed():
     first = open_dataset("synthetic", 3, 2, 1, config)
     again = open_dataset("synthetic:test", 3, 2, 1, config)
     other = open_dataset("synthetic:validation", 3, 2, 1, config)
-    assert str(SPLITS["test"]) in first.sequences[0].name
+    numbers = [clip.name.split()[1] for clip in first.sequences]
+    assert numbers == [str(SPLITS["test"]), str(SPLITS["test"] + 1)]
+    assert len({clip.name.split()[2] for clip in first.sequences}) == 2  # ways to carry a camera
     frames, same = first.sequences[1].frames, again.sequences[1].frames
     np.testing.assert_array_equal(frames[2].rgb, same[2].rgb)
     assert (frames[2].rgb != other.sequences[1].frames[2].rgb).any()

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 
 from zipmap_ros.model import ZipMap, checkpoint_sha256
 
-# The note of a checkpoint that says how long it was trained; "0" marks random weights.
-STEPS_NOTE = "training_steps"
+# Notes of a checkpoint: how it was trained, and for how long; 0 steps mark random weights.
+TRAINING_NOTE, STEPS_NOTE = "training", "training_steps"
 
 
 def describe_machine(model: ZipMap) -> dict[str, object]:
@@ -35,7 +35,7 @@ def describe_machine(model: ZipMap) -> dict[str, object]:
 def describe_model(model: ZipMap, path: Path) -> dict[str, object]:
     """File, identity, size, and the notes that the checkpoint carries; ``trained`` may be None."""
     notes = _notes(path)
-    steps = notes.get(STEPS_NOTE)
+    known = STEPS_NOTE in notes or TRAINING_NOTE in notes
     return {
         "file": path.name,
         "sha256": checkpoint_sha256(path),
@@ -46,7 +46,7 @@ def describe_model(model: ZipMap, path: Path) -> dict[str, object]:
         "streams": model.config.streams,
         "queries": model.config.query,
         "notes": notes,
-        "trained": None if steps is None else steps != "0",
+        "trained": notes.get(STEPS_NOTE) != "0" if known else None,
     }
 
 

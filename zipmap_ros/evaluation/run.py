@@ -12,8 +12,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,9 @@ def run(arguments: argparse.Namespace) -> int:
     except (EvaluationError, MappingError, ModelError, OSError) as error:
         print(f"zipmap evaluate: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
     print(text if arguments.json else evaluation.summary())
     print(f"wrote {folder / 'report.html'} and report.json", file=sys.stderr)
     return 0
@@ -154,6 +158,17 @@ class _Gathered:
     deciles: list[Array] = field(default_factory=list)
     problems: set[str] = field(default_factory=set)
 
+    def add(self, clip: Clip, run: Run, views: Views | None) -> None:
+        self.names.append(clip.name)
+        self.scores.append(score(run, clip.frames))
+        if views is not None:
+            self.scores[-1] |= view_scores(views, clip.frames)
+        found = calibration(run, clip.frames)
+        if found is not None:
+            self.deciles.append(found[1])
+        if not run.finite or run.problem:
+            self.problems.add(run.problem or "the output is not finite")
+
     def row(self, data: str, length: int, mode: str) -> Row:
         deciles = np.mean(self.deciles, axis=0).tolist() if self.deciles else []
         clips = dict(zip(self.names, self.scores, strict=True))
@@ -167,34 +182,32 @@ def _judge(
     """Every mode over one clip; the runs, and the first mode's unseen views."""
     runs: list[Run] = []
     shown: Views | None = None
-    for made in _runs(model, clip, plan):
-        scores = score(made, clip.frames)
-        views = _views(model, clip, made.mode)
-        if views is not None:
-            scores |= view_scores(views, clip.frames)
-            shown = shown or views
-        entry = gathered[made.mode]
-        entry.names.append(clip.name)
-        entry.scores.append(scores)
-        found = calibration(made, clip.frames)
-        if found is not None:
-            entry.deciles.append(found[1])
-        if not made.finite or made.problem:
-            entry.problems.add(made.problem or "the output is not finite")
+    for mode, make in _runs(model, clip, plan):
+        entry = gathered[mode]
+        try:
+            made, views = make(), _views(model, clip, mode)
+        except torch.OutOfMemoryError:
+            entry.problems.add("the device has too little memory")
+            continue
+        entry.add(clip, made, views)
+        shown = shown or views
         runs.append(made)
     return runs, shown
 
 
-def _runs(model: ZipMap, clip: Clip, plan: Plan) -> Iterator[Run]:
+def _runs(model: ZipMap, clip: Clip, plan: Plan) -> Iterator[tuple[str, Callable[[], Run]]]:
+    """The modes that the network and the data allow, and what makes each run."""
+    frames = clip.frames
     if model.config.streams:
         for chunk in sorted(set(plan.chunks)):
-            if chunk <= len(clip.frames):
-                yield stream_run(model, clip.frames, chunk)
-    yield batch_run(model, clip.frames)
+            if chunk <= len(frames):
+                yield f"stream {chunk}", partial(stream_run, model, frames, chunk)
+    yield "batch", partial(batch_run, model, frames)
     if model.config.streams and plan.mapper:
-        yield mapper_run(model, clip.frames)
-    if has_poses(clip.frames):
-        yield from guess_runs(clip.frames)
+        yield "mapper", partial(mapper_run, model, frames)
+    if has_poses(frames):
+        guesses = {guess.mode: guess for guess in guess_runs(frames)}
+        yield from ((mode, partial(guesses.__getitem__, mode)) for mode in guesses)
 
 
 def _views(model: ZipMap, clip: Clip, mode: str) -> Views | None:
