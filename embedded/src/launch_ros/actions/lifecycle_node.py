@@ -15,6 +15,8 @@ from ..events.lifecycle import ChangeState, StateTransition
 from .node import Node
 
 if TYPE_CHECKING:
+    import asyncio
+
     from launch.launch_context import LaunchContext
     from launch.launch_description_entity import LaunchDescriptionEntity
 
@@ -63,10 +65,16 @@ class LifecycleNode(Node):
         context.register_event_handler(_OnChangeState(self))
         return entities
 
-    def request_transition(self, context: LaunchContext, transition_id: int) -> None:
-        """Ask for a transition, as soon as the node offers the service; a shutdown gives up."""
+    def request_transition(
+        self, context: LaunchContext, transition_id: int
+    ) -> asyncio.Future[None]:
+        """Ask for a transition, as soon as the node offers the service; done with the answer.
+
+        It is given up when the launch shuts down or the process has ended for good.
+        """
         future = context.asyncio_loop.run_in_executor(None, self._call, context, transition_id)
         context.add_completion_future(future)
+        return future
 
     def _call(self, context: LaunchContext, transition_id: int) -> None:
         client = self.__change_state
