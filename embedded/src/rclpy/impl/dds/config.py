@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from xml.sax.saxutils import escape
+from html import escape
 
 # What a receive buffer should hold: several large clouds. The kernel grants what it allows.
 _RECEIVE_BUFFER = 16 * 2**20

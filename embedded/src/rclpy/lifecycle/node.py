@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes with a lifecycle, and the services through which others drive it."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import lifecycle_msgs.msg
+import lifecycle_msgs.srv
+
+import rclpy.node
+from rclpy.lifecycle.managed_entity import ManagedEntity
+from rclpy.lifecycle.publisher import LifecyclePublisher
+from rclpy.lifecycle.state_machine import (
+    STATES,
+    TRANSITIONS,
+    LifecycleState,
+    LifecycleTransition,
+    StateMachine,
+    TransitionCallbackReturn,
+)
+from rclpy.qos import QoSProfile
+
+_CALLBACKS = {
+    "configuring": "on_configure",
+    "cleaningup": "on_cleanup",
+    "shuttingdown": "on_shutdown",
+    "activating": "on_activate",
+    "deactivating": "on_deactivate",
+    "errorprocessing": "on_error",
+}
+
+
+class LifecycleNodeMixin(ManagedEntity):
+    """What makes a node managed: override `on_configure` and the like, calling super's."""
+
+    def __init__(
+        self,
+        *,
+        enable_communication_interface: bool = True,
+        callback_group: Any = None,
+    ) -> None:
+        self._managed_entities: set[ManagedEntity] = set()
+        self._state_machine = StateMachine()
+        self._transition_lock = threading.RLock()
+        self._registered: dict[str, Callable[[LifecycleState], TransitionCallbackReturn]] = {}
+        self._transition_event: Any = None
+        for name in _CALLBACKS.values():
+            self._registered[name] = getattr(self, name)
+        if enable_communication_interface:
+            self._serve(callback_group)
+
+    def _serve(self, callback_group: Any) -> None:
+        node: Any = self
+        self._transition_event = rclpy.node.Node.create_publisher(
+            node, lifecycle_msgs.msg.TransitionEvent, "~/transition_event", 10
+        )
+        srv = lifecycle_msgs.srv
+        for kind, name, answer in (
+            (srv.ChangeState, "change_state", self._on_change_state),
+            (srv.GetState, "get_state", self._on_get_state),
+            (srv.GetAvailableStates, "get_available_states", self._on_get_states),
+            (srv.GetAvailableTransitions, "get_available_transitions", self._on_get_transitions),
+            (srv.GetAvailableTransitions, "get_transition_graph", self._on_get_graph),
+        ):
+            node.create_service(kind, f"~/{name}", answer, callback_group=callback_group)
+
+    # Transitions
+
+    def trigger_configure(self) -> TransitionCallbackReturn:
+        """Configure; raises RuntimeError where the state does not allow it."""
+        return self._trigger(label="configure")
+
+    def trigger_cleanup(self) -> TransitionCallbackReturn:
+        """Clean up."""
+        return self._trigger(label="cleanup")
+
+    def trigger_shutdown(self) -> TransitionCallbackReturn:
+        """Shut down, from any primary state."""
+        return self._trigger(label="shutdown")
+
+    def trigger_activate(self) -> TransitionCallbackReturn:
+        """Activate."""
+        return self._trigger(label="activate")
+
+    def trigger_deactivate(self) -> TransitionCallbackReturn:
+        """Deactivate."""
+        return self._trigger(label="deactivate")
+
+    def _trigger(self, *, number: int = 0, label: str = "") -> TransitionCallbackReturn:
+        with self._transition_lock:
+            machine = self._state_machine
+            transition = machine.find(number=number, label=label)
+            if transition is None or transition.label not in _REQUESTS:
+                raise RuntimeError(
+                    f"transition '{label or number}' is not available from state "
+                    f"'{machine.current.label}'"
+                )
+            before = machine.current
+            machine.current = transition.goal
+            self._announce_transition(transition)
+            outcome = self._run_callback(before)
+            self._announce_transition(machine.follow(outcome))
+            if machine.current.label == "errorprocessing":
+                self._announce_transition(machine.follow(self._run_callback(before)))
+            return outcome
+
+    def _run_callback(self, before: LifecycleState) -> TransitionCallbackReturn:
+        callback = self._registered[_CALLBACKS[self._state_machine.current.label]]
+        node: Any = self
+        try:
+            outcome = callback(before)
+        except Exception:
+            node.get_logger().error(
+                f"transition callback failed:\n{traceback.format_exc().rstrip()}"
+            )
+            return TransitionCallbackReturn.ERROR
+        if not isinstance(outcome, TransitionCallbackReturn):
+            node.get_logger().error(
+                f"transition callback returned {outcome!r}, no TransitionCallbackReturn"
+            )
+            return TransitionCallbackReturn.ERROR
+        return outcome
+
+    def _announce_transition(self, transition: LifecycleTransition) -> None:
+        if self._transition_event is not None:
+            self._transition_event.publish(
+                lifecycle_msgs.msg.TransitionEvent(
+                    timestamp=time.time_ns(), **_transition_fields(transition)
+                )
+            )
+
+    def register_callback(
+        self, state_id: int, callback: Callable[[LifecycleState], TransitionCallbackReturn]
+    ) -> bool:
+        """Use another callback for a transition state; False for any other state."""
+        for state in STATES.values():
+            if state.state_id == state_id and state.label in _CALLBACKS:
+                self._registered[_CALLBACKS[state.label]] = callback
+                return True
+        return False
+
+    def register_on_configure(self, callback: Callable) -> bool:
+        """Use another callback at configure."""
+        return self.register_callback(STATES["configuring"].state_id, callback)
+
+    def register_on_cleanup(self, callback: Callable) -> bool:
+        """Use another callback at cleanup."""
+        return self.register_callback(STATES["cleaningup"].state_id, callback)
+
+    def register_on_shutdown(self, callback: Callable) -> bool:
+        """Use another callback at shutdown."""
+        return self.register_callback(STATES["shuttingdown"].state_id, callback)
+
+    def register_on_activate(self, callback: Callable) -> bool:
+        """Use another callback at activate."""
+        return self.register_callback(STATES["activating"].state_id, callback)
+
+    def register_on_deactivate(self, callback: Callable) -> bool:
+        """Use another callback at deactivate."""
+        return self.register_callback(STATES["deactivating"].state_id, callback)
+
+    def register_on_error(self, callback: Callable) -> bool:
+        """Use another callback after an error."""
+        return self.register_callback(STATES["errorprocessing"].state_id, callback)
+
+    # Managed entities
+
+    def add_managed_entity(self, entity: ManagedEntity) -> None:
+        """Tell an entity of transitions, too."""
+        self._managed_entities.add(entity)
+
+    def _tell(self, callback: str, state: LifecycleState) -> TransitionCallbackReturn:
+        for entity in list(self._managed_entities):
+            outcome = getattr(entity, callback)(state)
+            if outcome is not TransitionCallbackReturn.SUCCESS:
+                return outcome
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Called at configure."""
+        return self._tell("on_configure", state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Called at cleanup."""
+        return self._tell("on_cleanup", state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Called at shutdown."""
+        return self._tell("on_shutdown", state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Called at activate."""
+        return self._tell("on_activate", state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Called at deactivate."""
+        return self._tell("on_deactivate", state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Called after an error: SUCCESS leads to unconfigured, anything else to finalized."""
+        return self._tell("on_error", state)
+
+    def create_lifecycle_publisher(
+        self, msg_type: Any, topic: str, qos_profile: QoSProfile | int, **kwargs: Any
+    ) -> LifecyclePublisher:
+        """A publisher that is silent while the node is not active."""
+        if "publisher_class" in kwargs:
+            raise TypeError(
+                "create_publisher() got an unexpected keyword argument 'publisher_class'"
+            )
+        node: Any = self
+        publisher = rclpy.node.Node.create_publisher(
+            node, msg_type, topic, qos_profile, publisher_class=LifecyclePublisher, **kwargs
+        )
+        assert isinstance(publisher, LifecyclePublisher)
+        self._managed_entities.add(publisher)
+        return publisher
+
+    def destroy_lifecycle_publisher(self, publisher: LifecyclePublisher) -> bool:
+        """Take such a publisher away."""
+        self._managed_entities.discard(publisher)
+        node: Any = self
+        return rclpy.node.Node.destroy_publisher(node, publisher)
+
+    # Services
+
+    def _on_change_state(self, request: Any, response: Any) -> Any:
+        wanted = request.transition
+        try:
+            outcome = self._trigger(number=wanted.id, label=wanted.label)
+            response.success = outcome is TransitionCallbackReturn.SUCCESS
+        except RuntimeError as error:
+            node: Any = self
+            node.get_logger().warning(str(error))
+        return response
+
+    def _on_get_state(self, request: Any, response: Any) -> Any:
+        response.current_state = _state(self._state_machine.current)
+        return response
+
+    def _on_get_states(self, request: Any, response: Any) -> Any:
+        response.available_states = [_state(state) for state in STATES.values()]
+        return response
+
+    def _on_get_transitions(self, request: Any, response: Any) -> Any:
+        response.available_transitions = _descriptions(self._state_machine.available())
+        return response
+
+    def _on_get_graph(self, request: Any, response: Any) -> Any:
+        response.available_transitions = _descriptions(TRANSITIONS)
+        return response
+
+
+_REQUESTS = ("configure", "cleanup", "activate", "deactivate", "shutdown")
+
+
+def _state(state: LifecycleState) -> Any:
+    return lifecycle_msgs.msg.State(id=state.state_id, label=state.label)
+
+
+def _transition_fields(transition: LifecycleTransition) -> dict[str, Any]:
+    return {
+        "transition": lifecycle_msgs.msg.Transition(
+            id=transition.transition_id, label=transition.label
+        ),
+        "start_state": _state(transition.start),
+        "goal_state": _state(transition.goal),
+    }
+
+
+def _descriptions(transitions: list[LifecycleTransition]) -> list[Any]:
+    return [
+        lifecycle_msgs.msg.TransitionDescription(**_transition_fields(transition))
+        for transition in transitions
+    ]
+
+
+class LifecycleNode(LifecycleNodeMixin, rclpy.node.Node):
+    """A managed node."""
+
+    def __init__(
+        self,
+        node_name: str,
+        *,
+        enable_communication_interface: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        rclpy.node.Node.__init__(self, node_name, **kwargs)
+        LifecycleNodeMixin.__init__(
+            self, enable_communication_interface=enable_communication_interface
+        )
+
+    def destroy_node(self) -> None:
+        """Leave the graph."""
+        self._transition_event = None
+        rclpy.node.Node.destroy_node(self)
+
+
+Node = LifecycleNode
