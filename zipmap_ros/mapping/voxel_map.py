@@ -27,9 +27,10 @@ HALF_LIFE = 500.0
 _BITS = 21
 _OFFSET = 1 << (_BITS - 1)
 _HASH = np.uint64(0x9E3779B97F4A7C15)
-_XYZ, _RGB, _CONFIDENCE = slice(0, 3), slice(3, 6), 6
-_COLUMNS = 7
-_POINT_BYTES = 4 * _COLUMNS + 4 + 4 + 8
+# Columns of a row: one cache line holds all that merging touches.
+_XYZ, _RGB, _CONFIDENCE, _WEIGHT = slice(0, 3), slice(3, 6), 6, 7
+_COLUMNS = 8
+_POINT_BYTES = 4 * _COLUMNS + 4 + 8
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,7 @@ class VoxelMap:
         self.evicted = 0
         self.insertions = 0
         self._size = 0
-        self._values = np.empty((_COLUMNS, self.capacity), np.float32)  # x y z r g b confidence
-        self._weight = np.empty(self.capacity, np.float32)
+        self._rows = np.empty((self.capacity, _COLUMNS), np.float32)
         self._seen = np.empty(self.capacity, np.int32)
         self._keys = np.empty(self.capacity, np.int64)
         self._table = np.zeros(1 << self._table_bits, np.int32)  # 0 free, else place + 1
@@ -86,54 +86,52 @@ class VoxelMap:
         Each voxel keeps the confidence-weighted mean of what fell into it. Points that are not
         finite, or a million voxels away, are left out.
         """
-        values = np.empty((_COLUMNS, len(points)), np.float32)
-        values[_XYZ] = np.transpose(points)
-        values[_RGB] = np.transpose(colors)
-        values[_CONFIDENCE] = confidence
+        rows = np.empty((len(points), _COLUMNS), np.float32)
+        rows[:, _XYZ] = points
+        rows[:, _RGB] = colors
+        rows[:, _CONFIDENCE] = rows[:, _WEIGHT] = confidence
         self.insertions += 1
-        seen = np.full(len(points), self.insertions, np.int32)
-        self._merge(values, values[_CONFIDENCE], seen)
+        self._merge(rows, np.full(len(points), self.insertions, np.int32))
 
     def cloud(self) -> Cloud:
         """All points, oldest voxel first, in arrays of their own."""
         n = self._size
         points, colors = np.empty((n, 3), np.float32), np.empty((n, 3), np.uint8)
         for axis in range(3):  # column by column, rounding without a temporary: twice as fast
-            points[:, axis] = self._values[axis, :n]
-            mean = self._values[3 + axis, :n]
+            points[:, axis] = self._rows[:n, axis]
+            mean = self._rows[:n, 3 + axis]
             np.add(mean, np.float32(0.5), out=colors[:, axis], casting="unsafe")
-        return Cloud(points, colors, self._values[_CONFIDENCE, :n].copy())
+        return Cloud(points, colors, self._rows[:n, _CONFIDENCE].copy())
 
     def distance(self, position: Array) -> float:
         """How far (3,) ``position`` is outside of the box around all points; inf without points."""
         if not self._size:
             return float("inf")
-        points = self._values[_XYZ, : self._size]
-        below, above = points.min(axis=1) - position, position - points.max(axis=1)
+        points = self._rows[: self._size, _XYZ]
+        below, above = points.min(axis=0) - position, position - points.max(axis=0)
         return float(np.linalg.norm(np.maximum(np.maximum(below, above), 0)))
 
     def transform(self, new_T_old: Array, scale: float = 1.0) -> None:
         """Move all points to ``new_T_old @ (scale * point)`` and sort them into voxels anew."""
         n = self._size
-        values, weight, seen = self._values[:, :n].copy(), self._weight[:n], self._seen[:n]
-        values[_XYZ] = scale * new_T_old[:3, :3] @ values[_XYZ] + new_T_old[:3, 3:]
+        rows, seen = self._rows[:n].copy(), self._seen[:n].copy()
+        rows[:, _XYZ] = scale * rows[:, _XYZ] @ new_T_old[:3, :3].T + new_T_old[:3, 3]
         self._table.fill(0)
         self._size = 0
-        self._merge(values, weight.copy(), seen.copy())
+        self._merge(rows, seen)
 
     def absorb(self, other: VoxelMap) -> None:
         """Merge all points of another map, perhaps of other voxels or bounds, into this one."""
         n = other._size
         self.insertions = max(self.insertions, other.insertions)
         self.evicted += other.evicted
-        self._merge(other._values[:, :n], other._weight[:n], other._seen[:n])
+        self._merge(other._rows[:n], other._seen[:n])
 
     def state(self) -> dict[str, NDArray]:
         """Arrays from which ``restore`` makes a map that goes on exactly like this one."""
         n = self._size
         return {
-            "values": self._values[:, :n].copy(),
-            "weight": self._weight[:n].copy(),
+            "rows": self._rows[:n].copy(),
             "seen": self._seen[:n].copy(),
             "keys": self._keys[:n].copy(),
             "counts": np.array([self.insertions, self.evicted], np.int64),
@@ -152,45 +150,44 @@ class VoxelMap:
             )
         self.clear()
         self._size = n
-        self._values[:, :n], self._weight[:n] = state["values"], state["weight"]
-        self._seen[:n], self._keys[:n] = state["seen"], state["keys"]
+        self._rows[:n], self._seen[:n], self._keys[:n] = state["rows"], state["seen"], state["keys"]
         self._claim(np.arange(n))
         self.insertions, self.evicted = (int(count) for count in state["counts"])
 
-    def _merge(
-        self, values: NDArray[np.float32], weight: NDArray[np.float32], seen: NDArray[np.int32]
-    ) -> None:
-        keys, valid = self._key(values[_XYZ])
+    def _merge(self, rows: NDArray[np.float32], seen: NDArray[np.int32]) -> None:
+        """Merge any rows, several of which may fall into one voxel."""
+        keys, valid = self._key(rows[:, _XYZ])
         if not valid.all():
-            keys, values, weight, seen = keys[valid], values[:, valid], weight[valid], seen[valid]
+            keys, rows, seen = keys[valid], rows[valid], seen[valid]
         keys, first, group = np.unique(keys, return_index=True, return_inverse=True)
+        weight = rows[:, _WEIGHT]
         total = np.bincount(group, weight)
-        mean = np.empty((_COLUMNS, len(keys)), np.float32)
-        for column in range(_COLUMNS):
-            mean[column] = np.bincount(group, weight * values[column]) / total
-        self._store(keys, mean, total.astype(np.float32), seen[first])
+        mean = np.empty((len(keys), _COLUMNS), np.float32)
+        for column in range(_WEIGHT):
+            mean[:, column] = np.bincount(group, weight * rows[:, column]) / total
+        mean[:, _WEIGHT] = np.minimum(total, MAX_WEIGHT)
+        self._store(keys, mean, seen[first])
 
-    def _store(self, keys: NDArray, mean: NDArray, weight: NDArray, seen: NDArray) -> None:
-        """Merge one value for each of some different voxels."""
+    def _store(self, keys: NDArray, mean: NDArray, seen: NDArray) -> None:
+        """Merge one row for each of some different voxels."""
         place = self._find(keys)
         known = np.flatnonzero(place >= 0)
-        at, added = place[known], weight[known]
-        old = self._weight[at]
-        share = added / (old + added)
-        for column, value in zip(self._values, mean, strict=True):
-            column[at] += share * (value[known] - column[at])
-        self._weight[at] = np.minimum(old + added, MAX_WEIGHT)
+        at, added = place[known], mean.take(known, axis=0)
+        rows = self._rows.take(at, axis=0)  # much faster than indexing
+        weight = rows[:, _WEIGHT] + added[:, _WEIGHT]
+        rows += (added[:, _WEIGHT] / weight)[:, None] * (added - rows)
+        rows[:, _WEIGHT] = np.minimum(weight, MAX_WEIGHT)
+        self._rows[at] = rows
         self._seen[at] = seen[known]
         new = np.flatnonzero(place < 0)[: self.capacity]
-        self._append(keys[new], mean[:, new], weight[new], seen[new])
+        self._append(keys[new], mean.take(new, axis=0), seen[new])
 
-    def _append(self, keys: NDArray, mean: NDArray, weight: NDArray, seen: NDArray) -> None:
+    def _append(self, keys: NDArray, rows: NDArray, seen: NDArray) -> None:
         """Add voxels that are not in the map; no more than it takes at all."""
         if self._size + len(keys) > self.capacity:
             self._evict(max(self._size + len(keys) - self.capacity, self._size // EVICTED))
         start, stop = self._size, self._size + len(keys)
-        self._values[:, start:stop] = mean
-        self._weight[start:stop] = np.minimum(weight, MAX_WEIGHT)
+        self._rows[start:stop] = rows
         self._seen[start:stop] = seen
         self._keys[start:stop] = keys
         self._size = stop
@@ -199,20 +196,20 @@ class VoxelMap:
     def _evict(self, count: int) -> None:
         """Drop the points whose evidence, halved every HALF_LIFE insertions, is least."""
         n = self._size
-        score = np.log2(self._weight[:n]) + self._seen[:n] / HALF_LIFE
+        score = np.log2(self._rows[:n, _WEIGHT]) + self._seen[:n] / HALF_LIFE
         keep = np.ones(n, bool)
         keep[np.argpartition(score, min(count, n - 1))[:count]] = False
-        kept = n - count
-        for array in (*self._values, self._weight, self._seen, self._keys):
-            array[:kept] = array[:n][keep]
+        kept = np.flatnonzero(keep)
+        self._size = len(kept)
+        for array in (self._rows, self._seen, self._keys):
+            array[: self._size] = array.take(kept, axis=0)
         self.evicted += count
-        self._size = kept
         self._table.fill(0)
-        self._claim(np.arange(kept))
+        self._claim(np.arange(self._size))
 
     def _key(self, points: NDArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The voxel of each of (3, N) points as one integer, and which points have one."""
-        cell = np.floor(points / np.float32(self.voxel))
+        """The voxel of each of (N, 3) points as one integer, and which points have one."""
+        cell = np.floor(points.T / np.float32(self.voxel))
         valid = (np.abs(cell) < _OFFSET).all(axis=0)  # false for NaN too
         x, y, z = np.where(valid, cell, 0).astype(np.int64) + _OFFSET
         return (x << 2 * _BITS) | (y << _BITS) | z, valid
