@@ -64,7 +64,7 @@ class StreamNode(LifecycleNode):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("zipmap", **kwargs)
-        self._parameters = NodeParameters(self, self._on_parameters)
+        self._declared = NodeParameters(self, self._on_parameters)
         self.transforms = Transforms(self, lambda: self.values)
         self.facts = MapperFacts()
         self._configured = self._active = self._paused = False
@@ -94,7 +94,7 @@ class StreamNode(LifecycleNode):
     @property
     def values(self) -> Parameters:
         """The parameters in force."""
-        return self._parameters.values
+        return self._declared.values
 
     def now_ns(self) -> int:
         """The node's clock."""
@@ -134,7 +134,7 @@ class StreamNode(LifecycleNode):
         self.worker = Worker(
             mapper, self.deliver, self.now_ns, self._warn, p.queue_frames, p.chunk_timeout_s
         )
-        self._services = Services(self)
+        self._served = Services(self)
         self._configured, self._hint = True, "activate the node"
         self.get_logger().info(
             f"{self.facts.variant} network on {self.facts.device}, "
@@ -181,11 +181,11 @@ class StreamNode(LifecycleNode):
         self._configured = self._active = False
         self._hint = "configure the node"
         self.worker.stop(STOP_TIMEOUT_S)
-        self._services.close()
+        self._served.close()
         self.outputs.close()
         self.facts = MapperFacts()
         self._mounted.clear()
-        del self.worker, self.outputs, self._mapper, self._services
+        del self.worker, self.outputs, self._mapper, self._served
 
     # -- in
 
