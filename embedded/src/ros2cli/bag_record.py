@@ -7,6 +7,7 @@ import argparse
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,7 +94,7 @@ def main(args: argparse.Namespace) -> str | None:
     except (WriterError, OSError) as error:
         return f"Cannot write bag {path}: {error}"
     try:
-        with graph.hidden_node(args, "rosbag2_recorder") as node:
+        with suppress(KeyboardInterrupt), graph.hidden_node(args, "rosbag2_recorder") as node:
             recorder = Recorder(node, writer, _selection(args))
             node.get_logger().info(f"Recording to '{path}'...")
             graph.discover(node, args)

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def hidden_node(args: argparse.Namespace, name: str | None = None) -> Iterator[Node]:
-    """Run rclpy with a node that the tools do not list; Ctrl-C ends the block quietly."""
+    """Run rclpy with a node that the tools do not list; SIGTERM ends the block quietly."""
     rclpy.init()
     overrides = [
         rclpy.parameter.Parameter("use_sim_time", value=getattr(args, "use_sim_time", False))
@@ -79,14 +79,22 @@ def spin_while(node: Node, condition: Callable[[], bool], timeout_s: float | Non
     return True
 
 
-def discover(node: Node, args: argparse.Namespace) -> None:
-    """Wait until the graph is known: `--spin-time` seconds, or until it stops changing."""
+def discover(
+    node: Node, args: argparse.Namespace, found: Callable[[], bool] = lambda: False
+) -> None:
+    """Wait until the graph is known: `--spin-time` seconds, or until it stops changing.
+
+    Ends early once `found` holds.
+    """
     if args.spin_time is not None:
-        spin_while(node, lambda: True, args.spin_time)
+        spin_while(node, lambda: not found(), args.spin_time)
         return
     start = changed = time.monotonic()
     seen: Any = None
-    while (now := time.monotonic()) - changed < SETTLED_S and now - start < AT_MOST_S:
+    while not found():
+        now = time.monotonic()
+        if now - changed >= SETTLED_S or now - start >= AT_MOST_S:
+            break
         snapshot = (
             node.get_topic_names_and_types(),
             node.get_service_names_and_types(),
@@ -139,9 +147,12 @@ def split_node_name(full_name: str) -> tuple[str, str]:
 def require_node(node: Node, args: argparse.Namespace, name: str) -> str:
     """Return the full name of a node that is there; RuntimeError "Node not found" otherwise."""
     full_name = absolute(name)
-    if full_name not in node_names(node, include_hidden=True):
-        discover(node, args)
-    if full_name not in node_names(node, include_hidden=True):
+
+    def found() -> bool:
+        return full_name in node_names(node, include_hidden=True)
+
+    discover(node, args, found)
+    if not found():
         raise RuntimeError("Node not found")
     return full_name
 

@@ -75,8 +75,9 @@ def list_services(args: argparse.Namespace) -> None:
 def print_type(args: argparse.Namespace) -> int | None:
     """Output a service's type."""
     with graph.hidden_node(args) as node:
-        graph.discover(node, args)
-        types = dict(graph.services(node, True)).get(graph.absolute(args.service_name))
+        name = graph.absolute(args.service_name)
+        graph.discover(node, args, lambda: name in dict(graph.services(node, True)))
+        types = dict(graph.services(node, True)).get(name)
         if not types:
             return 1
         print("\n".join(types))

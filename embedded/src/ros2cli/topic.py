@@ -137,8 +137,9 @@ def _duration(duration: Any) -> str:
 def print_type(args: argparse.Namespace) -> int | None:
     """Print a topic's type."""
     with graph.hidden_node(args) as node:
-        graph.discover(node, args)
-        types = dict(graph.topics(node, True)).get(graph.absolute(args.topic_name))
+        name = graph.absolute(args.topic_name)
+        graph.discover(node, args, lambda: name in dict(graph.topics(node, True)))
+        types = dict(graph.topics(node, True)).get(name)
         if not types:
             return 1
         print("\n".join(types))
