@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training: losses by hand, the twin's transplant, batches true to geometry, exact resuming."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from zipmap_ros.model import ModelConfig, ZipMap, load_checkpoint
+from zipmap_ros.model.cameras import encode_pose, invert, unproject
+from zipmap_ros.model.fast_weights import Operation, chunk_operations
+from zipmap_ros.training import TrainingError
+from zipmap_ros.training.config import PRESETS, Phase, TrainingConfig
+from zipmap_ros.training.data import BatchPlan, Clips, sample_batch
+from zipmap_ros.training.losses import camera_loss, depth_loss, gradient_loss, point_loss
+from zipmap_ros.training.muon import Muon
+from zipmap_ros.training.network import split_parameters
+from zipmap_ros.training.plot import plot_log
+from zipmap_ros.training.pool import whole_batch
+from zipmap_ros.training.trainer import Trainer, shrink
+from zipmap_ros.training.twin import AttentionTwin, attention_twin, is_twin, transplant
+
+FOCAL = 30.0
+
+
+def _wall_clips(clips: int = 4, frames: int = 8, width: int = 32, height: int = 26) -> Clips:
+    """Cameras that slide in front of a wall at z = 2 whose colour is a function of its place."""
+    generator = torch.Generator().manual_seed(0)
+    T = torch.eye(4).repeat(clips, frames, 1, 1)
+    step = 0.1 * torch.randn(clips, 1, 2, generator=generator)
+    T[..., :2, 3] = step * torch.arange(frames)[:, None]
+    K = torch.tensor([[FOCAL, 0, width / 2], [0, FOCAL, height / 2], [0, 0, 1]])
+    depth = torch.full((clips, frames, height, width), 2.0)
+    points = unproject(depth, K.expand(clips, frames, 3, 3)) + T[:, :, None, None, :3, 3]
+    return Clips(
+        (255 * _wall_colour(points)).to(torch.uint8), depth.half(), T, torch.full((clips,), FOCAL)
+    )
+
+
+def _wall_colour(points: Tensor) -> Tensor:
+    phase = torch.stack([points[..., 0] * 2, points[..., 1] * 3, points[..., :2].sum(-1)], -1)
+    return 0.5 + 0.4 * phase.sin()
+
+
+def _config(**phase: object) -> TrainingConfig:
+    config = PRESETS["tiny"]()
+    return replace(config, phases=tuple(replace(p, **phase) for p in config.phases))  # type: ignore[arg-type]
+
+
+def _trainer(out: Path, config: TrainingConfig) -> Trainer:
+    clips = _wall_clips()
+    return Trainer(config, clips, whole_batch(clips, 32, 24), out, torch.device("cpu"))
+
+
+def test_camera_loss_by_hand() -> None:
+    K = torch.tensor([[20.0, 0, 16], [0, 20, 12], [0, 0, 1]]).expand(1, 1, 3, 3)
+    T = torch.eye(4).expand(1, 1, 4, 4).clone()
+    T[..., :3, 3] = torch.tensor([1.0, 2.0, 3.0])
+    exact = encode_pose(T[..., :3, :], K, 24, 32)
+    assert camera_loss(exact, T, K, (24, 32)) == 0
+    opposite = exact.clone()
+    opposite[..., 3:7] *= -1  # the same rotation
+    assert camera_loss(opposite, T, K, (24, 32)) == 0
+    off = exact.clone()
+    off[..., 0] += 0.3
+    off[..., 7] += 0.2
+    # 0.3 over 3 coordinates, and half of 0.2 over 2 fields of view.
+    assert camera_loss(off, T, K, (24, 32)).item() == pytest.approx(0.1 + 0.05, abs=1e-6)
+
+
+def test_depth_losses_by_hand() -> None:
+    truth = torch.tensor([[1.0, 2.0], [4.0, 0.0]])  # the last one is unknown
+    depth = torch.tensor([[math.e, 2.0], [4.0, 9.0]])
+    confidence = torch.full((2, 2), 2.0)
+    error = 1 / 3  # one pixel of three is off by a factor e
+    expected = 2 * error - 0.2 * math.log(2) + error
+    assert depth_loss(depth, confidence, truth).item() == pytest.approx(expected, abs=1e-6)
+    # A common factor is no gradient; a step is.
+    assert gradient_loss(3 * truth.clamp_min(1), truth.clamp_min(1)).item() == pytest.approx(0)
+    assert gradient_loss(depth, truth) > 0.1
+
+
+def test_point_loss_is_relative_to_depth() -> None:
+    truth = torch.zeros(2, 3)
+    points = torch.tensor([[0.5, 0.5, 0.0], [9.0, 9.0, 9.0]])
+    assert point_loss(points, truth, torch.tensor([2.0, 0.0])).item() == pytest.approx(0.5)
+
+
+def test_batches_keep_the_geometry() -> None:
+    """Cropped, mirrored and reversed, every pixel still lies on the wall it was rendered from."""
+    clips = _wall_clips(width=64, height=52)
+    for seed in range(6):
+        generator = torch.Generator().manual_seed(seed)
+        batch = sample_batch(clips, BatchPlan(3, 3, 2, 32, 24), generator)
+        assert batch.images.shape == (3, 3, 3, 24, 32)
+        assert torch.allclose(batch.camera_T_world[:, 0], torch.eye(4).expand(3, 4, 4), atol=1e-6)
+        first = unproject(batch.depth[:, 0], batch.K[:, 0])
+        distance = torch.linalg.vector_norm(first, dim=-1).mean((-1, -2))
+        assert torch.allclose(distance, torch.ones(3), atol=1e-3)
+        world_T_camera = invert(batch.camera_T_world)
+        points = unproject(batch.depth, batch.K)
+        points = points + world_T_camera[:, :, None, None, :3, 3]
+        wall = batch.depth[:, :1, :1, :1]
+        assert torch.allclose(points[..., 2], wall.expand_as(points[..., 2]), atol=1e-3)
+
+
+def test_batches_move_as_the_pictures_do() -> None:
+    """The wall's colour at a world point agrees between frames: poses and mirroring fit."""
+    clips = _wall_clips(clips=1, width=64, height=52)
+    shade = clips.rgb.float().mean(-1)
+    batch = sample_batch(clips, BatchPlan(4, 2, 4, 64, 48), torch.Generator().manual_seed(3))
+    assert shade.std() > 5
+    points = unproject(batch.depth[:, 0], batch.K[:, 0])
+    second = points + batch.camera_T_world[:, 1, None, None, :3, 3]
+    uv = torch.einsum("bij,bhwj->bhwi", batch.K[:, 1], second / second[..., 2:])[..., :2]
+    grid = 2 * uv / torch.tensor([64.0, 48.0]) - 1
+    warped = torch.nn.functional.grid_sample(batch.images[:, 1], grid, align_corners=False)
+    inside = (grid.abs() < 0.95).all(-1)[:, None].expand_as(warped)
+    standing = (batch.images[:, 1] - batch.images[:, 0]).abs()[inside].mean()
+    moved = (warped - batch.images[:, 0]).abs()[inside].mean()
+    assert moved < 0.5 * standing
+
+
+def test_the_twin_remembers_tokens_as_a_state_does() -> None:
+    torch.manual_seed(0)
+    layer = AttentionTwin(32, 2)
+    x = torch.randn(2, 12, 32)
+    start = layer.start_weights(2)
+    whole, _ = layer(x, start, start, chunk_operations(12))
+    _, state = layer(x[:, :8], start, start, chunk_operations(8))
+    last, state = layer(x[:, 8:], state, start, chunk_operations(4))
+    assert torch.allclose(last, whole[:, 8:], atol=1e-5)
+    asked, same = layer(x[:, :4], state, start, [Operation("apply", 0, 4)])
+    assert torch.allclose(asked, whole[:, :4], atol=1e-5)
+    assert same.w0.shape == (4, 12, 16) and start.w0.shape == (4, 0, 16)
+
+
+def test_transplant_copies_all_but_the_fast_weights() -> None:
+    torch.manual_seed(0)
+    config = ModelConfig.tiny()
+    twin, model = attention_twin(config), ZipMap(config)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    assert is_twin(twin.state_dict()) and not is_twin(model.state_dict())
+    fresh = transplant(twin.state_dict(), model)
+    parts = {name.split("ttt_block.")[1].split(".")[0] for name in fresh}
+    assert parts == {"w0", "w1", "w2", "lr_fc", "gate_fn", "o_norm"}
+    learned = twin.state_dict()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name] if name in fresh else learned[name]), name
+    assert any("to_qkv" in name for name in learned) and any("c_proj" in name for name in learned)
+
+
+def test_transplant_to_larger_patches_sees_the_same_tokens() -> None:
+    torch.manual_seed(0)
+    small = replace(ModelConfig.tiny(), image_size=32, patch_size=8)
+    large = replace(small, image_size=64, patch_size=16)
+    source, target = ZipMap(small).eval(), ZipMap(large).eval()
+    assert transplant(source.state_dict(), target) == []
+    images = torch.rand(1, 2, 3, 24, 32)
+    enlarged = images.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    a, _ = source.stream(images, source.new_state())
+    b, _ = target.stream(enlarged, target.new_state())
+    assert torch.allclose(a.pose_encoding, b.pose_encoding, atol=1e-4)
+    with pytest.raises(TrainingError, match="patch"):
+        transplant(target.state_dict(), source)
+
+
+def test_muon_steps_are_orthogonal() -> None:
+    torch.manual_seed(0)
+    matrix = torch.nn.Parameter(torch.zeros(16, 8))
+    optimiser = Muon([matrix], lr=1.0)
+    matrix.grad = torch.randn(16, 8)
+    optimiser.step()
+    singular = torch.linalg.svdvals(matrix.detach() / math.sqrt(2))  # tall steps are longer
+    assert singular.min() > 0.6 and singular.max() < 1.3
+
+
+def test_muon_moves_the_blocks_matrices_alone() -> None:
+    model = ZipMap(ModelConfig.tiny())
+    matrices, others = split_parameters(model)
+    assert len(matrices) + len(others) == len(list(model.parameters()))
+    assert all(p.ndim == 2 for p in matrices)
+    assert any(p is model.aggregator.global_blocks[0].ttt_block.to_qkv.weight for p in matrices)
+    assert any(p is model.aggregator.global_blocks[0].ttt_block.w0 for p in others)
+    assert any(p is model.camera_mlp_head.mlp.fc1.weight for p in others)
+
+
+def test_training_reduces_the_loss(tmp_path: Path) -> None:
+    """On one repeated batch, through both kinds of network, segments and query views."""
+    for phase in _config(steps=1000, warmup=1).phases:
+        trainer = _trainer(tmp_path / phase.name, replace(_config(), phases=(phase,)))
+        drawn = trainer._draw()
+        trainer._draw = lambda drawn=drawn: drawn  # type: ignore[method-assign]
+        losses = [trainer.train_step() for _ in range(12)]
+        for name in ("camera", "points", "depth"):
+            assert losses[-1][name] < 0.9 * losses[0][name], (phase.name, name)
+
+
+def test_resuming_is_exact(tmp_path: Path) -> None:
+    """Stopped in the middle of either phase, a run ends in the same bits as one that was not."""
+    config = _config()
+    _trainer(tmp_path / "whole", config).run(validate_every=4)
+    for stop in (2, 6):
+        out = tmp_path / f"stopped_{stop}"
+        stopped = _trainer(out, config)
+        while True:
+            stopped.train_step()
+            stop -= 1
+            if stop == 0:
+                break
+            if stopped.step == stopped.phase.steps:
+                stopped.next_phase()
+        stopped.save()
+        resumed = _trainer(out, config)
+        resumed.run(validate_every=4)
+        whole = torch.load(tmp_path / "whole" / "last.pt", weights_only=True)
+        again = torch.load(out / "last.pt", weights_only=True)
+        for name, tensor in whole["average"].items():
+            assert torch.equal(tensor, again["average"][name]), name
+
+
+def test_a_run_exports_validates_and_plots(tmp_path: Path) -> None:
+    trainer = _trainer(tmp_path, _config())
+    with pytest.raises(TrainingError, match="twin"):
+        trainer.export(tmp_path / "twin.safetensors", {})
+    trainer.run(validate_every=4)
+    trainer.export(tmp_path / "small.safetensors", {"training": trainer.config.to_json()})
+    model = load_checkpoint(tmp_path / "small.safetensors")
+    assert torch.equal(
+        model.state_dict()["aggregator.camera_token"], trainer.average["aggregator.camera_token"]
+    )
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [r["phase"] for r in records] == ["twin"] * 4 + ["streams"] * 4
+    # The wall is flat: one depth explains it, and a camera that stands still does not turn.
+    assert records[-1]["unseen_constant_depth"] == pytest.approx(0, abs=1e-3)
+    assert records[-1]["unseen_still_rotation_deg"] == pytest.approx(0, abs=1e-3)
+    assert records[-1]["unseen_still_translation"] > 0.05
+    plot_log(tmp_path / "log.jsonl", tmp_path / "loss.png")
+    assert (tmp_path / "loss.png").stat().st_size > 10_000
+
+
+def test_shrinking_keeps_rays_and_depth() -> None:
+    batch = whole_batch(_wall_clips(width=64, height=52), 64, 48)
+    small = shrink(batch, 0.5)
+    assert small.images.shape[-2:] == (24, 32)
+    before = unproject(batch.depth, batch.K)[..., ::2, ::2, :]
+    after = unproject(small.depth, small.K)
+    # The middle of a pixel twice as large lies half a fine pixel away from that of the first.
+    assert (before - after).abs().max() < 0.75 * batch.depth.max() / FOCAL
+
+
+def test_a_configuration_of_fewer_phases_is_refused(tmp_path: Path) -> None:
+    config = _config()
+    _trainer(tmp_path, config).run(validate_every=4)
+    with pytest.raises(TrainingError, match="phase"):
+        _trainer(tmp_path, replace(config, phases=config.phases[:1]))
+
+
+def test_presets_are_consistent() -> None:
+    for make in PRESETS.values():
+        config = make()
+        last: Phase = config.phases[-1]
+        assert not last.twin
+        assert (last.patch, last.width) == (config.model.patch_size, config.model.image_size)
+        longest = max(max(p.views) * p.segments + p.query_views for p in config.phases)
+        assert longest <= config.pool.frames

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m zipmap_ros.training``, ``zipmap train``: render, train, resume, export."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from zipmap_ros.synthetic import Textures
+from zipmap_ros.training import TrainingError
+from zipmap_ros.training.config import PRESETS, TrainingConfig
+from zipmap_ros.training.data import Clips
+from zipmap_ros.training.plot import plot_log
+from zipmap_ros.training.pool import load_pool, render_pool, save_pool, whole_batch
+from zipmap_ros.training.trainer import Processes, Trainer
+
+UNSEEN_SEED = 5_000_000  # validation worlds: neither trained on nor among the evaluation's
+UNSEEN_CLIPS, UNSEEN_HEIGHT = 16, 96
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="small")
+    parser.add_argument("--out", type=Path, default=Path("runs/small"), help="checkpoints and log")
+    parser.add_argument("--textures", type=Path, help="folder of images for the world's surfaces")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--validate-every", type=int, default=100, metavar="STEPS")
+    parser.add_argument(
+        "--export", type=Path, help="write what the run has learned so far here, train no further"
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train, or go on training, or export. Returns the process' exit code."""
+    parser = argparse.ArgumentParser(prog="zipmap train", description=__doc__)
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """What ``main`` does once the arguments are parsed."""
+    config = PRESETS[arguments.preset]()
+    device = torch.device(arguments.device)
+    try:
+        processes = Processes.join(device)
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        pool, unseen = _data(config, arguments, device, processes)
+        last = config.phases[-1]
+        height = UNSEEN_HEIGHT * last.width // 128 // last.patch * last.patch
+        batch = whole_batch(unseen, last.width, height)
+        trainer = Trainer(config, pool, batch, arguments.out, device, processes)
+        if arguments.export:
+            trainer.export(arguments.export, {"training": config.to_json()})
+            return 0
+        trainer.run(arguments.validate_every)
+        if processes.rank == 0:
+            plot_log(arguments.out / "log.jsonl", arguments.out / "loss.png")
+            trainer.export(arguments.out / "small.safetensors", {"training": config.to_json()})
+    except TrainingError as error:
+        print(f"zipmap train: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _data(
+    config: TrainingConfig,
+    arguments: argparse.Namespace,
+    device: torch.device,
+    processes: Processes,
+) -> tuple[Clips, Clips]:
+    """The pool and the unseen clips, rendered by the first process if they are not there yet."""
+    paths = [arguments.out / "pool.pt", arguments.out / "unseen.pt"]
+    if processes.rank == 0 and not all(path.exists() for path in paths):
+        textures = (
+            Textures.load(arguments.textures) if arguments.textures else Textures.procedural()
+        )
+        c = config.pool
+        save_pool(
+            render_pool(c, UNSEEN_SEED, min(c.clips, UNSEEN_CLIPS), textures, device), paths[1]
+        )
+        save_pool(render_pool(c, c.first_seed, c.clips, textures, device), paths[0])
+    processes.wait()
+    return load_pool(paths[0]), load_pool(paths[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

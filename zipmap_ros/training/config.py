@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that a training run is: the network, its phases, its data and how much each counts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+
+from zipmap_ros.model import ModelConfig
+from zipmap_ros.training.losses import LossWeights
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """The rendered clips that batches are cut from."""
+
+    clips: int = 480
+    frames: int = 24  # of a clip
+    width: int = 128  # pixels, as rendered; batches are scaled down from it
+    height: int = 104
+    first_seed: int = 10_000_000  # of its worlds; evaluation draws from 1_000_000 and 2_000_000
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training with one kind of batch. It begins with fresh optimiser states."""
+
+    name: str
+    steps: int
+    twin: bool = False  # softmax attention in the fast weights' place
+    width: int = 64  # pixels of an image; height is 0.5 to 0.8 of it, per batch
+    patch: int = 8
+    frames: int = 72  # of a step, over all clips and processes
+    views: tuple[int, ...] = (2, 2, 3, 4, 6)  # frames of a clip, one choice per batch
+    chunks: tuple[int, ...] = (0,)  # frames per update, one choice per batch; 0 is the whole clip
+    segments: int = 1  # pieces of a clip with a carried, detached state between them
+    strides: tuple[int, ...] = (1, 2, 3, 4)  # frames of the pool between views
+    dense_share: float = 0.34  # of the frames whose depth is predicted densely
+    query_views: int = 0  # unseen views asked for at the end of a clip
+    query_share: float = 0.5  # of the steps that ask for them
+    muon_lr: float = 0.02  # of the matrices in the blocks
+    adam_lr: float = 1e-3  # of everything else
+    warmup: int = 30
+    floor: float = 0.05  # of the learning rate, reached at the last step
+    ema: float = 0.99
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One run."""
+
+    name: str
+    model: ModelConfig
+    phases: tuple[Phase, ...]
+    pool: PoolConfig = field(default_factory=PoolConfig)
+    weights: LossWeights = field(default_factory=LossWeights)
+    seed: int = 1
+    weight_decay: float = 0.01
+    clip_gradient: float = 1.0
+    layer_scale: float = 0.5  # of a fresh network; 0.01 is for one that starts from a trained one
+
+    def to_json(self) -> str:
+        """The whole configuration, for a checkpoint and the log."""
+        return json.dumps(asdict(self), indent=1)
+
+
+SMALL = ModelConfig(
+    variant="small",
+    image_size=128,
+    patch_size=16,
+    width=128,
+    encoder_depth=2,
+    encoder_heads=2,
+    depth=4,
+    heads=2,
+    registers=3,
+    fast_heads=2,
+    fast_hidden=128,
+    newton_schulz_dtype="float32",
+    collect=(0, 1, 2, 3),
+    reference_view=True,
+    camera_head="mlp",
+    dense_width=32,
+    dense_channels=(32, 48, 64, 64),
+    local_points=False,
+    query=True,
+)
+
+
+def _small() -> TrainingConfig:
+    return TrainingConfig(
+        name="small",
+        model=SMALL,
+        phases=(
+            Phase("twin", 900, twin=True, floor=0.3, query_views=1, query_share=0.3),
+            Phase("clips", 300, floor=0.3, query_views=1),
+            Phase(
+                "streams",
+                300,
+                width=128,
+                patch=16,
+                views=(6, 8, 11),
+                chunks=(1, 1, 2, 4),
+                segments=2,
+                strides=(1, 2),
+                query_views=1,
+                muon_lr=0.01,
+                adam_lr=5e-4,
+            ),
+        ),
+    )
+
+
+def _tiny() -> TrainingConfig:
+    model = replace(ModelConfig.tiny(), variant="tiny_trained", patch_size=8, image_size=32)
+    same = {"width": 32, "frames": 8, "views": (2,), "query_views": 1, "warmup": 2}
+    return TrainingConfig(
+        name="tiny",
+        model=model,
+        phases=(
+            Phase("twin", 4, twin=True, **same),  # type: ignore[arg-type]
+            Phase("streams", 4, chunks=(1,), segments=2, **same),  # type: ignore[arg-type]
+        ),
+        pool=PoolConfig(clips=4, frames=8, width=32, height=26),
+    )
+
+
+PRESETS = {"small": _small, "tiny": _tiny}

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the network is told: cameras, depth, points and unseen views, against exact ground truth.
+
+The terms are those of ZipMap's training (camera 5, depth 1, query 1, with its 10 MSE on colour),
+with two changes for a small network in rooms: depths are compared in logarithms, so that an error
+is relative, as it is judged; and the unit of length is the mean distance of what the *first* frame
+sees, which a stream knows when it begins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zipmap_ros.model.cameras import encode_pose, invert, unproject
+from zipmap_ros.model.zipmap import QueryPrediction
+
+CONFIDENCE_PRICE = 0.2
+GRADIENT_SCALES = 4
+COLOUR_WEIGHT = 10.0
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each term counts."""
+
+    camera: float = 5.0
+    depth: float = 1.0
+    gradient: float = 0.5
+    points: float = 1.0  # of the per-patch points in the first camera's frame
+    local_points: float = 1.0
+    query: float = 1.0
+
+
+def camera_loss(
+    encoding: Tensor, camera_T_world: Tensor, K: Tensor, size: tuple[int, int]
+) -> Tensor:
+    """L1 on translation, quaternion (of either sign) and half the field of view.
+
+    encoding (B, S, 9), camera_T_world (B, S, 4, 4), K (B, S, 3, 3) in pixels of ``size`` (H, W).
+    """
+    truth = encode_pose(camera_T_world[..., :3, :], K, *size)
+    q, q_true = encoding[..., 3:7], truth[..., 3:7]
+    sign = torch.where((q * q_true).sum(-1, keepdim=True) < 0, -1.0, 1.0)
+    translation = (encoding[..., :3] - truth[..., :3]).abs().clamp_max(100).mean()
+    rotation = (q - sign * q_true).abs().mean()
+    fov = (encoding[..., 7:] - truth[..., 7:]).abs().mean()
+    return translation + rotation + 0.5 * fov
+
+
+def depth_loss(depth: Tensor, confidence: Tensor, truth: Tensor) -> Tensor:
+    """Error of log depth, plain and weighted by a confidence that has its price.
+
+    All (..., H, W); a true depth of 0 is unknown.
+    """
+    valid = truth > 0
+    error = (depth.log() - truth.clamp_min(1e-6).log()).abs()[valid]
+    c = confidence[valid]
+    return (c * error - CONFIDENCE_PRICE * c.log() + error).mean()
+
+
+def gradient_loss(depth: Tensor, truth: Tensor) -> Tensor:
+    """L1 on the gradients of the log depth's error at four scales: (..., H, W) both."""
+    valid = truth > 0
+    error = torch.where(valid, depth.log() - truth.clamp_min(1e-6).log(), 0.0)
+    total = depth.new_zeros(())
+    for level in range(GRADIENT_SCALES):
+        e, m = error[..., :: 2**level, :: 2**level], valid[..., :: 2**level, :: 2**level]
+        for axis in (-1, -2):
+            both = m.narrow(axis, 1, m.shape[axis] - 1) & m.narrow(axis, 0, m.shape[axis] - 1)
+            total = total + (e.diff(dim=axis).abs() * both).sum() / both.sum().clamp_min(1)
+    return total / GRADIENT_SCALES
+
+
+def point_loss(points: Tensor, truth: Tensor, depth: Tensor) -> Tensor:
+    """Mean L1 distance of points (..., 3) relative to their true depth (...), 0 for unknown."""
+    valid = depth > 0
+    error = (points - truth).abs().sum(-1)[valid]
+    return (error / depth[valid].clamp_min(0.1)).mean()
+
+
+def query_loss(view: QueryPrediction, images: Tensor, depth: Tensor) -> Tensor:
+    """Colour and depth of unseen views: images (B, T, 3, H, W) in [0, 1], depth (B, T, H, W)."""
+    colour = F.mse_loss(view.rgb, images.movedim(-3, -1))
+    return COLOUR_WEIGHT * colour + depth_loss(view.depth, view.confidence, depth)
+
+
+def patch_points(
+    depth: Tensor, camera_T_world: Tensor, K: Tensor, cell: int
+) -> tuple[Tensor, Tensor]:
+    """World points at the middle of every cell of ``cell`` pixels, and their depths.
+
+    depth (B, S, H, W) -> points (B, S, H/cell, W/cell, 3) and depths (B, S, H/cell, W/cell).
+    """
+    points = unproject(depth, K)[:, :, cell // 2 :: cell, cell // 2 :: cell]
+    world_T_camera = invert(camera_T_world)
+    R, t = world_T_camera[..., :3, :3], world_T_camera[..., :3, 3]
+    world = torch.einsum("bsij,bshwj->bshwi", R, points) + t[:, :, None, None]
+    return world, depth[:, :, cell // 2 :: cell, cell // 2 :: cell]

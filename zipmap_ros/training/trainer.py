@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop: phases of batches, two optimisers, an average of the weights, checkpoints.
+
+Every process draws its own clips; gradients are averaged over processes before each step. All
+randomness is a function of (seed, phase, step, process): a run that is stopped and resumed takes
+the same steps as one that is not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from zipmap_ros.model import ZipMap, save_checkpoint
+from zipmap_ros.model.cameras import invert, ray_map, unproject
+from zipmap_ros.model.dense_head import activate_depth, activate_points
+from zipmap_ros.training import TrainingError
+from zipmap_ros.training.config import Phase, TrainingConfig
+from zipmap_ros.training.data import Batch, BatchPlan, Clips, choose_height, sample_batch
+from zipmap_ros.training.losses import (
+    LossWeights,
+    camera_loss,
+    depth_loss,
+    gradient_loss,
+    patch_points,
+    point_loss,
+    query_loss,
+)
+from zipmap_ros.training.muon import Muon
+from zipmap_ros.training.network import (
+    CELLS,
+    PatchPoints,
+    fresh_network,
+    phase_config,
+    split_parameters,
+)
+from zipmap_ros.training.twin import transplant
+from zipmap_ros.training.validate import validate
+
+SAVE_EVERY_S = 120.0
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together (torchrun); one alone is rank 0 of 1."""
+
+    rank: int = 0
+    count: int = 1
+
+    @classmethod
+    def join(cls, device: torch.device) -> Processes:
+        """Meet the others that torchrun started, if it did."""
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return cls()
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        return cls(dist.get_rank(), dist.get_world_size())
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.count > 1:
+            dist.barrier()
+
+    def average_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Make every process' gradients the mean of all."""
+        if self.count == 1:
+            return
+        grads = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in grads])
+        dist.all_reduce(flat)
+        flat /= self.count
+        for grad, part in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+            grad.copy_(part.view_as(grad))
+
+
+class Trainer:
+    """One run: ``run()`` goes on from wherever the checkpoint in ``out`` stands."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        pool: Clips,
+        unseen: Batch,
+        out: Path,
+        device: torch.device,
+        processes: Processes | None = None,
+    ) -> None:
+        """``unseen`` are the clips to validate on, at the last phase's image size."""
+        self.config, self.pool, self.unseen, self.out = config, pool, unseen, out
+        self.device, self.processes = device, processes or Processes()
+        self.phase_index = self.step = 0
+        out.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint_path.exists():
+            self._resume()
+        else:
+            self._begin_phase(None)
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.out / "last.pt"
+
+    @property
+    def phase(self) -> Phase:
+        return self.config.phases[self.phase_index]
+
+    def run(self, validate_every: int = 100) -> None:
+        """Train to the end of the last phase."""
+        while True:
+            self._run_phase(validate_every)
+            self.save()
+            if self.phase_index + 1 == len(self.config.phases):
+                return
+            self.next_phase()
+
+    def next_phase(self) -> None:
+        """Hand the averaged weights over to the next phase's network."""
+        self.phase_index, self.step = self.phase_index + 1, 0
+        self._begin_phase(self.average)
+
+    def train_step(self) -> dict[str, float]:
+        """One optimiser step; returns the unweighted loss terms of this process."""
+        phase = self.phase
+        self._set_learning_rates()
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        terms = self._accumulate(*self._draw())
+        parameters = [p for o in self.optimisers for g in o.param_groups for p in g["params"]]
+        self.processes.average_gradients(parameters)
+        norm = nn.utils.clip_grad_norm_(
+            [p for p in parameters if p.grad is not None], self.config.clip_gradient
+        )
+        if not torch.isfinite(norm):
+            raise TrainingError(
+                f"the gradient is {float(norm)} in phase {phase.name}, step {self.step}: "
+                "resume with smaller learning rates"
+            )
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.step += 1
+        self._average(min(phase.ema, (1 + self.step) / (10 + self.step)))
+        return {**terms, "gradient_norm": float(norm)}
+
+    def averaged_network(self) -> ZipMap:
+        """The network with averaged weights, in eval mode."""
+        config = phase_config(self.config.model, self.phase)
+        model = fresh_network(config, self.phase.twin, 1.0).to(self.device)
+        model.load_state_dict(self.average)
+        return model.eval()
+
+    def export(self, path: Path, notes: dict[str, str]) -> None:
+        """Write the averaged network in the product's format. A twin cannot be exported."""
+        if self.phase.twin:
+            raise TrainingError("the attention twin is a teacher: train on before exporting")
+        save_checkpoint(self.averaged_network(), path, notes)
+
+    def _run_phase(self, validate_every: int) -> None:
+        phase, main = self.phase, self.processes.rank == 0
+        saved = time.monotonic()
+        bar = tqdm(
+            total=phase.steps, initial=self.step, desc=phase.name, disable=not main, mininterval=5
+        )
+        while self.step < phase.steps:
+            started = time.monotonic()
+            terms = self.train_step()
+            record = {"seconds": time.monotonic() - started, **terms}
+            if self.step % validate_every == 0 or self.step == phase.steps:
+                record |= self._validate() if main else {}
+            if main:
+                self._log(record)
+                bar.set_postfix_str(_short(terms))
+                bar.update()
+                if time.monotonic() - saved > SAVE_EVERY_S:
+                    self.save()
+                    saved = time.monotonic()
+        bar.close()
+
+    def _validate(self) -> dict[str, float]:
+        model = self.averaged_network()
+        scale = self.phase.width / self.unseen.images.shape[-1]
+        errors = validate(model, shrink(self.unseen, scale).to(self.device))
+        tqdm.write(f"{self.phase.name} {self.step}: {_short(errors)}")
+        return {f"unseen_{key}": value for key, value in errors.items()}
+
+    def _draw(self) -> tuple[Batch, int, bool]:
+        """This step's batch, its frames per update and whether unseen views are asked for."""
+        phase, count = self.phase, self.processes.count
+        seed = (self.config.seed, self.phase_index, self.step)
+        shared = torch.Generator().manual_seed(_mix(*seed, 0))
+
+        def choose(options: tuple[int, ...]) -> int:
+            return options[int(torch.randint(len(options), (), generator=shared))]
+
+        views, chunk, stride = choose(phase.views), choose(phase.chunks), choose(phase.strides)
+        asks = bool(torch.rand((), generator=shared) < phase.query_share)
+        total = views * phase.segments + (phase.query_views if asks else 0)
+        height = choose_height(phase.width, phase.patch, shared)
+        plan = BatchPlan(max(1, phase.frames // count // total), total, stride, phase.width, height)
+        own = torch.Generator().manual_seed(_mix(*seed, 1 + self.processes.rank))
+        return sample_batch(self.pool, plan, own).to(self.device), chunk or views, asks
+
+    def _accumulate(self, batch: Batch, chunk: int, asks: bool) -> dict[str, float]:
+        """Gradients of one batch, segment by segment with the state carried and detached."""
+        phase = self.phase
+        total = batch.images.shape[1]
+        asked = torch.linspace(1, total - 2, phase.query_views).long() if asks else torch.tensor([])
+        seen = torch.tensor([i for i in range(total) if i not in asked.tolist()])
+        state = self.model.new_state(len(batch.images))
+        sums: dict[str, float] = {}
+        segments = seen.chunk(phase.segments)
+        for i, frames in enumerate(segments):
+            part = batch.views(frames)
+            with self._autocast():
+                prediction, state = self.model(part.images, state, chunk, outputs=())
+            losses = self._frame_losses(part, prediction.pose_encoding)
+            if asks and i == len(segments) - 1:
+                losses["query"] = self._query_loss(state, batch.views(asked))
+            total_loss = _weighted(losses, self.config.weights) / len(segments)
+            total_loss.backward()
+            state = state.detach()
+            for name, value in losses.items():
+                share = 1 if name == "query" else len(segments)
+                sums[name] = sums.get(name, 0.0) + float(value.detach()) / share
+        return sums
+
+    def _frame_losses(self, part: Batch, encoding: Tensor) -> dict[str, Tensor]:
+        """Camera and patch points of all frames; the costly dense heads on a share of them."""
+        patch, levels = self.phase.patch, [level.float() for level in self.levels]
+        S, H, W = part.depth.shape[1:]
+        grid = (H // patch, W // patch)
+        points, depth = patch_points(part.depth, part.camera_T_world, part.K, patch // CELLS)
+        losses = {
+            "camera": camera_loss(encoding, part.camera_T_world, part.K, (H, W)),
+            "points": point_loss(self.points(levels[-1], grid), points, depth),
+        }
+        chosen = torch.arange(self.step % S, S, max(1, round(1 / self.phase.dense_share)))
+        some, few = part.views(chosen), [level[:, chosen] for level in levels]
+        predicted, confidence = activate_depth(self.model.depth_head(few, grid))
+        losses["depth"] = depth_loss(predicted, confidence, some.depth)
+        losses["gradient"] = gradient_loss(predicted, some.depth)
+        if self.config.model.local_points:
+            own = activate_points(self.model.local_point_head(few, grid))
+            losses["local_points"] = point_loss(own, unproject(some.depth, some.K), some.depth)
+        return losses
+
+    def _query_loss(self, state, part: Batch) -> Tensor:
+        H, W = part.images.shape[-2:]
+        rays = ray_map(invert(part.camera_T_world), part.K, H, W)
+        with self._autocast():
+            view = self.model.query(state, rays)
+        return query_loss(view, part.images, part.depth)
+
+    def _autocast(self) -> torch.autocast:
+        # A CPU without bfloat16 products is many times slower with them than without.
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+    def _begin_phase(self, source: dict[str, Tensor] | None) -> None:
+        """The phase's network and optimisers; ``source`` is what the last phase learned."""
+        config = phase_config(self.config.model, self.phase)
+        torch.manual_seed(_mix(self.config.seed, self.phase_index))
+        self.model = fresh_network(config, self.phase.twin, self.config.layer_scale)
+        if source is not None:
+            transplant(source, self.model)
+            points = self.points.state_dict()
+        self.points = PatchPoints(2 * config.width)
+        if source is not None:
+            self.points.load_state_dict(points)
+        self.model.to(self.device).train()
+        self.points.to(self.device)
+        self.model.aggregator.register_forward_hook(self._keep_levels)
+        matrices, others = split_parameters(self.model)
+        dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        self.optimisers: list[torch.optim.Optimizer] = [
+            Muon(matrices, weight_decay=self.config.weight_decay, dtype=dtype),
+            torch.optim.AdamW(
+                [*others, *self.points.parameters()],
+                betas=(0.9, 0.98),
+                weight_decay=self.config.weight_decay,
+            ),
+        ]
+        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+    def _keep_levels(self, module: nn.Module, inputs: tuple, output: tuple) -> None:
+        self.levels: list[Tensor] = output[0]
+
+    def _set_learning_rates(self) -> None:
+        phase = self.phase
+        warm = min(1.0, (self.step + 1) / max(1, phase.warmup))
+        left = 1 - self.step / phase.steps
+        factor = warm * (phase.floor + (1 - phase.floor) * left)
+        for optimiser, lr in zip(self.optimisers, (phase.muon_lr, phase.adam_lr), strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = lr * factor
+
+    @torch.no_grad()
+    def _average(self, decay: float) -> None:
+        for name, value in self.model.state_dict().items():
+            self.average[name].lerp_(value, 1 - decay)
+
+    def save(self) -> None:
+        """Write the checkpoint that the next Trainer in this folder goes on from."""
+        if self.processes.rank:
+            return
+        content = {
+            "config": self.config.to_json(),
+            "phase": self.phase_index,
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "points": self.points.state_dict(),
+            "average": self.average,
+            "optimisers": [o.state_dict() for o in self.optimisers],
+        }
+        unfinished = self.checkpoint_path.with_suffix(".part")
+        torch.save(content, unfinished)
+        unfinished.replace(self.checkpoint_path)
+
+    def _resume(self) -> None:
+        content = torch.load(self.checkpoint_path, map_location=self.device, weights_only=True)
+        self.phase_index, self.step = content["phase"], content["step"]
+        if self.phase_index >= len(self.config.phases):
+            raise TrainingError(
+                f"{self.checkpoint_path} stands in phase {self.phase_index}, which this "
+                "configuration does not have: use the configuration that it was made with"
+            )
+        self._begin_phase(None)
+        self.model.load_state_dict(content["model"])
+        self.points.load_state_dict(content["points"])
+        self.average = content["average"]
+        for optimiser, state in zip(self.optimisers, content["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
+
+    def _log(self, record: dict[str, float]) -> None:
+        place = {"phase": self.phase.name, "step": self.step}
+        with open(self.out / "log.jsonl", "a") as file:
+            file.write(json.dumps({**place, **record}) + "\n")
+
+
+def shrink(batch: Batch, scale: float) -> Batch:
+    """The same frames with fewer pixels: ``scale`` is 1 / n, and n divides the size."""
+    n = round(1 / scale)
+    if n == 1:
+        return batch
+    B, S = batch.images.shape[:2]
+    images = nn.functional.avg_pool2d(batch.images.flatten(0, 1), n).unflatten(0, (B, S))
+    K = batch.K.clone()
+    K[..., :2, :] /= n
+    depth = batch.depth[..., n // 2 :: n, n // 2 :: n]
+    return Batch(images, depth.contiguous(), batch.camera_T_world, K)
+
+
+def _weighted(losses: dict[str, Tensor], weights: LossWeights) -> Tensor:
+    terms = [getattr(weights, name) * value for name, value in losses.items()]
+    return torch.stack(terms).sum()
+
+
+def _mix(*numbers: int) -> int:
+    """One seed of several numbers."""
+    seed = 0
+    for number in numbers:
+        seed = (seed * 1_000_003 + number + 1) % (1 << 62)
+    return seed
+
+
+def _short(values: dict[str, float]) -> str:
+    return " ".join(f"{key} {value:.3g}" for key, value in values.items())
