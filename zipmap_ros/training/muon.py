@@ -51,8 +51,10 @@ class Muon(torch.optim.Optimizer):
                     parameter.add_(step.to(parameter.dtype), alpha=-lr)
 
     def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
+        grad = parameter.grad
+        assert grad is not None
         state = self.state[parameter]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
-        state["momentum"].lerp_(parameter.grad, 1 - momentum)
-        return parameter.grad.lerp(state["momentum"], momentum)
+        state["momentum"].lerp_(grad, 1 - momentum)
+        return grad.lerp(state["momentum"], momentum)

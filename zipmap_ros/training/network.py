@@ -58,7 +58,8 @@ def fresh_network(config: ModelConfig, twin: bool, layer_scale: float) -> ZipMap
 
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Matrices inside blocks, which Muon moves, and all other parameters, which AdamW moves."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         in_block = "blocks." in name and parameter.ndim == 2
         (matrices if in_block and "lr_fc" not in name else others).append(parameter)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def plot_log(log: Path, picture: Path) -> None:
             points = [(i, r[name]) for i, r in enumerate(records) if name in r]
             if not points:
                 continue
-            steps, values = zip(*points, strict=True)
+            steps, values = (list(column) for column in zip(*points, strict=True))
             if name in PANELS[0][1]:
                 values = _smooth(values)
             style = "--" if name in guesses else "-"
@@ -52,7 +53,7 @@ def plot_log(log: Path, picture: Path) -> None:
     plt.close(figure)
 
 
-def _smooth(values: tuple[float, ...]) -> list[float]:
+def _smooth(values: Sequence[float]) -> list[float]:
     smoothed, last = [], values[0]
     for value in values:
         last = SMOOTHING * last + (1 - SMOOTHING) * value

@@ -265,14 +265,11 @@ class Trainer:
         config = phase_config(self.config.model, self.phase)
         torch.manual_seed(_mix(self.config.seed, self.phase_index))
         self.model = fresh_network(config, self.phase.twin, self.config.layer_scale)
-        if source is not None:
+        if source is None:
+            self.points = PatchPoints(2 * config.width).to(self.device)
+        else:
             transplant(source, self.model)
-            points = self.points.state_dict()
-        self.points = PatchPoints(2 * config.width)
-        if source is not None:
-            self.points.load_state_dict(points)
         self.model.to(self.device).train()
-        self.points.to(self.device)
         self.model.aggregator.register_forward_hook(self._keep_levels)
         matrices, others = split_parameters(self.model)
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
