@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ros2 bag`: what is recorded is read back by rosbags, and played at the pace asked for."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,14 +21,19 @@ from std_msgs.msg import String
 HERE = Path(__file__).parent
 ROS2 = (sys.executable, "-m", "ros2cli.cli")
 LIMIT_S = 20.0
-ENVIRONMENT = {**os.environ, "ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID", "13")}
 RECORDED = ("/robot/chatter", "/robot/image", "/robot/latched", "/tf_static")
 
 
-def start(*command):
-    return subprocess.Popen(
-        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+@contextmanager
+def running(*command):
+    """A process that is gone when the block ends, however it ends."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def stop(process):
@@ -60,20 +65,21 @@ def spin_until(node, condition):
 def bag(node, tmp_path_factory):
     """A bag of 1.5 s of the demo node's topics."""
     path = tmp_path_factory.mktemp("bags") / "walk"
-    demo = start(sys.executable, str(HERE / "demo_node.py"))
-    assert demo.stdout.readline() == "ready\n"
-    recorder = start(*ROS2, "bag", "record", "-o", str(path), *RECORDED)
-    subscribed = 0
-    while subscribed < len(RECORDED):
-        line = recorder.stdout.readline()
-        assert line, "the recorder ended"
-        subscribed += "Subscribed to topic" in line
-    heard = []
-    subscription = node.create_subscription(String, "/robot/chatter", heard.append, 10)
-    spin_until(node, lambda: len(heard) >= 30)
-    node.destroy_subscription(subscription)
-    stop(recorder)
-    stop(demo)
+    with (
+        running(sys.executable, str(HERE / "demo_node.py")) as demo,
+        running(*ROS2, "bag", "record", "-o", str(path), *RECORDED) as recorder,
+    ):
+        subscribed = 0
+        while subscribed < len(RECORDED):
+            line = recorder.stdout.readline()
+            assert line, "the recorder ended"
+            subscribed += "Subscribed to topic" in line
+        heard = []
+        subscription = node.create_subscription(String, "/robot/chatter", heard.append, 10)
+        spin_until(node, lambda: len(heard) >= 30)
+        node.destroy_subscription(subscription)
+        stop(recorder)
+        stop(demo)
     return path
 
 
@@ -124,7 +130,7 @@ def test_info_lists_files_span_and_topics(bag):
 
 
 def play(bag, *options):
-    return start(*ROS2, "bag", "play", str(bag), *options)
+    return running(*ROS2, "bag", "play", str(bag), *options)
 
 
 def test_play_honours_rate_offset_clock_and_latched_topics(node, bag):
@@ -137,13 +143,10 @@ def test_play_honours_rate_offset_clock_and_latched_topics(node, bag):
             Clock, "/clock", lambda m: ticks.append(Time.from_msg(m.clock).nanoseconds), 100
         ),
     ]
-    player = play(
-        bag, "--rate", "0.5", "--start-offset", "0.5", "--clock", "50",
-        "--topics", "/robot/chatter", "--remap", "/robot/chatter:=/again",
-    )  # fmt: skip
-    spin_until(node, lambda: player.poll() is not None)
-    assert player.returncode == 0, player.stdout.read()
-    player.stdout.close()
+    options = "--rate 0.5 --start-offset 0.5 --clock 50 --topics /robot/chatter"
+    with play(bag, *options.split(), "--remap", "/robot/chatter:=/again") as player:
+        spin_until(node, lambda: player.poll() is not None)
+        assert player.returncode == 0, player.stdout.read()
     with Reader(bag) as reader:
         start_ns = reader.start_time + 500_000_000
         chosen = [c for c in reader.connections if c.topic == "/robot/chatter"]
@@ -156,15 +159,14 @@ def test_play_honours_rate_offset_clock_and_latched_topics(node, bag):
     # 50 Hz of wall time at half the pace: 10 ms of bag time between two ticks
     assert ticks[1] - ticks[0] == 10_000_000
 
-    player = play(
-        bag, "--topics", "/robot/latched", "/robot/chatter", "-m", "/robot/latched:=/late"
-    )
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    spin_until(node, lambda: node.count_publishers("/late") > 0)
-    subscriptions.append(node.create_subscription(String, "/late", late.append, latched))
-    spin_until(node, lambda: late)
-    assert late[0].data == "said once"
-    stop(player)
+    options = "--topics /robot/latched /robot/chatter --remap /robot/latched:=/late"
+    with play(bag, *options.split()) as player:
+        spin_until(node, lambda: node.count_publishers("/late") > 0)
+        subscriptions.append(node.create_subscription(String, "/late", late.append, latched))
+        spin_until(node, lambda: late)
+        assert late[0].data == "said once"
+        stop(player)
     for subscription in subscriptions:
         node.destroy_subscription(subscription)
 
@@ -172,29 +174,25 @@ def test_play_honours_rate_offset_clock_and_latched_topics(node, bag):
 def test_loop_starts_again_until_ctrl_c(node, bag):
     heard = []
     subscription = node.create_subscription(String, "/again", lambda m: heard.append(m.data), 100)
-    player = play(bag, "--loop", "--rate", "10", "-m", "/robot/chatter:=/again")
-    spin_until(node, lambda: heard and heard.count(heard[0]) >= 3)
-    begin = time.monotonic()
-    assert stop(player) == ""
-    assert time.monotonic() - begin < 2.0
+    with play(bag, "--loop", "--rate", "10", "-m", "/robot/chatter:=/again") as player:
+        spin_until(node, lambda: heard and heard.count(heard[0]) >= 3)
+        begin = time.monotonic()
+        assert stop(player) == ""
+        assert time.monotonic() - begin < 2.0
     node.destroy_subscription(subscription)
 
 
 def test_errors_are_one_line(bag, tmp_path):
-    for words, expected in (
-        (("play", str(tmp_path / "none")), "Cannot open bag"),
-        (("record", "-a", "-o", str(bag)), "Cannot write bag"),
-        (("record",), "Must specify topics"),
-        (("play", str(bag), "--topics", "/none"), "No topics to play"),
-    ):
-        found = subprocess.run(
-            [*ROS2, "bag", *words],
-            env=ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
-        assert found.returncode == 1
-        assert expected in found.stderr
-        assert found.stderr.count("\n") == 1
+    expected = {
+        ("play", str(tmp_path / "none")): "Cannot open bag",
+        ("record", "-a", "-o", str(bag)): "Cannot write bag",
+        ("record",): "Must specify topics",
+        ("play", str(bag), "--topics", "/none"): "No topics to play",
+    }
+    with ExitStack() as stack:
+        processes = [stack.enter_context(running(*ROS2, "bag", *words)) for words in expected]
+        for process, text in zip(processes, expected.values(), strict=True):
+            out, _ = process.communicate(timeout=LIMIT_S)
+            assert process.returncode == 1
+            assert text in out
+            assert out.count("\n") == 1

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transforms between processes, late listeners, and sim time that jumps back."""
 
-import signal
 import subprocess
 import sys
 import time
@@ -36,10 +35,12 @@ def demo():
     process = subprocess.Popen(
         [sys.executable, str(HERE / "demo_node.py")], stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout.readline() == "ready\n"
-    yield process
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=LIMIT_S)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def spin_until(node, condition):

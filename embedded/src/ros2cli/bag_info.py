@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -18,20 +20,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-t", "--topic-name", action="store_true", help="Only display topic names")
 
 
-def open_bag(path: str) -> Reader:
+@contextmanager
+def open_bag(path: str) -> Iterator[Reader]:
     """Open a bag folder, or a single .mcap or .db3 file; RuntimeError when it is none."""
     try:
         reader = Reader(path)
         reader.open()
     except (ReaderError, OSError) as error:
         raise RuntimeError(f"Cannot open bag {path}: {error}") from error
-    return reader
+    try:
+        yield reader
+    finally:
+        reader.close()
 
 
 def main(args: argparse.Namespace) -> None:
     """Print information about a bag to the screen."""
-    reader = open_bag(args.bag_path)
-    with reader:
+    with open_bag(args.bag_path) as reader:
         counted = {c.topic: c for c in reader.connections}
         if args.topic_name:
             print("\n".join(sorted(counted)))

@@ -30,7 +30,10 @@ DEPTH = 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    graph.add_arguments(parser)
+    parser.set_defaults(spin_time=None)
+    parser.add_argument(
+        "--use-sim-time", action="store_true", help="Stamp messages with the time of /clock"
+    )
     parser.add_argument("topics", nargs="*", metavar="topic", help="Topics to record")
     parser.add_argument(
         "--topics", nargs="+", default=[], dest="more_topics", help="Topics to record"
