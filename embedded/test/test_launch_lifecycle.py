@@ -2,6 +2,7 @@
 """launch_ros with nodes that talk: lifecycle nodes led through their states, ROS time."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 from launch.actions import EmitEvent, OpaqueFunction, RegisterEventHandler, Shutdown
@@ -73,7 +74,8 @@ def transitions(seen):
 
 
 def test_node_is_configured_and_then_activated(machine):
-    node, seen = machine(), []
+    node = machine()
+    seen: list = []
     handlers = [
         OnStateTransition(
             target_lifecycle_node=node,
@@ -102,7 +104,8 @@ def test_node_is_configured_and_then_activated(machine):
 
 def test_transitions_of_several_nodes_in_turn(machine):
     nodes = [machine("arm"), machine("leg")]
-    active, seen = [], []
+    active: list = []
+    seen: list = []
 
     def count(context):
         active.append(context.locals.event.action.node_name)
@@ -127,7 +130,7 @@ def test_transition_that_fails_is_said(machine, capsys):
         answered = node.request_transition(context, Transition.TRANSITION_CONFIGURE)
         answered.add_done_callback(lambda _: context.emit_event_sync(ShutdownEvent()))
 
-    seen = []
+    seen: list = []
     assert run(transitions(seen), node, OpaqueFunction(function=ask)) == 0
     message = "Failed to make transition 'TRANSITION_CONFIGURE' for LifecycleNode '/robot/arm'"
     assert message in capsys.readouterr().out
@@ -145,10 +148,11 @@ def test_matchers_and_numbers_are_checked(machine):
     with pytest.raises(ValueError, match="invalid transition_id '99'"):
         request(node, 99)
     with pytest.raises(RuntimeError, match="requires a 'LifecycleNode' action"):
-        OnStateTransition(target_lifecycle_node=Node(executable="x"), entities=[])
+        OnStateTransition(target_lifecycle_node=Node(executable="x"), entities=[])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="needs lifecycle_node_names and transition_ids"):
         LifecycleTransition(lifecycle_node_names=[], transition_ids=[1])
-    assert matches_node_name("robot/arm")(type("Action", (), {"node_name": "/robot/arm"}))
+    named = SimpleNamespace(node_name="/robot/arm")
+    assert matches_node_name("robot/arm")(named)  # type: ignore[arg-type]
 
 
 def test_ros_timer_fires_by_the_clock_of_ros():

@@ -102,7 +102,7 @@ def test_a_terminal_is_emulated_on_request():
 
 
 def test_output_comes_before_the_exit_even_when_there_is_much_of_it():
-    order = []
+    order: list = []
     process = python("print('x' * 1_000_000)")
     handlers = [
         OnProcessIO(target_action=process, on_stdout=lambda e: order.append(len(e.text))),
@@ -234,17 +234,11 @@ def test_signal_event_reaches_the_processes_it_addresses():
     signal_one = EmitEvent(
         event=SignalProcess(signal_number="SIGUSR1", process_matcher=matches_action(process))
     )
-    steps = iter([(["ready"] * 2, signal_one), (["got 10", "ready", "ready"], Shutdown())])
-    wanted, action = next(steps)
+    steps = {("ready", "ready"): signal_one, ("got 10", "ready", "ready"): Shutdown()}
 
     def on_output(_):
-        nonlocal wanted, action
         lines = sorted((process.get_stdout() + other.get_stdout()).splitlines())
-        if lines != wanted:
-            return None
-        following = action
-        wanted, action = next(steps, (None, None))
-        return following
+        return steps.pop(tuple(lines), None)
 
     assert run(RegisterEventHandler(OnProcessIO(on_stdout=on_output)), process, other) == 0
     assert process.return_code == other.return_code == -signal.SIGINT
@@ -282,7 +276,7 @@ def test_a_signal_to_the_launch_ends_its_processes_at_once(number, code):
     command = [sys.executable, "-u", "-c", textwrap.dedent(SCRIPT)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
         lines = []
-        for line in p.stdout:
+        for line in p.stdout or ():
             lines.append(line)
             if "up" in line.split():
                 break

@@ -145,7 +145,7 @@ def test_scope_gives_parameters_and_remappings_to_its_nodes_only(prefix, tmp_pat
     file.write_text("/**: {ros__parameters: {}}\n")
     inside = node(name="a", parameters=[{"own": 1}], remappings=[("x", "y")])
     outside = node(name="b")
-    values = []
+    values: list = []
     scope = [
         SetParameter("number", "1"),
         SetUseSimTime(LaunchConfiguration("sim")),
