@@ -103,8 +103,12 @@ def image(stamp_ns: int, rgb: np.ndarray, frame_id: str = FRAME) -> Image:
 def tiny_checkpoint(folder: Path, **changes: Any) -> Path:
     """A random network of a few thousand parameters, with every part; ``changes`` of its config."""
     torch.manual_seed(5)
+    model = ZipMap(replace(ModelConfig.tiny(), **changes)).eval()
+    if model.config.streams:
+        with torch.no_grad():
+            model.camera_mlp_head.mlp.fc2.bias[-2:] += 1.0  # a field of view of about 1 rad
     path = folder / "tiny.safetensors"
-    save_checkpoint(ZipMap(replace(ModelConfig.tiny(), **changes)).eval(), path)
+    save_checkpoint(model, path)
     return path
 
 

@@ -85,9 +85,12 @@ class Robot:
         self.moving = TransformBroadcaster(ros.node)
         self.step = 0
 
-    def mount(self, camera: str, base_T_camera: Array) -> None:
+    def mount(self, **cameras: Array) -> None:
+        """Publish base_T_camera of all cameras: of several messages only the last is latched."""
         base = f"{self.name}_base"
-        self.static.sendTransform(self.transform(base, f"{self.name}_{camera}", base_T_camera, 0))
+        self.static.sendTransform(
+            [self.transform(base, f"{self.name}_{c}", T, 0) for c, T in cameras.items()]
+        )
 
     def transform(
         self, parent: str, child: str, parent_T_child: Array, stamp_ns: int
@@ -123,8 +126,7 @@ def ros() -> Iterator[Bench]:
 @pytest.mark.launch(fixture=robots)
 def test_two_cameras_feed_one_scene_each_with_its_own_frames(ros: Bench) -> None:
     robot = Robot(ros, "two")
-    robot.mount("front", FRONT)
-    robot.mount("left", LEFT)
+    robot.mount(front=FRONT, left=LEFT)
     depths = {
         camera: ros.listen(Image, f"two/zipmap/{camera}/depth/image", 5)
         for camera in ("front", "left")
@@ -160,7 +162,7 @@ def test_two_cameras_feed_one_scene_each_with_its_own_frames(ros: Bench) -> None
 def test_the_first_pose_of_the_base_is_the_origin_of_the_map(ros: Bench) -> None:
     """Optical axes taken for body axes tilt every map by 90 degrees."""
     robot = Robot(ros, "deep")
-    robot.mount("lens", FRONT)
+    robot.mount(lens=FRONT)
     publisher = ros.node.create_publisher(Image, "deep/image", 5)
     measured = ros.node.create_publisher(Image, "deep/depth", 5)
     until(lambda: publisher.get_subscription_count() and measured.get_subscription_count(), 60)
@@ -190,7 +192,7 @@ def test_the_first_pose_of_the_base_is_the_origin_of_the_map(ros: Bench) -> None
 @pytest.mark.launch(fixture=robots)
 def test_beside_odometry_of_others_only_map_to_odom_is_ours(ros: Bench) -> None:
     robot = Robot(ros, "wheels")
-    robot.mount("lens", FRONT)
+    robot.mount(lens=FRONT)
     heard = ros.listen(TFMessage, "/tf", 100)
     publisher = ros.node.create_publisher(Image, "wheels/image", 5)
 

@@ -45,9 +45,9 @@ DOMAIN = 44
 def robots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchDescription]:
     folder = tmp_path_factory.mktemp("states")
     tiny = str(tiny_checkpoint(folder))
-    batch_only = folder / "batch"
-    batch_only.mkdir()
-    batch = str(tiny_checkpoint(batch_only, camera_head="refine", camera_heads=2))
+    other = folder / "other"
+    other.mkdir()
+    batch = str(tiny_checkpoint(other, camera_head="refine", camera_heads=2))
 
     def robot(name: str, checkpoint: str, **parameters: object) -> object:
         place = folder / name

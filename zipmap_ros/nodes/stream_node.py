@@ -69,7 +69,8 @@ class StreamNode(LifecycleNode):
         self.facts = MapperFacts()
         self._configured = self._active = self._paused = False
         self._hint = "loading" if self.values.autostart else "configure the node"
-        self._waiting_for_tf = self._clock_hint = ""
+        self._clock_hint = ""
+        self._unmounted: dict[str, str] = {}
         self._inputs: list[CameraInput] = []
         self._odom: Any = None
         self._last_stamps: dict[str, int] = {}
@@ -225,11 +226,11 @@ class StreamNode(LifecycleNode):
         try:
             base_T_camera = self.transforms.base_T_camera(frame.frame_id)
         except (TransformError, ConvertError) as error:
-            self._waiting_for_tf = str(error)
+            self._unmounted[frame.source] = str(error)
             self.worker.drop("no_transform")
             self._warn(str(error))
             return
-        self._waiting_for_tf = ""
+        self._unmounted.pop(frame.source, None)
         if self._mounted.get(frame.source) != frame.frame_id:
             self._mounted[frame.source] = frame.frame_id
             self.worker.post(lambda m: m.set_extrinsic(frame.source, base_T_camera))
@@ -350,8 +351,8 @@ class StreamNode(LifecycleNode):
             return Status.UNCONFIGURED, self._hint
         if self._paused:
             return Status.PAUSED, "call ~/pause with data: false to go on"
-        if self._waiting_for_tf:
-            return Status.WAITING_FOR_TF, self._waiting_for_tf
+        if self._unmounted:
+            return Status.WAITING_FOR_TF, "; ".join(tuple(self._unmounted.values()))
         silent = self._silent()
         if silent or not self._last_stamps:
             return Status.WAITING_FOR_IMAGE, "; ".join(c.silence() for c in silent)
