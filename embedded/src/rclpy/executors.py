@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
 
+# Candidates that get another turn before timers are looked at again.
+_ENCORES = 16
+
+
 class TimeoutException(Exception):
     """Raised when nothing was ready in time."""
 
@@ -50,6 +54,7 @@ class Executor:
         self._nodes_lock = threading.RLock()
         self._pending: deque[Task] = deque()
         self._candidates: deque[Executable] = deque()
+        self._encores = 0
         self._running = 0
         self._idle = threading.Condition()
         self._is_shutdown = False
@@ -215,6 +220,10 @@ class Executor:
             if taken is None:
                 group.ending_execution(entity)
                 continue
+            if self._encores and entity._handle:
+                # There may be more of it: looking is cheaper than waiting again.
+                self._encores -= 1
+                self._candidates.append(entity)
             return Task(self._run_callback, (entity, taken), executor=self), entity, entity._node
         return None
 
@@ -274,6 +283,7 @@ class Executor:
                 self._guard.take()
         for node in self.get_nodes() if nodes is None else nodes:
             self._candidates += [t for t in list(node._timers) if t.is_ready()]
+        self._encores = _ENCORES
         self._candidates += [entity for h, entity in waiting.items() if h in triggered]
 
 

@@ -8,6 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from html import escape
 
+# On loopback: datagrams as large as UDP allows, and lost ones asked for again soon, in pieces that
+# fit the receive buffer of a kernel nobody has tuned.
+_LOOPBACK_MESSAGES = "<MaxMessageSize>65500B</MaxMessageSize><FragmentSize>65000B</FragmentSize>"
+_LOOPBACK_REPAIR = (
+    "<NackDelay>10ms</NackDelay><BurstSize><MaxRexmit>131072B</MaxRexmit></BurstSize>"
+)
 # What a receive buffer should hold: several large clouds. The kernel grants what it allows.
 _RECEIVE_BUFFER = 16 * 2**20
 _RANGES = ("LOCALHOST", "SUBNET", "OFF", "SYSTEM_DEFAULT")
@@ -33,25 +39,27 @@ def domain_configuration(environment: Mapping[str, str] = os.environ) -> str:
             f"ROS_AUTOMATIC_DISCOVERY_RANGE is '{reach}': it must be one of {', '.join(_RANGES)}"
         )
     peers = [peer for peer in environment.get("ROS_STATIC_PEERS", "").split(";") if peer.strip()]
-    general, discovery = "", ""
+    general, discovery, internal = "", "", _buffers()
+    if reach == "OFF" or (reach == "LOCALHOST" and not peers):
+        general, internal = _loopback(), internal + _LOOPBACK_REPAIR
     if reach == "OFF":
-        general = f"{_loopback()}<AllowMulticast>false</AllowMulticast>"
+        general += "<AllowMulticast>false</AllowMulticast>"
         discovery = f"<Tag>ros_discovery_off_{os.getpid()}</Tag>"
     elif reach == "LOCALHOST":
-        general = f"{'' if peers else _loopback()}<AllowMulticast>false</AllowMulticast>"
+        general += "<AllowMulticast>false</AllowMulticast>"
         discovery = _unicast(["localhost", *peers])
     elif peers:
         discovery = _peers(peers)
     xml = (
         f"<CycloneDDS><Domain><General>{general}</General>"
-        f"<Discovery>{discovery}</Discovery><Internal>{_buffers()}</Internal></Domain></CycloneDDS>"
+        f"<Discovery>{discovery}</Discovery><Internal>{internal}</Internal></Domain></CycloneDDS>"
     )
     own = environment.get("CYCLONEDDS_URI", "")
     return f"{xml},{own}" if own else xml
 
 
 def _loopback() -> str:
-    return '<Interfaces><NetworkInterface name="lo"/></Interfaces>'
+    return f'<Interfaces><NetworkInterface name="lo"/></Interfaces>{_LOOPBACK_MESSAGES}'
 
 
 def _unicast(peers: list[str]) -> str:
