@@ -75,6 +75,7 @@ def test_the_json_holds_every_length_and_mode(folder):
     assert {n for n, _ in modes} == {6, 18}  # 999 frames are not there
     assert sum(mode.startswith("guess") for n, mode in modes if n == 18) == 2
     assert report["machine"]["torch"] == torch.__version__
+    assert report["machine"]["load"] >= 0
     assert len(report["model"]["sha256"]) == 64 and report["settings"]["clips"] == 3
 
 

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from zipmap_ros.evaluation import EvaluationError
 from zipmap_ros.evaluation.euroc import EurocSource
@@ -16,13 +17,13 @@ from zipmap_ros.evaluation.runs import fit
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Camera
 from zipmap_ros.model import ModelConfig
-from zipmap_ros.sources import SourceError, open_source
 from zipmap_ros.synthetic import MOTIONS, World
 
 # First seeds of the worlds to judge on. Training takes seeds from 1 000 000.
 SPLITS = {"test": 0, "validation": 50_000}
 _SYNTHETIC_FOV_DEG = 65.0
 _SYNTHETIC_STEP_NS = 100_000_000
+_RENDERED_AT_ONCE = 16
 KINDS = ("synthetic", "kitchen", "tum", "euroc", "bag", "folder", "video")
 
 
@@ -79,11 +80,7 @@ def open_dataset(name: str, length: int, count: int, every: int, config: ModelCo
         raise EvaluationError(f"{kind} needs a path: {kind}:PATH")
     if not Path(path).exists():
         raise EvaluationError(f"there is no {path}: check the path after {kind}:")
-    try:
-        chosen = islice(_source(kind, path), 0, length * every, every)
-        frames = [fit(frame, config) for frame in chosen]
-    except SourceError as error:
-        raise EvaluationError(f"cannot load {name}: {error}") from error
+    frames = _recorded(kind, path, length, every, config)
     if not frames:
         raise EvaluationError(f"{name} holds no frames")
     if kind in ("kitchen", "tum") and frames[0].map_T_camera is None:
@@ -94,11 +91,20 @@ def open_dataset(name: str, length: int, count: int, every: int, config: ModelCo
     return Dataset(name, [Clip(Path(path).name or path, frames)])
 
 
-def _source(kind: str, path: str) -> Iterable[Frame]:
-    if kind == "euroc":
-        return EurocSource(path)
-    # A kitchen is a folder of frame-*.color.jpg, which the loader of folders knows.
-    return open_source("folder" if kind == "kitchen" else kind, path)
+def _recorded(kind: str, path: str, length: int, every: int, config: ModelConfig) -> list[Frame]:
+    # The loaders bring in what reads bags and videos: only for data that needs them.
+    from zipmap_ros.sources import SourceError, open_source
+
+    try:
+        # A kitchen is a folder of frame-*.color.jpg, which the loader of folders knows.
+        loader = {"kitchen": "folder"}.get(kind, kind)
+        source = EurocSource(path) if kind == "euroc" else open_source(loader, path)
+        chosen = islice(source, 0, length * every, every)
+        frames = [fit(frame, config) for frame in chosen]
+    except SourceError as error:
+        raise EvaluationError(f"cannot load {kind}:{path}: {error}") from error
+    # Where there is a truth, a frame that it does not reach cannot be judged.
+    return [frame for frame in frames if frame.map_T_camera is not None] or frames
 
 
 def _worlds(split: str, length: int, count: int, config: ModelConfig) -> list[Clip]:
@@ -111,21 +117,18 @@ def _worlds(split: str, length: int, count: int, config: ModelConfig) -> list[Cl
     for seed in range(SPLITS[split], SPLITS[split] + count):
         world = World(seed)
         poses = world.trajectory(length, motions[seed % len(motions)], seed)
-        rgb, depth = world.render(poses, camera)
-        frames = [
-            Frame(
-                i * _SYNTHETIC_STEP_NS,
-                rgb[i].numpy(),
-                camera=camera,
-                depth=depth[i].numpy(),
-                map_T_camera=poses[i].double().numpy(),
-            )
-            for i in range(length)
-        ]
-        clips.append(
-            Clip(
-                f"{world.layout} {seed} {motions[seed % len(motions)]}",
-                [fit(frame, config) for frame in frames],
-            )
-        )
+        name = f"{world.layout} {seed} {motions[seed % len(motions)]}"
+        clips.append(Clip(name, [fit(frame, config) for frame in _seen(world, poses, camera)]))
     return clips
+
+
+def _seen(world: World, poses: Tensor, camera: Camera) -> Iterator[Frame]:
+    """The frames along (N, 4, 4) world_T_camera, rendered a few at a time."""
+    stamp_ns = 0
+    for part in poses.split(_RENDERED_AT_ONCE):
+        for pose, rgb, depth in zip(part, *world.render(part, camera), strict=True):
+            truth = pose.double().numpy()
+            yield Frame(
+                stamp_ns, rgb.numpy(), camera=camera, depth=depth.numpy(), map_T_camera=truth
+            )
+            stamp_ns += _SYNTHETIC_STEP_NS

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -17,7 +18,11 @@ TRAINING_NOTE, STEPS_NOTE = "training", "training_steps"
 
 
 def describe_machine(model: ZipMap) -> dict[str, object]:
-    """Processor, device, threads, versions and, in a git checkout, the commit."""
+    """Processor, device, threads, load, versions and, in a git checkout, the commit.
+
+    ``load`` is the number of processes that wanted to run over the last minute: above the number of
+    processors, times are longer than the machine alone would give.
+    """
     device = next(model.parameters()).device
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
@@ -26,6 +31,7 @@ def describe_machine(model: ZipMap) -> dict[str, object]:
         "device": str(device),
         "gpu": gpu,
         "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "commit": _commit(),

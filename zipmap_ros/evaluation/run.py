@@ -42,6 +42,7 @@ from zipmap_ros.evaluation.scores import calibration, mean_scores, score, view_s
 from zipmap_ros.geometry import Array
 from zipmap_ros.mapping.errors import MappingError
 from zipmap_ros.model import ModelError, ZipMap, load_checkpoint, shipped_checkpoint
+from zipmap_ros.synthetic import SyntheticError
 
 LENGTHS = (8, 24, 50, 100, 200, 500)
 CHUNKS = (1, 8)
@@ -92,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         text = write_json(evaluation, folder / "report.json")
         write_html(evaluation, folder / "report.html")
-    except (EvaluationError, MappingError, ModelError, OSError) as error:
+    except (EvaluationError, MappingError, ModelError, SyntheticError, OSError) as error:
         print(f"zipmap evaluate: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
