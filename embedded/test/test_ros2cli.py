@@ -272,6 +272,60 @@ def test_interfaces_need_no_node():
     assert "unknown" in failing("interface", "show", "no_msgs/msg/Thing")
 
 
+LAUNCH_FILE = """
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+def generate_launch_description():
+    return LaunchDescription([
+        DeclareLaunchArgument("word", default_value="nothing", description="What to say"),
+        DeclareLaunchArgument("volume", description="How loud", choices=["low", "high"]),
+        Node(package="toy", executable="say", output="screen",
+             arguments=[LaunchConfiguration("word"), LaunchConfiguration("volume")]),
+    ])
+"""
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """An installed package `toy` with one executable and one launch file."""
+    share, lib = tmp_path / "share" / "toy", tmp_path / "lib" / "toy"
+    (share / "launch").mkdir(parents=True)
+    lib.mkdir(parents=True)
+    (share / "package.xml").write_text("<package><name>toy</name></package>")
+    (share / "launch" / "toy.launch.py").write_text(LAUNCH_FILE)
+    (lib / "say").write_text("#!/usr/bin/env python3\nimport sys\nprint('said', *sys.argv[1:3])\n")
+    (lib / "say").chmod(0o755)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
+    return share / "launch" / "toy.launch.py"
+
+
+def test_run_and_launch(toy):
+    ran, by_name, by_path, arguments = ros2_each(
+        "run toy say a b",
+        "launch toy toy.launch.py word:=hello volume:=low",
+        f"launch {toy} volume:=high",
+        "launch --show-args toy toy.launch.py",
+    )
+    assert ran == "said a b\n"
+    assert "said hello low\n" in by_name
+    assert "said nothing high\n" in by_path
+    assert arguments == (
+        "Arguments (pass arguments as '<name>:=<value>'):\n\n"
+        "    'word':\n        What to say\n        (default: 'nothing')\n\n"
+        "    'volume':\n        How loud. Valid choices are: ['low', 'high']\n"
+    )
+    assert failing("launch", "toy", "no.launch.py").startswith("file 'no.launch.py' was not found")
+    assert failing("launch", "nothere", "x.launch.py") == "Package 'nothere' not found\n"
+    assert failing("run", "toy", "shout") == "No executable found\n"
+    assert failing("launch", "toy", "toy.launch.py", "word=1").startswith(
+        "malformed launch argument 'word=1'"
+    )
+
+
 def test_a_pipe_that_closes_is_no_error():
     listing = start(*ROS2, "interface", "list")
     listing.stdout.close()
