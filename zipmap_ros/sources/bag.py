@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ROS 2 bags (mcap and sqlite3), read without ROS through rosbags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.rosbag2 import ReaderError
+from rosbags.typesys import Stores, get_typestore
+
+from zipmap_ros.frame import Frame
+from zipmap_ros.geometry import Array, Camera, matrix_from_quaternion, pose
+from zipmap_ros.sources.decode import (
+    camera_info_to_camera,
+    compressed_to_rgb,
+    image_to_depth,
+    image_to_rgb,
+)
+from zipmap_ros.sources.source import NS, RecordedSource, SourceError
+
+IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO, POSE = "sensor_msgs/msg/CameraInfo", "geometry_msgs/msg/PoseStamped"
+TRUTH_TOPIC = "/ground_truth/pose"
+MAX_GAP_NS = 20_000_000
+
+
+class BagSource(RecordedSource):
+    """Every image of one topic of a bag, in recorded order, with what belongs to it.
+
+    The camera comes from the ``camera_info`` beside the image topic, registered depth from
+    ``depth`` beside it (or beside its parent), true poses of the camera (optical axes) from
+    ``/ground_truth/pose``; each where the bag has it.
+    """
+
+    def __init__(self, path: str, topic: str = "") -> None:
+        """``topic`` may be left out when the bag has one image topic. Raises SourceError."""
+        self._path = Path(path)
+        self.name = self._path.name
+        with self._reader() as reader:
+            types = {name: info.msgtype or "" for name, info in reader.topics.items()}
+            self.topic = topic or _only_image_topic(path, types)
+            if types.get(self.topic) not in (IMAGE, COMPRESSED):
+                raise SourceError(
+                    f"{path} has no images on {self.topic}: its image topics are "
+                    f"{', '.join(_image_topics(types)) or 'none'}"
+                )
+            self._count = reader.topics[self.topic].msgcount
+            seconds = reader.duration / NS
+        self.fps = (self._count - 1) / seconds if self._count > 1 and seconds > 0 else 30.0
+        base = self.topic.removesuffix("/compressed").rpartition("/")[0]
+        nearby = (base, base.rpartition("/")[0])
+        self._info_topic = _first(types, CAMERA_INFO, [f"{b}/camera_info" for b in nearby])
+        depths = [f"{b}/{name}" for b in nearby for name in ("depth", "depth/image_raw")]
+        self._depth_topic = _first(types, IMAGE, [d for d in depths if d != self.topic])
+        self._truth_topic = _first(types, POSE, [TRUTH_TOPIC])
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Frame]:
+        with self._reader() as reader:
+            camera = self._first_camera(reader)
+            depths = _Nearest(self._messages(reader, self._depth_topic), image_to_depth)
+            truths = _Nearest(self._messages(reader, self._truth_topic), _pose_to_matrix)
+            for message in self._messages(reader, self.topic):
+                stamp_ns = _stamp_ns(message)
+                decode = image_to_rgb if hasattr(message, "encoding") else compressed_to_rgb
+                yield Frame(
+                    stamp_ns,
+                    decode(message),
+                    frame_id=message.header.frame_id,
+                    camera=camera,
+                    depth=depths.at(stamp_ns),
+                    map_T_camera=truths.at(stamp_ns),
+                )
+
+    def _first_camera(self, reader: AnyReader) -> Camera | None:
+        first = next(self._messages(reader, self._info_topic), None)
+        return None if first is None else camera_info_to_camera(first)
+
+    def _messages(self, reader: AnyReader, topic: str) -> Iterator[Any]:
+        connections = [c for c in reader.connections if c.topic == topic]
+        if connections:
+            for connection, _, data in reader.messages(connections):
+                yield reader.deserialize(data, connection.msgtype)
+
+    def _reader(self) -> AnyReader:
+        try:
+            reader = AnyReader([self._path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
+            reader.open()
+            reader.close()
+        except (AnyReaderError, ReaderError, OSError, ValueError) as error:
+            raise SourceError(f"{self._path} cannot be read as a bag: {error}") from error
+        return reader
+
+
+class _Nearest:
+    """Values of a stamped stream, asked for in order of time: the nearest within 20 ms."""
+
+    def __init__(self, messages: Iterator[Any], decode: Any) -> None:
+        self._messages, self._decode = messages, decode
+        self._before: Any = None
+        self._after: Any = next(messages, None)
+
+    def at(self, stamp_ns: int) -> Any:
+        while self._after is not None and _stamp_ns(self._after) <= stamp_ns:
+            self._before, self._after = self._after, next(self._messages, None)
+        near = [m for m in (self._before, self._after) if m is not None]
+        best = min(near, key=lambda m: abs(_stamp_ns(m) - stamp_ns), default=None)
+        if best is None or abs(_stamp_ns(best) - stamp_ns) > MAX_GAP_NS:
+            return None
+        return self._decode(best)
+
+
+def _stamp_ns(message: Any) -> int:
+    return message.header.stamp.sec * NS + message.header.stamp.nanosec
+
+
+def _pose_to_matrix(message: Any) -> Array:
+    p, q = message.pose.position, message.pose.orientation
+    return pose(matrix_from_quaternion((q.x, q.y, q.z, q.w)), np.array((p.x, p.y, p.z)))
+
+
+def _image_topics(types: dict[str, str]) -> list[str]:
+    """Image topics that may be pictures; depth is named so by convention."""
+    images = [name for name, kind in types.items() if kind in (IMAGE, COMPRESSED)]
+    return sorted(name for name in images if "depth" not in name)
+
+
+def _only_image_topic(path: str, types: dict[str, str]) -> str:
+    images = _image_topics(types)
+    if len(images) != 1:
+        found = ", ".join(images) or "none"
+        raise SourceError(f"{path} has {len(images)} image topics ({found}): name one as the topic")
+    return images[0]
+
+
+def _first(types: dict[str, str], kind: str, names: list[str]) -> str:
+    return next((name for name in names if types.get(name) == kind), "")

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folders of images: plain ones, and the 7-Scenes layout with true depth and poses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from zipmap_ros.frame import Frame
+from zipmap_ros.geometry import Array, Camera
+from zipmap_ros.sources.source import NS, RecordedSource, SourceError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+PLAIN_FPS = 10.0
+SCENES_FPS = 30.0
+SCENES_INTRINSICS = "camera-intrinsics.txt"
+_NO_DEPTH = (0, 65535)
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    image: Path
+    stamp_ns: int
+    depth: Path | None = None
+    map_T_camera: Array | None = None
+
+
+class FolderSource(RecordedSource):
+    """Images of a folder; see ``open_folder``."""
+
+    def __init__(self, path: str, entries: list[_Entry], fps: float, camera: Camera | None) -> None:
+        self.name, self.fps, self._entries, self._camera = Path(path).name, fps, entries, camera
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for entry in self._entries:
+            yield Frame(
+                entry.stamp_ns,
+                read_rgb(entry.image),
+                camera=self._camera,
+                depth=None if entry.depth is None else read_depth(entry.depth, 1000.0),
+                map_T_camera=entry.map_T_camera,
+            )
+
+
+def open_folder(path: str) -> FolderSource:
+    """The images of a folder in natural order of their names, ten a second.
+
+    ``frame-NNNNNN.color.jpg|png`` beside ``.depth.png`` (uint16 millimetres, 0 and 65535 unknown),
+    ``.pose.txt`` (4x4 camera to world) and ``camera-intrinsics.txt`` (3x3) is the 7-Scenes layout:
+    thirty frames a second by their numbers, with depth, pose and camera where the files exist.
+    Raises SourceError for a folder without images.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise SourceError(f"{path} is no folder: give a folder of images, or open it as a video")
+    images = sorted((p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES), key=natural_key)
+    coloured = [p for p in images if ".color." in p.name]
+    if coloured:
+        return _open_scenes(path, coloured)
+    if not images:
+        raise SourceError(f"{path} holds no images ({', '.join(sorted(SUFFIXES))}): check the path")
+    entries = [_Entry(image, round(i * NS / PLAIN_FPS)) for i, image in enumerate(images)]
+    return FolderSource(path, entries, PLAIN_FPS, None)
+
+
+def _open_scenes(path: str, images: list[Path]) -> FolderSource:
+    entries = []
+    for image in images:
+        stem = image.name.split(".color.")[0]
+        number = re.search(r"\d+", stem)
+        if number is None:
+            raise SourceError(f"{image} has no number in its name: use frame-NNNNNN.color.jpg")
+        depth, pose = (image.parent / f"{stem}{end}" for end in (".depth.png", ".pose.txt"))
+        entries.append(
+            _Entry(
+                image,
+                round(int(number[0]) * NS / SCENES_FPS),
+                depth if depth.is_file() else None,
+                _read_matrix(pose, 4) if pose.is_file() else None,
+            )
+        )
+    camera = None
+    intrinsics = Path(path) / SCENES_INTRINSICS
+    if intrinsics.is_file():
+        height, width = read_rgb(images[0]).shape[:2]
+        camera = Camera.from_matrix(_read_matrix(intrinsics, 3), width, height)
+    steps = np.diff([entry.stamp_ns for entry in entries])
+    fps = NS / float(np.median(steps)) if len(steps) else SCENES_FPS
+    return FolderSource(path, entries, fps, camera)
+
+
+def natural_key(path: Path) -> list[tuple[int, str]]:
+    """Sorts img2 before img10."""
+    return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", path.name)]
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """An image file as (H, W, 3) uint8 RGB. Raises SourceError when it cannot be decoded."""
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise SourceError(f"{path} cannot be decoded: is it a complete image?")
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def read_depth(path: Path, units_per_metre: float) -> NDArray[np.float32]:
+    """A 16-bit depth image as (H, W) float32 metres along z, NaN where unknown."""
+    raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if raw is None or raw.ndim != 2:
+        raise SourceError(f"{path} is no depth image of one channel")
+    depth = raw.astype(np.float32) / units_per_metre
+    depth[np.isin(raw, _NO_DEPTH)] = np.nan
+    return depth
+
+
+def _read_matrix(path: Path, size: int) -> Array:
+    try:
+        return np.loadtxt(path, dtype=np.float64).reshape(size, size)
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} is no {size}x{size} matrix of numbers: {error}") from error

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A camera in a ray-cast room: exact depth and poses, for demos and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from zipmap_ros.frame import Frame
+from zipmap_ros.geometry import Camera
+from zipmap_ros.sources.source import NS, RecordedSource
+from zipmap_ros.synthetic import World
+
+FPS = 15.0
+LOOP_FRAMES = 300  # of one way round
+RENDERED_AT_ONCE = 4
+
+
+class SyntheticSource(RecordedSource):
+    """One way round a room by hand, 20 s; it ends where it began, so that it can be looped.
+
+    Its frames carry the true depth and ``map_T_camera`` in the world's own frame.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        frames: int = LOOP_FRAMES,
+        width: int = 320,
+        height: int = 240,
+        horizontal_fov_deg: float = 65.0,
+    ) -> None:
+        """The same seed gives the same frames. ``frames`` are those of the whole loop."""
+        self.name, self.fps = f"synthetic:{seed}", FPS
+        self.camera = Camera.from_fov(width, height, horizontal_fov_deg)
+        self._world = World(seed)
+        self._poses = self._world.trajectory(frames, "hand", seed, loop=True)
+
+    def __len__(self) -> int:
+        return len(self._poses)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for start in range(0, len(self), RENDERED_AT_ONCE):
+            poses = self._poses[start : start + RENDERED_AT_ONCE]
+            rgb, depth = self._world.render(poses, self.camera)
+            for i, pose in enumerate(poses):
+                yield Frame(
+                    stamp_ns=round((start + i) * NS / FPS),
+                    rgb=rgb[i].numpy(),
+                    camera=self.camera,
+                    depth=depth[i].numpy(),
+                    map_T_camera=np.asarray(pose, dtype=np.float64),
+                )

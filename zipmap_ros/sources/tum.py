@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The TUM RGB-D layout (Sturm et al., IROS 2012): rgb.txt, depth.txt, groundtruth.txt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import numpy as np
+
+from zipmap_ros.frame import Frame
+from zipmap_ros.geometry import Camera, GeometryError, matrix_from_quaternion, pose
+from zipmap_ros.sources.folder import read_depth, read_rgb
+from zipmap_ros.sources.source import NS, RecordedSource, SourceError
+
+DEPTH_UNITS_PER_METRE = 5000.0
+MAX_GAP_NS = 20_000_000
+# The intrinsics of the three Kinects, 640x480, by the number in the sequence's name; distortion is
+# that of the raw images, which the published evaluations leave in.
+CAMERAS = {
+    "freiburg1": (517.3, 516.5, 318.6, 255.3),
+    "freiburg2": (520.9, 521.0, 325.1, 249.7),
+    "freiburg3": (535.4, 539.2, 320.1, 247.6),
+}
+
+
+class TumSource(RecordedSource):
+    """The colour images of a sequence with the depth and pose nearest in time (within 20 ms)."""
+
+    def __init__(self, path: str) -> None:
+        """Raises SourceError when rgb.txt is missing or a line cannot be read."""
+        self._root = Path(path)
+        self.name = self._root.name
+        self._images = self._read("rgb.txt")
+        if not self._images:
+            raise SourceError(f"{path} has no images in rgb.txt: it is no TUM RGB-D sequence")
+        self._depths = self._read("depth.txt")
+        self._poses = self._read("groundtruth.txt")
+        steps = np.diff([stamp for stamp, _ in self._images])
+        self.fps = NS / float(np.median(steps)) if len(steps) else 30.0
+        known = [values for name, values in CAMERAS.items() if name in self._root.resolve().name]
+        self._camera = Camera(640, 480, *known[0]) if known else None
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for stamp_ns, (name, *_) in self._images:
+            depth = _nearest(self._depths, stamp_ns)
+            truth = _nearest(self._poses, stamp_ns)
+            rgb = read_rgb(self._root / name)
+            fits = self._camera is not None and rgb.shape[:2] == (480, 640)
+            yield Frame(
+                stamp_ns,
+                rgb,
+                camera=self._camera if fits else None,
+                depth=read_depth(self._root / depth[0], DEPTH_UNITS_PER_METRE) if depth else None,
+                map_T_camera=self._pose(truth) if truth else None,
+            )
+
+    def _read(self, name: str) -> list[tuple[int, list[str]]]:
+        """(stamp_ns, the other words) of every line, in order of time; [] without the file."""
+        path = self._root / name
+        if not path.is_file():
+            return []
+        rows = []
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if words and not words[0].startswith("#"):
+                try:
+                    rows.append((int(Decimal(words[0]) * NS), words[1:]))
+                except InvalidOperation as error:
+                    raise SourceError(f"{path} has a line without a stamp: {line!r}") from error
+        return sorted(rows, key=lambda row: row[0])
+
+    def _pose(self, words: list[str]) -> np.ndarray:
+        try:
+            tx, ty, tz, *quaternion = map(float, words)
+            return pose(matrix_from_quaternion(quaternion), (tx, ty, tz))
+        except (ValueError, GeometryError) as error:
+            raise SourceError(f"{self.name}: a pose is {' '.join(words)!r}: {error}") from error
+
+
+def _nearest(rows: list[tuple[int, list[str]]], stamp_ns: int) -> list[str] | None:
+    if not rows:
+        return None
+    stamps = np.array([stamp for stamp, _ in rows])
+    i = int(np.abs(stamps - stamp_ns).argmin())
+    return rows[i][1] if abs(rows[i][0] - stamp_ns) <= MAX_GAP_NS else None

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Video files, through OpenCV's own ffmpeg."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from zipmap_ros.frame import Frame
+from zipmap_ros.sources.source import NS, RecordedSource, SourceError
+
+DEFAULT_FPS = 30.0
+
+
+class VideoSource(RecordedSource):
+    """The frames of a video file, upright as its metadata says, stamped from its container."""
+
+    def __init__(self, path: str) -> None:
+        """Raises SourceError when the file holds no video that can be decoded."""
+        if not Path(path).is_file():
+            raise SourceError(f"{path} is no file: give a video file, or open it as a folder")
+        self.name, self._path = Path(path).name, path
+        capture = self._open()
+        self.fps = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FPS
+        self._frames = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+        decoded, _ = capture.read()
+        capture.release()
+        if not decoded:
+            raise SourceError(f"no frame of {path} can be decoded: is it a complete video?")
+
+    def __len__(self) -> int:
+        return self._frames
+
+    def __iter__(self) -> Iterator[Frame]:
+        capture = self._open()
+        last_ns = -1
+        try:
+            while True:
+                decoded, bgr = capture.read()
+                if not decoded:
+                    return
+                stamp_ns = round(capture.get(cv2.CAP_PROP_POS_MSEC) * NS / 1000)
+                # Some containers give no times, or the same one twice.
+                if stamp_ns <= last_ns:
+                    stamp_ns = last_ns + round(NS / self.fps)
+                last_ns = stamp_ns
+                yield Frame(stamp_ns, np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8))
+        finally:
+            capture.release()
+
+    def _open(self) -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(self._path)
+        if not capture.isOpened():
+            raise SourceError(f"{self._path} cannot be opened as a video: is it one?")
+        return capture
