@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from html import escape
 
-# On loopback: datagrams as large as UDP allows, and lost ones asked for again soon, in pieces that
+# Within a host: datagrams as large as UDP allows, and lost ones asked for again soon, in pieces that
 # fit the receive buffer of a kernel nobody has tuned.
-_LOOPBACK_MESSAGES = "<MaxMessageSize>65500B</MaxMessageSize><FragmentSize>65000B</FragmentSize>"
-_LOOPBACK_REPAIR = (
+_LOCAL_MESSAGES = "<MaxMessageSize>65500B</MaxMessageSize><FragmentSize>65000B</FragmentSize>"
+_LOCAL_REPAIR = (
     "<NackDelay>10ms</NackDelay><BurstSize><MaxRexmit>131072B</MaxRexmit></BurstSize>"
 )
+_LOOPBACK = '<Interfaces><NetworkInterface name="lo"/></Interfaces>'
 # What a receive buffer should hold: several large clouds. The kernel grants what it allows.
 _RECEIVE_BUFFER = 16 * 2**20
 _RANGES = ("LOCALHOST", "SUBNET", "OFF", "SYSTEM_DEFAULT")
@@ -30,8 +31,10 @@ def domain_id(environment: Mapping[str, str] = os.environ) -> int:
 def domain_configuration(environment: Mapping[str, str] = os.environ) -> str:
     """XML for Cyclone DDS, followed by CYCLONEDDS_URI, which can override it.
 
-    Discovery is by unicast on loopback unless ROS_AUTOMATIC_DISCOVERY_RANGE is SUBNET; hosts of
-    ROS_STATIC_PEERS are asked in any range but OFF.
+    Unless ROS_AUTOMATIC_DISCOVERY_RANGE is SUBNET, discovery is by unicast to this host, and nothing
+    is sent beyond it. No interface is chosen: a participant on loopback alone is invisible to those
+    of a ROS 2 that uses the host's other address. Hosts of ROS_STATIC_PEERS are asked in any range
+    but OFF.
     """
     reach = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper() or "LOCALHOST"
     if reach not in _RANGES:
@@ -41,9 +44,9 @@ def domain_configuration(environment: Mapping[str, str] = os.environ) -> str:
     peers = [peer for peer in environment.get("ROS_STATIC_PEERS", "").split(";") if peer.strip()]
     general, discovery, internal = "", "", _buffers()
     if reach == "OFF" or (reach == "LOCALHOST" and not peers):
-        general, internal = _loopback(), internal + _LOOPBACK_REPAIR
+        general, internal = _LOCAL_MESSAGES, internal + _LOCAL_REPAIR
     if reach == "OFF":
-        general += "<AllowMulticast>false</AllowMulticast>"
+        general += f"{_LOOPBACK}<AllowMulticast>false</AllowMulticast>"
         discovery = f"<Tag>ros_discovery_off_{os.getpid()}</Tag>"
     elif reach == "LOCALHOST":
         general += "<AllowMulticast>false</AllowMulticast>"
@@ -56,10 +59,6 @@ def domain_configuration(environment: Mapping[str, str] = os.environ) -> str:
     )
     own = environment.get("CYCLONEDDS_URI", "")
     return f"{xml},{own}" if own else xml
-
-
-def _loopback() -> str:
-    return f'<Interfaces><NetworkInterface name="lo"/></Interfaces>{_LOOPBACK_MESSAGES}'
 
 
 def _unicast(peers: list[str]) -> str:
