@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import rclpy
+from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -14,6 +17,7 @@ from zipmap_ros.nodes.node_parameters import NodeParameters
 from zipmap_ros.parameters import SPECS, ParameterError, Parameters
 
 DOMAIN = 40
+NODES = Path(__file__).resolve().parent.parent / "zipmap_ros" / "nodes"
 
 
 @pytest.fixture
@@ -88,3 +92,22 @@ def test_start_values_are_taken_and_checked(context: rclpy.Context) -> None:
     with pytest.raises(ParameterError, match="must differ"):
         NodeParameters(node, lambda old, new: None)
     node.destroy_node()
+
+
+@pytest.mark.parametrize("name", ["stream_node", "camera_node"])
+def test_no_attribute_of_ours_hides_one_of_the_node_s(context: rclpy.Context, name: str) -> None:
+    """`self._parameters` and `self._services` are rclpy's own: to set them breaks the node."""
+    bare = LifecycleNode("bare", context=context)
+    theirs = set(vars(bare)) | set(dir(LifecycleNode))
+    bare.destroy_node()
+    tree = ast.parse((NODES / f"{name}.py").read_text())
+    ours = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }
+    assert ours
+    assert ours & theirs == set()

@@ -7,7 +7,6 @@ with ``pace: consumed``, waits after each frame for a message on ``consumed`` wi
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from zipmap_ros.frame import Frame
 from zipmap_ros.nodes import convert
-from zipmap_ros.nodes.spin import calm_threads, spin
+from zipmap_ros.nodes.spin import calm_threads, run
 
 # How long ``pace: consumed`` waits for a frame that was dropped on the way.
 CONSUMED_TIMEOUT_S = 2.0
@@ -102,4 +101,4 @@ class CameraNode(Node):
 def main() -> None:
     """Run the node until SIGINT or the end of the source."""
     calm_threads()
-    sys.exit(spin(CameraNode, threads=1))
+    run(CameraNode, threads=1)

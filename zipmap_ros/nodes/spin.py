@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import rclpy
 from rclpy.exceptions import ParameterException
@@ -28,11 +29,19 @@ def calm_threads() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def spin(make_node: Callable[[], Node], threads: int) -> int:
-    """Make a node and run it until a signal comes or its future ``finished`` (if any) is done.
+def run(make_node: Callable[[], Node], threads: int) -> NoReturn:
+    """Make a node, run it until a signal comes or its future ``finished`` (if any) is done, exit.
 
-    Returns the exit code of the process: 0, or 1 when the node could not be made.
+    The process ends here, with 0, or 1 when the node could not be made: taking torch apart would
+    cost the interpreter seconds, and a network that is busy on a slow device cannot be interrupted.
     """
+    code = _spin(make_node, threads)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _spin(make_node: Callable[[], Node], threads: int) -> int:
     rclpy.init()
     try:
         node = make_node()
@@ -48,7 +57,7 @@ def spin(make_node: Callable[[], Node], threads: int) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        executor.shutdown(timeout_sec=1.0)
+        executor.shutdown(timeout_sec=0.5)
         node.destroy_node()
         rclpy.try_shutdown()
     return 0

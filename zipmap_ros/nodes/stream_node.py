@@ -7,9 +7,6 @@ configure took. With the parameter autostart (the default) it configures and act
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -32,7 +29,7 @@ from zipmap_ros.nodes.diagnostics import Diagnostics
 from zipmap_ros.nodes.node_parameters import NodeParameters
 from zipmap_ros.nodes.outputs import LATCHED, Outputs
 from zipmap_ros.nodes.services import Services
-from zipmap_ros.nodes.spin import calm_threads, spin
+from zipmap_ros.nodes.spin import calm_threads, run
 from zipmap_ros.nodes.status import STATE_NAMES, MapperFacts, make_status
 from zipmap_ros.nodes.transforms import FOREIGN_CLOCK_NS, TransformError, Transforms
 from zipmap_ros.nodes.worker import Counts, Worker, WorkerError
@@ -64,11 +61,9 @@ class StreamNode(LifecycleNode):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("zipmap", **kwargs)
-        self._declared = NodeParameters(self, self._on_parameters)
         self.transforms = Transforms(self, lambda: self.values)
         self.facts = MapperFacts()
         self._configured = self._active = self._paused = False
-        self._hint = "loading" if self.values.autostart else "configure the node"
         self._clock_hint = ""
         self._unmounted: dict[str, str] = {}
         self._inputs: list[CameraInput] = []
@@ -76,6 +71,8 @@ class StreamNode(LifecycleNode):
         self._last_stamps: dict[str, int] = {}
         self._mounted: dict[str, str] = {}
         self._rate_timers: list[Any] = []
+        self._declared = NodeParameters(self, self._on_parameters)
+        self._hint = "loading" if self.values.autostart else "configure the node"
         self._groups = {
             name: MutuallyExclusiveCallbackGroup() for name in ("status", "tf", "map", "odom")
         }
@@ -426,7 +423,4 @@ class StreamNode(LifecycleNode):
 def main() -> None:
     """Run the node until SIGINT."""
     calm_threads()
-    code = spin(StreamNode, THREADS)
-    if any(thread.name == "mapper" for thread in threading.enumerate()):
-        os._exit(code)  # the network is busy on a slow device and cannot be interrupted
-    sys.exit(code)
+    run(StreamNode, THREADS)

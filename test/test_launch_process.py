@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node as a process: how it starts, what it says of bad arguments, how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rosbench import LATCHED, Bench, Pictures, bench, tiny_checkpoint, until
+
+from zipmap_ros.msg import Status
+
+DOMAIN = 48
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
+@pytest.fixture(scope="module")
+def ros() -> Iterator[Bench]:
+    with bench(DOMAIN) as made:
+        yield made
+
+
+def ros2(*arguments: str) -> subprocess.Popen[str]:
+    """A `ros2` command in a process group and domain of its own."""
+    return subprocess.Popen(
+        ["ros2", *arguments],
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "PATH": PATH},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_the_launch_file_documents_its_arguments() -> None:
+    process = ros2("launch", "zipmap_ros", "stream.launch.py", "--show-args")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    for name in ("source", "path", "checkpoint", "device", "rviz", "params_file", "namespace"):
+        assert f"'{name}':" in output
+    assert "synthetic" in output
+
+
+def test_sigint_ends_a_tracking_node_within_two_seconds(ros: Bench, tmp_path: Path) -> None:
+    checkpoint = tiny_checkpoint(tmp_path)
+    arguments = {"checkpoint": str(checkpoint), "tf_mode": "camera", "max_jump_m": "10000.0"}
+    process = ros2(
+        *("run", "zipmap_ros", "stream_node", "--ros-args"),
+        *(word for k, v in arguments.items() for word in ("-p", f"{k}:={v}")),
+    )
+    heard = ros.listen(Status, "zipmap/status", LATCHED)
+    pictures = Pictures(ros)
+    try:
+        until(lambda: heard and heard[-1].state == Status.TRACKING, 60)
+        os.killpg(process.pid, signal.SIGINT)
+        began = time.monotonic()
+        output, _ = process.communicate(timeout=10)
+        took_s = time.monotonic() - began
+    finally:
+        pictures.stop()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert took_s < 2.0, f"took {took_s:.1f} s"
+    assert "Traceback" not in output, output
+    assert process.returncode in (0, -signal.SIGINT, 130), output
+
+
+def test_a_bad_start_value_is_one_clear_line() -> None:
+    process = ros2(*("run", "zipmap_ros", "stream_node", "--ros-args"), "-p", "odom_frame:=map")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, output
+    assert "map_frame, odom_frame, base_frame must differ" in output
+    assert "Traceback" not in output
