@@ -79,7 +79,8 @@ class Buffer(BufferCore, BufferInterface):
         Raises:
             TransformException: one of its four kinds, with the frames and times in the message.
         """
-        self.can_transform(target_frame, source_frame, time, timeout)
+        if timeout.nanoseconds > 0:
+            self.can_transform(target_frame, source_frame, time, timeout)
         return self.lookup_transform_core(target_frame, source_frame, time)
 
     def lookup_transform_full(
@@ -93,7 +94,8 @@ class Buffer(BufferCore, BufferInterface):
     ) -> TransformStamped:
         """Return target (at target_time) _T_ source (at source_time) through `fixed_frame`."""
         query = (target_frame, target_time, source_frame, source_time, fixed_frame)
-        self.can_transform_full(*query, timeout)
+        if timeout.nanoseconds > 0:
+            self.can_transform_full(*query, timeout)
         return self.lookup_transform_full_core(*query)
 
     async def lookup_transform_async(
