@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Executors, callback groups, timers, futures, sim time: as users of rclpy know them."""
+
+import threading
+import time
+
+import pytest
+import rclpy
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.clock import JumpThreshold
+from rclpy.context import Context
+from rclpy.duration import Duration
+from rclpy.executors import (
+    ExternalShutdownException,
+    MultiThreadedExecutor,
+    SingleThreadedExecutor,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.task import Future
+from rclpy.time import Time
+from rosgraph_msgs.msg import Clock
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+
+@pytest.fixture
+def context():
+    """A context of the test's own."""
+    context = Context()
+    context.init(args=[])
+    yield context
+    context.destroy()
+
+
+@pytest.fixture
+def node(context):
+    """A node in it."""
+    node = Node("tested", context=context)
+    yield node
+    node.destroy_node()
+
+
+def spin_until(executor, ready, timeout_s=5.0):
+    """Spin until a condition holds."""
+    end = time.monotonic() + timeout_s
+    while not ready():
+        assert time.monotonic() < end, "condition never held"
+        executor.spin_once(timeout_sec=0.1)
+
+
+@pytest.fixture
+def executor(context, node):
+    """A single-threaded executor that spins the node."""
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    yield executor
+    executor.shutdown()
+
+
+class Spinning:
+    """A multi-threaded executor in a thread of its own."""
+
+    def __init__(self, context, *nodes):
+        self.executor = MultiThreadedExecutor(4, context=context)
+        for node in nodes:
+            self.executor.add_node(node)
+        self.thread = threading.Thread(target=self._spin)
+
+    def _spin(self):
+        try:
+            self.executor.spin()
+        except ExternalShutdownException:
+            pass
+
+    def __enter__(self):
+        self.thread.start()
+        return self.executor
+
+    def __exit__(self, *_):
+        self.executor.shutdown()
+        self.thread.join(5)
+        assert not self.thread.is_alive()
+
+
+def test_service_waits_for_another_callback(context, node):
+    """With groups of their own, a service may block until a client's response has come."""
+    group = ReentrantCallbackGroup()
+    inner = node.create_client(Trigger, "inner", callback_group=group)
+    node.create_service(
+        Trigger, "inner", lambda _, r: Trigger.Response(success=True, message="inner"),
+        callback_group=group,
+    )  # fmt: skip
+
+    def outer(request, response):
+        response.message = inner.call(Trigger.Request(), timeout_sec=5.0).message
+        return response
+
+    node.create_service(
+        Trigger, "outer", outer, callback_group=MutuallyExclusiveCallbackGroup()
+    )
+    client = node.create_client(Trigger, "outer", callback_group=group)
+    with Spinning(context, node):
+        assert client.wait_for_service(5.0) and inner.wait_for_service(5.0)
+        assert client.call(Trigger.Request(), timeout_sec=5.0).message == "inner"
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"), [(MutuallyExclusiveCallbackGroup, 1), (ReentrantCallbackGroup, 2)]
+)
+def test_callback_groups(context, node, group, expected):
+    """One callback at a time in an exclusive group, several in a reentrant one."""
+    lock, running, most = threading.Lock(), [0], [0]
+    calls, together = threading.Semaphore(0), threading.Event()
+
+    def work():
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+            if most[0] > 1:
+                together.set()
+        together.wait(0.02)
+        with lock:
+            running[0] -= 1
+        calls.release()
+
+    shared = group()
+    for _ in range(2):
+        node.create_timer(0.01, work, callback_group=shared)
+    with Spinning(context, node):
+        for _ in range(6):
+            assert calls.acquire(timeout=5)
+    assert min(most[0], 2) == expected
+
+
+def test_timer_does_not_drift(executor, node):
+    """The n-th call is n periods after the start, however long callbacks take."""
+    period, expected = 0.02, []
+    start = node.get_clock().now().nanoseconds
+
+    def work(info):
+        expected.append(info.expected_call_time.nanoseconds - start)
+        time.sleep(0.005)
+
+    timer = node.create_timer(period, work)
+    first = timer._next - start
+    spin_until(executor, lambda: len(expected) >= 20)
+    for call in expected:
+        assert (call - first) % int(period * 1e9) == 0
+
+
+def test_late_timer_leaves_calls_out(executor, node):
+    """A callback that takes three periods is not called four times at once afterwards."""
+    calls = []
+    timer = node.create_timer(0.02, lambda: calls.append(time.monotonic()))
+    time.sleep(0.1)
+    executor.spin_once(timeout_sec=0.1)
+    assert timer.time_until_next_call() > 0
+    assert len(calls) == 1
+
+
+def test_timer_cancel_and_reset(executor, node):
+    """A canceled timer is silent until reset."""
+    calls = []
+    timer = node.create_timer(0.01, lambda: calls.append(1))
+    timer.cancel()
+    executor.spin_once(timeout_sec=0.05)
+    assert not calls and timer.is_canceled() and timer.time_until_next_call() is None
+    timer.reset()
+    spin_until(executor, lambda: calls)
+
+
+def test_spin_until_future_complete(executor, node):
+    """Returns at once when done, and at the timeout otherwise."""
+    future = Future()
+    begin = time.monotonic()
+    executor.spin_until_future_complete(future, timeout_sec=0.1)
+    assert 0.09 < time.monotonic() - begin < 1.0 and not future.done()
+    threading.Timer(0.1, future.set_result, ["x"]).start()
+    executor.spin_until_future_complete(future, timeout_sec=5.0)
+    assert future.result() == "x"
+    assert time.monotonic() - begin < 3.0
+
+
+def test_async_callbacks(executor, node):
+    """Coroutine callbacks may await service calls, in a single thread."""
+    node.create_service(Trigger, "slow", lambda _, r: Trigger.Response(message="slow"))
+    client = node.create_client(Trigger, "slow", callback_group=ReentrantCallbackGroup())
+
+    async def answer(request, response):
+        response.message = (await client.call_async(Trigger.Request())).message + "er"
+        return response
+
+    node.create_service(Trigger, "awaits", answer, callback_group=ReentrantCallbackGroup())
+    outer = node.create_client(Trigger, "awaits")
+    assert outer.wait_for_service(5.0) and client.wait_for_service(5.0)
+    future = outer.call_async(Trigger.Request())
+    executor.spin_until_future_complete(future, timeout_sec=5.0)
+    assert future.result().message == "slower"
+
+
+def test_tasks_and_exceptions(executor):
+    """Tasks return results; an exception comes out of spin."""
+
+    async def double(x):
+        return 2 * x
+
+    task = executor.create_task(double, 4)
+    executor.spin_until_future_complete(task, timeout_sec=1.0)
+    assert task.result() == 8
+    executor.create_task(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        executor.spin_once(timeout_sec=1.0)
+
+
+def test_exception_in_a_callback_comes_out_of_spin(executor, node):
+    """And the group is free again afterwards."""
+    calls = []
+
+    def fail():
+        calls.append(1)
+        raise KeyError("from the callback")
+
+    node.create_timer(0.01, fail)
+    for _ in range(2):
+        with pytest.raises(KeyError, match="from the callback"):
+            executor.spin_once(timeout_sec=1.0)
+
+
+def test_guard_condition(executor, node):
+    """Runs once after it was triggered from another thread."""
+    calls = []
+    guard = node.create_guard_condition(lambda: calls.append(1))
+    threading.Timer(0.05, guard.trigger).start()
+    spin_until(executor, lambda: calls)
+    executor.spin_once(timeout_sec=0.05)
+    assert calls == [1]
+    assert node.destroy_guard_condition(guard)
+
+
+def test_sim_time_jumps(executor, node, context):
+    """Time follows /clock, forward and back; timers and jump callbacks follow."""
+    node.set_parameters([Parameter("use_sim_time", value=True)])
+    clock = node.get_clock()
+    assert clock.ros_time_is_active and clock.now().nanoseconds == 0
+    jumps, calls = [], []
+    threshold = JumpThreshold(
+        min_forward=Duration(seconds=5), min_backward=Duration(nanoseconds=-1)
+    )
+    handle = clock.create_jump_callback(threshold, post_callback=jumps.append)
+    publisher = node.create_publisher(Clock, "/clock", 10)
+    spin_until(executor, publisher.get_subscription_count)
+
+    def set_time(seconds):
+        publisher.publish(Clock(clock=Time(seconds=seconds).to_msg()))
+        spin_until(executor, lambda: clock.now().nanoseconds == int(seconds * 1e9))
+
+    set_time(10)
+    assert [jump.delta for jump in jumps] == [Duration(seconds=10)]
+    node.create_timer(1.0, lambda: calls.append(clock.now().nanoseconds * 1e-9))
+    executor.spin_once(timeout_sec=0.05)
+    assert not calls
+    set_time(11.5)
+    spin_until(executor, lambda: calls)
+    set_time(3)
+    assert jumps[-1].delta == Duration(seconds=-8.5)
+    set_time(3.5)
+    executor.spin_once(timeout_sec=0.02)
+    assert calls == [11.5]
+    set_time(4.5)
+    spin_until(executor, lambda: len(calls) == 2)
+    node.set_parameters([Parameter("use_sim_time", value=False)])
+    assert abs(clock.now().nanoseconds - time.time_ns()) < 1e9
+    handle.unregister()
+
+
+def test_sleep_until_in_sim_time(context, node):
+    """`Clock.sleep_until` ends when /clock gets there."""
+    node.set_parameters([Parameter("use_sim_time", value=True)])
+    clock = node.get_clock()
+    sim = Time(seconds=5, clock_type=clock.clock_type)
+    outcome = []
+    thread = threading.Thread(target=lambda: outcome.append(clock.sleep_until(sim, context)))
+    thread.start()
+    clock.set_ros_time_override(sim)
+    thread.join(5)
+    assert outcome == [True]
+
+
+def test_shutdown_ends_what_waits(context, node):
+    """Spinning, calling and waiting for services all end when the context is shut down."""
+    client = node.create_client(Trigger, "nobody")
+    ended = []
+
+    def spin():
+        executor = SingleThreadedExecutor(context=context)
+        executor.add_node(node)
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            ended.append("spin")
+
+    def wait():
+        client.wait_for_service()
+        ended.append("wait")
+
+    def sleep():
+        node.get_clock().sleep_for(Duration(seconds=60), context)
+        ended.append("sleep")
+
+    threads = [threading.Thread(target=f) for f in (spin, wait, sleep)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)
+    context.shutdown()
+    for thread in threads:
+        thread.join(5)
+    assert sorted(ended) == ["sleep", "spin", "wait"]
+
+
+def test_rate(context, node):
+    """Sleeps at its rate while another thread spins."""
+    rate = node.create_rate(50)
+    with Spinning(context, node):
+        rate.sleep()
+        begin = time.monotonic()
+        for _ in range(5):
+            rate.sleep()
+        assert time.monotonic() - begin > 0.08
+    node.destroy_rate(rate)
+
+
+def test_messages_keep_their_order_and_callbacks_take_info(executor, node):
+    """A callback with two arguments gets the message's stamps."""
+    got = []
+    publisher = node.create_publisher(String, "order", 100)
+    node.create_subscription(String, "order", lambda m, info: got.append((m.data, info)), 100)
+    spin_until(executor, publisher.get_subscription_count)
+    before = time.time_ns()
+    for index in range(50):
+        publisher.publish(String(data=str(index)))
+    spin_until(executor, lambda: len(got) == 50)
+    assert [data for data, _ in got] == [str(i) for i in range(50)]
+    stamp = got[0][1]["source_timestamp"]
+    assert before - 10**6 <= stamp <= got[0][1]["received_timestamp"]
+
+
+def test_module_functions_need_init():
+    """`spin` and nodes without init say so."""
+    with pytest.raises(rclpy.exceptions.NotInitializedException):
+        Node("early", context=Context())
