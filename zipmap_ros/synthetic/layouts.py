@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from random import Random
 from typing import NamedTuple
 
@@ -76,9 +77,9 @@ class Plan:
         self.slab((x / 2, y / 2, 0.0), (x, y, 0.02), "floor")
         self.slab((x / 2, y / 2, z - 0.01), (x, y, 0.02), "ceiling")
         self.builder.ambient = (
-            rng.uniform(0.3, 0.6),
+            rng.uniform(0.35, 0.75),
+            rng.uniform(0.3, 0.65),
             rng.uniform(0.25, 0.5),
-            rng.uniform(0.2, 0.4),
         )
 
     def slab(
@@ -213,7 +214,7 @@ class Plan:
     def lamps(self, rooms: Sequence[Rect]) -> None:
         """A lamp on the ceiling of each room; the first three also give light."""
         rng, height = self.rng, self.size[2]
-        strength = rng.uniform(0.5, 1.1)
+        strength = rng.uniform(0.7, 1.9)
         for room in rooms:
             x, y = room.middle
             x += rng.uniform(-0.2, 0.2) * (room.x1 - room.x0)
@@ -322,7 +323,7 @@ def _corridor(rng: Random, look: Look) -> Plan:
         cuts = [length * k / count for k in range(count + 1)]
         for k in range(1, count):
             plan.wall((cuts[k], low), (cuts[k], high), doors=0)
-        rooms += [Rect(a, low, b, high) for a, b in zip(cuts, cuts[1:], strict=False)]
+        rooms += [Rect(a, low, b, high) for a, b in pairwise(cuts)]
     for room in rooms:
         plan.along_walls(room, rng.choice((LIVING, OFFICE, BEDROOM, STORE)), rng.uniform(0.2, 0.6))
     plan.along_walls(passage, PASSAGE, rng.uniform(0.05, 0.25))

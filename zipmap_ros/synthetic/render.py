@@ -2,11 +2,11 @@
 """Ray casting of scenes in torch: RGB, and depth along z that is exact.
 
 How it is fast. Images are cut into tiles; a tile tests only the primitives whose oriented boxes
-reach its frustum. The k-th candidates of all tiles are intersected together (k is the "rank"), so
-that every step is one large tensor operation. In the unit frame of a primitive a ray is affine in
-the pixel offsets within the tile: one thin matrix product makes the rays of a whole rank. That
-product is in float64, whatever TensorFloat setting the process uses. Rays have z = 1 in the camera,
-so that the ray parameter is the depth.
+reach its frustum. All pairs of tile and primitive go through the same few tensor operations: in the
+unit frame of a primitive a ray is affine in the pixel offsets within the tile, so that one thin
+matrix product makes the rays (in float64, whatever TensorFloat setting the process uses). The
+nearest hit of each ray is a scatter-minimum over keys that carry the depth in front and the
+primitive behind. Rays have z = 1 in the camera, so that the ray parameter is the depth.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from torch import Tensor
 
 from zipmap_ros.geometry import Camera
 from zipmap_ros.synthetic.scene import BOX, CYLINDER, ELLIPSOID, SHELL, Scene
-from zipmap_ros.synthetic.shade import Hits, shade
+from zipmap_ros.synthetic.shade import Hits, View, shade
 from zipmap_ros.synthetic.textures import SyntheticError
 
 NEAR = 0.02  # metres; nearer surfaces are not seen
+_FAR = 1e9  # metres: no hit
+# Sized so that the tensors of a step stay in a CPU's cache.
 _RAYS_PER_STEP = {"cpu": 1 << 16, "cuda": 1 << 22}
+_PAIRS_PER_STEP = {"cpu": 1 << 16, "cuda": 1 << 24}  # rays times primitives
 
 
 class _Tiling(NamedTuple):
@@ -34,7 +37,7 @@ class _Tiling(NamedTuple):
     columns: int
 
     @property
-    def count(self) -> int:
+    def tiles(self) -> int:
         return self.rows * self.columns
 
     @classmethod
@@ -50,23 +53,6 @@ class _Tiling(NamedTuple):
         return image[:, : camera.height, : camera.width]
 
 
-class _View(NamedTuple):
-    """Primitives of each frame's world in that frame's camera.
-
-    to_unit (F, P, 3, 3) and origin (F, P, 3) map camera coordinates into the unit frame of a
-    primitive; box (F, P, 3, 3) has its half axes in the camera as columns, middle (F, P, 3) its
-    centre; focal (F, 2) and centre (F, 2) are the intrinsics in pixels. All float64.
-    """
-
-    kind: Tensor
-    box: Tensor
-    middle: Tensor
-    to_unit: Tensor
-    origin: Tensor
-    focal: Tensor
-    centre: Tensor
-
-
 def render_scenes(
     scene: Scene,
     texels: Tensor,
@@ -74,16 +60,16 @@ def render_scenes(
     cameras: Camera | Sequence[Camera],
     exposure: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Render N views of each of B stacked scenes.
+    """Render N views of each of the B worlds of a scene.
 
     world_T_camera  (B, N, 4, 4), OpenCV camera axes, float32 or float64
-    cameras         one pinhole, or one per scene with equal image sizes
+    cameras         one pinhole, or one per world with equal image sizes
     exposure        (B, N) factor on the light, default 1
 
     Returns rgb (B, N, H, W, 3) uint8 and depth (B, N, H, W) float32, metres along z, on the device
     of the scene. Depth is that of the pixel centres. Raises SyntheticError for wrong shapes.
     """
-    B = len(scene.kind)
+    B = len(scene.count)
     if world_T_camera.ndim != 4 or world_T_camera.shape[0] != B:
         raise SyntheticError(
             f"poses must be ({B}, N, 4, 4) for {B} worlds, got {tuple(world_T_camera.shape)}"
@@ -98,16 +84,16 @@ def render_scenes(
         exposure = torch.ones(B, views)
     exposure = exposure.to(device, torch.float32).reshape(-1)
     tiling = _Tiling.of(camera)
-    rays = tiling.count * tiling.size**2
+    rays = tiling.tiles * tiling.size**2
     step = max(1, _RAYS_PER_STEP.get(device.type, 1 << 20) // rays)
     rgb = torch.empty(B * views, camera.height, camera.width, 3, dtype=torch.uint8, device=device)
     depth = torch.empty(B * views, camera.height, camera.width, device=device)
     for i in range(0, B * views, step):
         part = slice(i, i + step)
-        view = _view(scene, world[part], poses[part], per_frame[part])
+        view = _view(scene, world[part], poses[part], per_frame[part], camera)
         hits = _cast(view, tiling)
         depth[part] = tiling.to_image(hits.depth, camera)
-        colour = shade(scene, world[part], poses[part], hits, texels, exposure[part])
+        colour = shade(scene, view, world[part], poses[part], hits, texels, exposure[part])
         rgb[part] = tiling.to_image(colour, camera)
     return rgb.view(B, views, *rgb.shape[1:]), depth.view(B, views, *depth.shape[1:])
 
@@ -125,93 +111,110 @@ def _intrinsics(cameras: Camera | Sequence[Camera], count: int) -> tuple[Tensor,
     return torch.tensor(rows, dtype=torch.float64), each[0]
 
 
-def _view(scene: Scene, world: Tensor, poses: Tensor, intrinsics: Tensor) -> _View:
+def _view(scene: Scene, world: Tensor, poses: Tensor, intrinsics: Tensor, camera: Camera) -> View:
+    """Bring the primitives of each frame's world into its camera; leave out those out of view."""
+    count = scene.count[world]
+    frame = torch.arange(len(world), device=world.device).repeat_interleave(count)
+    start = count.cumsum(0) - count
+    prim = torch.arange(len(frame), device=world.device) + (scene.first[world] - start)[frame]
     R, position = poses[:, :3, :3], poses[:, :3, 3]
-    middle = (scene.centre[world] - position[:, None]) @ R  # (F, P, 3) in the camera
-    axes = R.transpose(1, 2)[:, None] @ scene.axes[world]  # (F, P, 3, 3)
-    half = scene.half[world].clamp_min(1e-6)  # padding has none
-    to_unit = axes.transpose(2, 3) / half[..., None]
-    origin = -(to_unit @ middle[..., None])[..., 0]
-    return _View(
-        scene.kind[world], axes * half[..., None, :], middle, to_unit, origin,
-        intrinsics[:, :2], intrinsics[:, 2:],
+    middle = torch.bmm((scene.centre[prim] - position[frame])[:, None], R[frame])[:, 0]
+    axes = torch.bmm(R.transpose(1, 2)[frame], scene.axes[prim])
+    half = scene.half[prim]
+    box, kind = axes * half[:, None], scene.kind[prim]
+    focal, centre = intrinsics[:, :2], intrinsics[:, 2:]
+
+    edges = intrinsics.new_tensor([[0.0, camera.width], [0.0, camera.height]])
+    slopes = ((edges - centre[..., None]) / focal[..., None])[frame]  # (Q, 2, 2)
+    visible = middle[:, 2] + box[:, 2].abs().sum(1) > NEAR
+    for axis in range(2):
+        visible &= _between(box, middle, axis, slopes[:, axis])[:, 0]
+    keep = (visible | (kind == SHELL)).nonzero()[:, 0]
+    to_unit = axes[keep].transpose(1, 2) / half[keep, :, None]
+    origin = -torch.bmm(to_unit, middle[keep, :, None])[..., 0]
+    shell = (kind[keep] == SHELL).nonzero()[:, 0]
+    return View(
+        frame[keep], prim[keep], kind[keep], shell, box[keep], middle[keep], to_unit, origin,
+        focal, centre,
     )  # fmt: skip
 
 
-def _candidates(view: _View, tiling: _Tiling) -> Tensor:
-    """(F, rows, columns, P) bool: primitives whose oriented boxes reach a tile's frustum."""
+def _between(box: Tensor, middle: Tensor, axis: int, slopes: Tensor) -> Tensor:
+    """Which of Q boxes reach between neighbouring planes x = slope * z (y for axis 1).
 
-    def outside(axis: int, count: int) -> Tensor:
-        """(F, P, count) whether the box misses the strip between neighbouring tile edges."""
+    slopes (Q, S) ascending; returns (Q, S - 1) bool, true also for some boxes that just miss.
+    """
+    aside = middle[:, axis, None] - slopes * middle[:, 2, None]
+    reach = torch.zeros_like(aside)
+    for k in range(3):
+        reach += (box[:, axis, k, None] - slopes * box[:, 2, k, None]).abs_()
+    return (aside + reach)[:, :-1].gt(0) & (aside - reach)[:, 1:].lt(0)
+
+
+def _pairs(view: View, tiling: _Tiling) -> Tensor:
+    """(Q, rows * columns) bool: the tiles of its frame that a primitive (no shell) may hit."""
+    masks = []
+    for axis, count in ((1, tiling.rows), (0, tiling.columns)):
         edge = torch.arange(count + 1, device=view.kind.device) * tiling.size
-        slope = (edge - view.centre[:, axis, None]) / view.focal[:, axis, None]  # (F, count + 1)
-        slope = slope[:, None]
-        aside = view.middle[..., axis, None] - slope * view.middle[..., 2, None]
-        reach = view.box[:, :, axis, :, None] - slope[:, :, None] * view.box[:, :, 2, :, None]
-        reach = reach.abs().sum(2)
-        return (aside + reach)[..., :-1].lt(0) | (aside - reach)[..., 1:].gt(0)
-
-    ahead = view.middle[..., 2] + view.box[..., 2, :].abs().sum(-1) > NEAR
-    seen = ahead & (view.kind > SHELL)
-    rows, columns = ~outside(1, tiling.rows), ~outside(0, tiling.columns)
-    mask = rows[:, :, :, None] & (columns & seen[..., None])[:, :, None, :]
-    return mask.permute(0, 2, 3, 1)
+        slopes = (edge - view.centre[:, axis, None]) / view.focal[:, axis, None]  # (F, count + 1)
+        masks.append(_between(view.box, view.middle, axis, slopes[view.frame]))
+    rows = masks[0] & (view.kind != SHELL)[:, None]
+    return (rows[:, :, None] & masks[1][:, None]).flatten(1)
 
 
-def _cast(view: _View, tiling: _Tiling) -> Hits:
+def _cast(view: View, tiling: _Tiling) -> Hits:
     """Nearest hits of all rays of all frames."""
-    F, P = view.kind.shape
-    device, s, T = view.kind.device, tiling.size, tiling.count
+    F, T, s, device = len(view.shell), tiling.tiles, tiling.size, view.kind.device
     offset = torch.arange(s, device=device, dtype=torch.float64)
-    one = torch.ones(s, s, device=device, dtype=torch.float64)
-    basis = torch.stack([one * offset, one * offset[:, None], one]).view(3, s * s)
-    row, column = torch.meshgrid(
-        torch.arange(tiling.rows, device=device),
-        torch.arange(tiling.columns, device=device),
-        indexing="ij",
-    )
-    corner = torch.stack([column.flatten(), row.flatten()], -1) * s + 0.5  # (T, 2) pixels
+    zero = torch.zeros(s, s, device=device, dtype=torch.float64)
+    basis = torch.stack([zero + offset, zero + offset[:, None], zero + 1]).view(3, s * s)
+    tile = torch.arange(T, device=device)
+    corner = torch.stack([tile % tiling.columns, tile // tiling.columns], -1) * s + 0.5  # pixels
     corner = (corner - view.centre[:, None]) / view.focal[:, None]  # (F, T, 2) at depth 1
     pixel = 1 / view.focal  # (F, 2)
 
-    def unit_rays(frame: Tensor, tile: Tensor, prim: Tensor) -> tuple[Tensor, Tensor]:
+    def unit_rays(seen: Tensor, tile: Tensor) -> tuple[Tensor, Tensor]:
         """Directions (3, n, s * s) and origins (3, n, 1) of n tiles in n unit frames."""
-        M = view.to_unit[frame, prim]  # (n, 3, 3)
-        start = (M[..., :2] @ corner[frame, tile][..., None])[..., 0] + M[..., 2]
-        left = torch.cat([M[..., :2] * pixel[frame][:, None], start[..., None]], -1)  # (n, 3, 3)
-        rays = left.transpose(0, 1).reshape(-1, 3) @ basis
-        origin = view.origin[frame, prim].float().t()[..., None]
-        return rays.float().view(3, -1, s * s), origin.contiguous()
+        M, frame = view.to_unit[seen], view.frame[seen]
+        start = corner[frame, tile]
+        columns = [
+            M[..., 0] * pixel[frame, :1],
+            M[..., 1] * pixel[frame, 1:],
+            M[..., 0] * start[:, :1] + M[..., 1] * start[:, 1:] + M[..., 2],
+        ]
+        left = torch.stack(columns, -1).transpose(0, 1).reshape(-1, 3)  # (3 * n, 3)
+        origin = view.origin[seen].float().t().contiguous()
+        return (left @ basis).float().view(3, -1, s * s), origin[..., None]
 
-    every = torch.arange(F * T, device=device)
-    rays, origin = unit_rays(every // T, every % T, torch.zeros_like(every))
-    depth = _leave_box(rays, origin)
-    nearest = torch.zeros(F * T, s * s, dtype=torch.int32, device=device)
-    mask = _candidates(view, tiling)
+    shells = view.shell.repeat_interleave(T)
+    nearest = _key(_leave_box(*unit_rays(shells, tile.repeat(F))), shells)
+    mask = _pairs(view, tiling)
+    block = max(1, _PAIRS_PER_STEP.get(device.type, 1 << 20) // s**2)
     for kind, intersect in _INTERSECT.items():
-        of_kind = mask & (view.kind == kind)[:, None, None]
-        for tile, prim in _ranks(of_kind.reshape(F * T, P)):
-            rays, origin = unit_rays(tile // T, tile % T, prim)
-            t, best = intersect(rays, origin), depth[tile]
-            closer = t < best
-            depth[tile] = torch.minimum(t, best)
-            nearest[tile] = torch.where(closer, prim.int()[:, None], nearest[tile])
+        of_kind = (view.kind == kind).nonzero()[:, 0]
+        which, tiles = mask[of_kind].nonzero(as_tuple=True)
+        for seen, at in zip(of_kind[which].split(block), tiles.split(block), strict=True):
+            key = _key(intersect(*unit_rays(seen, at)), seen)
+            row = (view.frame[seen] * T + at)[:, None].expand_as(key)
+            nearest.scatter_reduce_(0, row, key, "amin")
+    depth, prim = _unkey(nearest)
     x = (corner[..., :1] + basis[0] * pixel[:, None, :1]).float()
     y = (corner[..., 1:] + basis[1] * pixel[:, None, 1:]).float()
-    return Hits(
-        depth.view(F, -1), nearest.view(F, -1), x.view(F, -1), y.view(F, -1),
-        view.to_unit, view.origin, view.focal,
-    )  # fmt: skip
+    return Hits(depth.view(F, -1), prim.view(F, -1), x.view(F, -1), y.view(F, -1))
 
 
-def _ranks(mask: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Split (tiles, P) candidates into lists of (tile, primitive) in which no tile repeats."""
-    tile, prim = mask.nonzero(as_tuple=True)
-    counts = mask.sum(1)
-    rank = torch.arange(len(tile), device=tile.device) - (counts.cumsum(0) - counts)[tile]
-    order = rank.argsort(stable=True)
-    sizes = torch.bincount(rank).tolist()
-    return list(zip(tile[order].split(sizes), prim[order].split(sizes), strict=True))
+# A float32 depth leaves the low 29 bits of a float64 free: there the primitive is noted.
+_LOW_BITS = (1 << 29) - 1
+
+
+def _key(depth: Tensor, seen: Tensor) -> Tensor:
+    """(n, r) float32 depths and (n,) indices as float64 that sort by depth, then by index."""
+    return (depth.double().view(torch.int64) | seen[:, None]).view(torch.float64)
+
+
+def _unkey(key: Tensor) -> tuple[Tensor, Tensor]:
+    bits = key.view(torch.int64)
+    return (bits & ~_LOW_BITS).view(torch.float64).float(), bits & _LOW_BITS
 
 
 def _slabs(rays: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
@@ -226,8 +229,8 @@ def _leave_box(rays: Tensor, origin: Tensor) -> Tensor:
 
 
 def _enter(near: Tensor, far: Tensor) -> Tensor:
-    """``near`` where a ray hits at all, inf elsewhere (also for NaN)."""
-    return near.masked_fill_(~((near <= far) & (near > NEAR)), torch.inf)
+    """``near`` where a ray hits at all, _FAR elsewhere (also for NaN)."""
+    return near.masked_fill_(~((near <= far) & (near > NEAR)), _FAR)
 
 
 def _hit_box(rays: Tensor, origin: Tensor) -> Tensor:

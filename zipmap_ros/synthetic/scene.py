@@ -14,11 +14,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from zipmap_ros.synthetic.textures import SIZE
 
-PADDING, SHELL, BOX, CYLINDER, ELLIPSOID = -1, 0, 1, 2, 3
+SHELL, BOX, CYLINDER, ELLIPSOID = range(4)
 LIGHTS = 3
 
 
@@ -40,22 +39,25 @@ class Material:
 
 @dataclass(frozen=True)
 class Scene:
-    """Primitives as tensors; (..., P) is (P,) for one world, (B, P) for stacked worlds.
+    """Primitives of B worlds as tensors, one world after the other, P in all.
 
-    Primitive 0 is the shell, a box seen from inside. A primitive is the image of the unit cube,
-    cylinder (axis z) or sphere under rotation, scaling by ``half`` and shift by ``centre``.
+    The first primitive of a world is its shell, a box seen from inside. A primitive is the image of
+    the unit cube, cylinder (axis z) or sphere under scaling by ``half``, rotation by ``axes`` and
+    shift to ``centre``.
 
-    kind      (..., P) int64: SHELL, BOX, CYLINDER, ELLIPSOID, or PADDING
-    centre    (..., P, 3) float64 metres
-    axes      (..., P, 3, 3) float64: world_R_local, local axes as columns
-    half      (..., P, 3) float64 half sizes along the local axes, metres
-    uv        (..., P, 5) float32: texels per unit along x, y, z of the unit shape, and the offset
-              of the texture in texels
-    material  (..., P, 6) float32: texture index, tint r, g, b, emission, texels per metre
-    lights    (..., LIGHTS, 4) float32: position and strength
-    ambient   (..., 3) float32: light without a source on faces that look up, sideways and down
+    count     (B,) int64 primitives of each world
+    kind      (P,) int64: SHELL, BOX, CYLINDER or ELLIPSOID
+    centre    (P, 3) float64 metres
+    axes      (P, 3, 3) float64: world_R_local, local axes as columns
+    half      (P, 3) float64 half sizes along the local axes, metres
+    uv        (P, 5) float32: texels per unit along x, y, z of the unit shape, and the offset of the
+              texture in texels
+    material  (P, 6) float32: texture index, tint r, g, b, emission, texels per metre
+    lights    (B, LIGHTS, 4) float32: position and strength
+    ambient   (B, 3) float32: light without a source on faces that look up, sideways and down
     """
 
+    count: Tensor
     kind: Tensor
     centre: Tensor
     axes: Tensor
@@ -65,25 +67,20 @@ class Scene:
     lights: Tensor
     ambient: Tensor
 
+    @property
+    def first(self) -> Tensor:
+        """(B,) index of each world's shell."""
+        return self.count.cumsum(0) - self.count
+
     def to(self, device: str | torch.device) -> Scene:
         """The same scene on ``device``."""
         return Scene(*(getattr(self, field.name).to(device) for field in fields(self)))
 
-
-def stack_scenes(scenes: Sequence[Scene]) -> Scene:
-    """Several worlds as one batch, (P,) padded to the largest: (B, P)."""
-    count = max(len(scene.kind) for scene in scenes)
-
-    def stack(name: str) -> Tensor:
-        rows = [getattr(scene, name) for scene in scenes]
-        if name in ("lights", "ambient"):
-            return torch.stack(rows)
-        fill = float(PADDING) if name == "kind" else 0.0
-        return torch.stack(
-            [F.pad(r, [0, 0] * (r.ndim - 1) + [0, count - len(r)], value=fill) for r in rows]
-        )
-
-    return Scene(*(stack(field.name) for field in fields(Scene)))
+    @staticmethod
+    def join(scenes: Sequence[Scene]) -> Scene:
+        """Several scenes as one."""
+        names = [field.name for field in fields(Scene)]
+        return Scene(*(torch.cat([getattr(s, name) for s in scenes]) for name in names))
 
 
 class SceneBuilder:
@@ -121,11 +118,12 @@ class SceneBuilder:
         )
 
     def build(self) -> Scene:
-        """The collected scene on the CPU."""
+        """The collected world on the CPU."""
         rows = np.array(self._rows, dtype=np.float64)
-        lights = np.zeros((LIGHTS, 4), dtype=np.float32)
-        lights[: len(self.lights)] = self.lights[:LIGHTS]
+        lights = np.zeros((1, LIGHTS, 4), dtype=np.float32)
+        lights[0, : len(self.lights)] = self.lights[:LIGHTS]
         return Scene(
+            count=torch.tensor([len(rows)]),
             kind=torch.from_numpy(rows[:, 0].astype(np.int64)),
             centre=torch.from_numpy(rows[:, 1:4].copy()),
             axes=torch.from_numpy(_rotations(rows[:, 7:10])),
@@ -133,7 +131,7 @@ class SceneBuilder:
             uv=torch.from_numpy(rows[:, 10:15].astype(np.float32)),
             material=torch.from_numpy(rows[:, 15:21].astype(np.float32)),
             lights=torch.from_numpy(lights),
-            ambient=torch.tensor(self.ambient, dtype=torch.float32),
+            ambient=torch.tensor([self.ambient], dtype=torch.float32),
         )
 
 

@@ -19,14 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zipmap_ros.synthetic.scene import SHELL, Scene, stack_scenes
+from zipmap_ros.synthetic.scene import Scene
+from zipmap_ros.synthetic.space import FAN, FAN_ANGLES, Space
 from zipmap_ros.synthetic.textures import SyntheticError
 
 Array = NDArray[np.float64]
 
 CLEARANCE = 0.3  # metres between the camera and any surface, always
 _MARGIN = 0.06  # what smoothing and shake may take from it
-_FAN = 24  # directions in which free space is measured
 _FAN_EVERY = 4  # frames
 
 
@@ -67,7 +67,7 @@ MOTIONS = {
 
 
 def trajectories(
-    scenes: Sequence[Scene],
+    scene: Scene,
     seeds: Sequence[int],
     frames: int,
     kind: str | Motion = "hand",
@@ -76,14 +76,14 @@ def trajectories(
     speed_m: tuple[float, float] | None = None,
     turn_deg: tuple[float, float] | None = None,
 ) -> Tensor:
-    """One path of ``frames`` poses for each scene: (B, frames, 4, 4) float64 world_T_camera.
+    """One path for each world of a scene: (B, frames, 4, 4) float64 world_T_camera.
 
-    seeds     seed of each scene's world; with ``seed`` they determine the paths
+    seeds     seed of each world; with ``seed`` they determine the paths
     kind      "robot" (planar, constant height), "drone", "hand", or a Motion
     loop      close the path: the frame after the last is the first again
     speed_m, turn_deg  override the ranges of the motion: metres and degrees per frame
 
-    The paths keep CLEARANCE from every surface. Raises SyntheticError where a scene has no room.
+    The paths keep CLEARANCE from every surface. Raises SyntheticError where a world has no room.
     """
     if isinstance(kind, str):
         if kind not in MOTIONS:
@@ -92,66 +92,11 @@ def trajectories(
     if frames < 1:
         raise SyntheticError(f"a path needs at least one frame, got {frames}")
     motion = replace(kind, speed_m=speed_m or kind.speed_m, turn_deg=turn_deg or kind.turn_deg)
-    space = Space(stack_scenes([scene.to("cpu") for scene in scenes]))
+    space = Space(scene.to("cpu"))
     rngs = [np.random.default_rng([seed, world_seed]) for world_seed in seeds]
     styles = [_Style.draw(motion, frames, loop, rng) for rng in rngs]
     path = (_loops if loop else _walks)(space, styles, rngs, frames)
     return torch.from_numpy(_poses(path, styles))
-
-
-class Space:
-    """Where there is room in B stacked scenes. Round things count as their bounding boxes."""
-
-    def __init__(self, scene: Scene) -> None:
-        self.centre = scene.centre.numpy()  # (B, P, 3)
-        self.axes = scene.axes.numpy()  # (B, P, 3, 3)
-        self.half = scene.half.numpy()
-        self.solid = (scene.kind > SHELL).numpy()
-        self.size = 2 * self.half[:, 0]  # (B, 3) of the shell
-
-    def clearance(self, points: Array) -> tuple[Array, Array]:
-        """(B, K, 3) points to (B, K) distances to the nearest surface, metres, at most true,
-        and (B, K, 3) directions away from it. Negative inside of a thing or outside the shell.
-        """
-        offset = points[:, :, None] - self.centre[:, None]  # (B, K, P, 3)
-        local = np.einsum("bkpi,bpij->bkpj", offset, self.axes)
-        beyond = np.abs(local) - self.half[:, None]
-        outside = np.maximum(beyond, 0.0)
-        deepest = beyond.max(-1)
-        distance = np.sqrt((outside**2).sum(-1)) + np.minimum(deepest, 0.0)
-        distance[:, :, 0] = -deepest[:, :, 0]  # inside the shell
-        distance[:, :, 1:][~np.broadcast_to(self.solid[:, None, 1:], distance[:, :, 1:].shape)] = (
-            np.inf
-        )
-        nearest = distance.argmin(-1)  # (B, K)
-        b, k = np.indices(nearest.shape)
-        picked = outside[b, k, nearest]
-        face = beyond[b, k, nearest]
-        on_face = (face == face.max(-1, keepdims=True)).astype(np.float64)
-        away = np.where(picked.any(-1, keepdims=True), picked, on_face)
-        away = away * np.sign(local[b, k, nearest]) * np.where(nearest == 0, -1, 1)[..., None]
-        away = np.einsum("bkij,bkj->bki", self.axes[b, nearest], away)
-        away /= np.linalg.norm(away, axis=-1, keepdims=True) + 1e-12
-        return distance[b, k, nearest], away
-
-    def fan(self, points: Array) -> Array:
-        """(B, K, 3) points to (B, K, _FAN) free metres along horizontal rays at angles 2πi/_FAN."""
-        angle = np.arange(_FAN) * 2 * np.pi / _FAN
-        direction = np.stack([np.cos(angle), np.sin(angle), np.full(_FAN, 1e-9)], -1)
-        free = np.empty((*points.shape[:2], _FAN))
-        local_direction = np.einsum("fi,bpij->bpfj", direction, self.axes)
-        local_direction += np.where(local_direction >= 0, 1e-9, -1e-9)
-        inverse = 1 / local_direction  # (B, P, _FAN, 3)
-        reach = np.abs(inverse) * self.half[:, :, None]
-        for k in range(points.shape[1]):
-            offset = points[:, k, None] - self.centre
-            local = np.einsum("bpi,bpij->bpj", offset, self.axes)
-            middle = -local[:, :, None] * inverse
-            near, far = (middle - reach).max(-1), (middle + reach).min(-1)
-            hit = np.where((near <= far) & (near > 0) & self.solid[..., None], near, np.inf)
-            hit[:, 0] = far[:, 0]
-            free[:, k] = hit.min(1)
-        return free
 
 
 class _Style(NamedTuple):
@@ -189,11 +134,13 @@ class _Style(NamedTuple):
         sway, shake = np.deg2rad(pick(motion.sway_deg)), pick(motion.shake_deg)
         shake_rad = np.deg2rad(shake)
         # A wave of amplitude a and period T turns by at most about 2 pi a / T per frame.
-        period = max(12.0, 2 * np.pi * pan / turn)
+        period = max(12.0, 4 * np.pi * pan / turn)
         slow = max(20.0, 4 * np.pi * sway / turn)
         return cls(
             motion=motion,
-            speed=pick(motion.speed_m) * (1 + wave(0.3, 120, 30)).clip(0.2),
+            speed=(pick(motion.speed_m) * (1 + wave(0.3, 120, 30)).clip(0.2)).clip(
+                max=motion.speed_m[1]
+            ),
             turn=turn,
             height=pick(motion.height_m),
             lift=wave(pick(motion.rise_m), 240, 90),
@@ -219,21 +166,28 @@ def _height(style: _Style, ceiling: float) -> float:
     return min(style.height, ceiling - CLEARANCE - 0.2)
 
 
-def _start(space: Space, styles: Sequence[_Style], rngs: Sequence[np.random.Generator]) -> Array:
-    """(B, 3) places with room around them."""
-    tries = 64
-    points = np.empty((len(styles), tries, 3))
+def _places(
+    space: Space, styles: Sequence[_Style], rngs: Sequence[np.random.Generator]
+) -> tuple[Array, Array]:
+    """(B, 96, 3) places in each world, half of them at any height, and their (B, 96) clearance."""
+    points = np.empty((len(styles), 96, 3))
     for b, (style, rng) in enumerate(zip(styles, rngs, strict=True)):
-        low, high = CLEARANCE + 0.1, space.size[b, :2] - CLEARANCE - 0.1
-        points[b, :, :2] = rng.uniform(low, high, (tries, 2))
-        points[b, :, 2] = _height(style, space.size[b, 2])
-        points[b, tries // 2 :, 2] = rng.uniform(0.4, space.size[b, 2] - 0.4, tries // 2)
+        low, high = CLEARANCE + 0.1, space.size[b] - CLEARANCE - 0.1
+        points[b] = rng.uniform(low, high, (96, 3))
+        points[b, :48, 2] = _height(style, space.size[b, 2])
     distance, _ = space.clearance(points)
-    if (worst := distance.max(1).argmin()) is not None and distance[worst].max() < CLEARANCE * 1.3:
+    roomy = distance.max(1)
+    if roomy.min() < CLEARANCE + 0.1:
         raise SyntheticError(
-            f"world {worst} of the batch has no place {CLEARANCE} m from all things: other seed"
+            f"world {roomy.argmin()} of the batch has no place {CLEARANCE + 0.1:.1f} m from all "
+            "things: use another seed"
         )
-    # The first point with good room; else the one with most.
+    return points, distance
+
+
+def _start(space: Space, styles: Sequence[_Style], rngs: Sequence[np.random.Generator]) -> Array:
+    """(B, 3) places with room around them: the first with much, else the one with most."""
+    points, distance = _places(space, styles, rngs)
     good = distance > 2 * CLEARANCE
     index = np.where(good.any(1), good.argmax(1), distance.argmax(1))
     return points[np.arange(len(styles)), index]
@@ -248,25 +202,30 @@ def _walks(
     speed = np.stack([s.speed for s in styles], 1)  # (N, B)
     lift = np.stack([s.lift for s in styles], 1)
     turn = np.array([s.turn for s in styles])
-    bias = np.stack([rng.uniform(-0.5, 0.5, _FAN) for rng in rngs])
+    bias = np.stack([rng.uniform(-0.5, 0.5, FAN) for rng in rngs])
     rate = turn * np.array([rng.uniform(-1, 1) for rng in rngs])
     heading = _best_angle(np.minimum(space.fan(position[:, None])[:, 0], 4.0) + 2 * bias)
     distance, away = (a[:, 0] for a in space.clearance(position[:, None]))
     velocity = speed[0, :, None] * np.stack([np.cos(heading), np.sin(heading), 0 * heading], -1)
     positions, headings = np.empty((B, frames, 3)), np.empty((B, frames))
     planar = np.array([s.motion.steered for s in styles])
-    angle = np.arange(_FAN) * 2 * np.pi / _FAN
     target = heading
     for n in range(frames):
         positions[:, n], headings[:, n] = position, heading
         if n % _FAN_EVERY == 0:
             free = np.minimum(space.fan(position[:, None])[:, 0], 4.0)
-            target = _best_angle(free + bias + 1.2 * np.cos(angle - heading[:, None]))
-        wish = _wrap(target - heading) * 0.15
+            target = _best_angle(free + bias + 1.2 * np.cos(FAN_ANGLES - heading[:, None]))
+        wish = _wrap(target - heading) * 0.3
         rate = np.clip(0.8 * rate + 0.2 * wish, -turn, turn)
         heading = heading + rate
-        wanted = speed[n, :, None] * np.stack([np.cos(heading), np.sin(heading), 0 * heading], -1)
-        wanted[:, 2] = np.clip(0.1 * (base + lift[n] - position[:, 2]), -speed[n], speed[n])
+        ahead = np.round(heading * FAN / (2 * np.pi)).astype(int) % FAN
+        brake = np.clip((free[np.arange(B), ahead] - 0.4) / 0.8, 0.05, 1.0)
+        wanted = (speed[n] * brake)[:, None] * np.stack(
+            [np.cos(heading), np.sin(heading), 0 * heading], -1
+        )
+        wanted[:, 2] = np.clip(
+            0.1 * (base + lift[n] - position[:, 2]), -0.3 * speed[n], 0.3 * speed[n]
+        )
         push = np.clip(2 - distance / keep, 0, 1) * speed[n]
         wanted += away * push[:, None]
         wanted[planar, 2] = 0.0
@@ -307,65 +266,65 @@ def _finish_walk(
     """Smooth the simulated positions, add trembling, and decide where to look."""
     tremble = np.stack([style.tremble for style in styles])
     smooth = _smooth(positions, 2.0, False) + tremble
-    distance, _ = space.clearance(smooth)
-    unsafe = (distance < CLEARANCE).any(1)
-    positions = np.where(unsafe[:, None, None], positions, smooth)
-    gaze = np.empty_like(headings)
-    looks = positions[:, ::_FAN_EVERY]
-    at = np.arange(headings.shape[1])
-    angle = np.arange(_FAN) * 2 * np.pi / _FAN
-    free = np.minimum(space.fan(looks), 3.0)
-    forward = np.cos(angle - headings[:, ::_FAN_EVERY, None])
-    open_to = np.unwrap(_best_angle(free + forward), axis=-1)
-    for b, style in enumerate(styles):
-        gaze[b] = np.interp(at, at[::_FAN_EVERY], open_to[b])
-        gaze[b] = _slow_enough(gaze[b], style.turn, False)
-    return _Path(positions, headings, gaze)
+    safe = space.clearance(smooth)[0].min(1) >= CLEARANCE
+    positions = np.where(safe[:, None, None], smooth, positions)
+    return _Path(positions, headings, _gaze(space, positions, headings, styles, closed=False))
 
 
 def _loops(
     space: Space, styles: Sequence[_Style], rngs: Sequence[np.random.Generator], frames: int
 ) -> _Path:
-    """Closed curves: of many candidates of growing size, the longest that keeps clear."""
-    t = np.arange(frames) * 2 * np.pi / frames
-    tries, samples = 96, 48
-    rough = np.arange(samples) * 2 * np.pi / samples
+    """Closed curves: of many candidates around free places, the one that fits the speed best."""
+    tries, samples = 48, 32
+    points, distance = _places(space, styles, rngs)
+    order = np.argsort(-distance, axis=1)[:, np.arange(tries) % 12]  # the roomiest, in turn
+    centres = np.take_along_axis(points, order[..., None], axis=1)  # (B, tries, 3)
     coefficients = np.empty((len(styles), tries, 3, 3, 2))  # harmonic, axis, cosine and sine
-    centres = np.empty((len(styles), tries, 3))
-    lengths = np.array([s.speed.sum() for s in styles])
     for b, (style, rng) in enumerate(zip(styles, rngs, strict=True)):
-        size = space.size[b]
-        scale = np.linspace(0.02, 1.0, tries)[:, None, None, None]
-        amplitude = rng.normal(0, 1, (tries, 3, 3, 2)) * np.array([0.5, 0.08, 0.03])[:, None, None]
-        centres[b, :, :2] = size[:2] * rng.uniform(0.3, 0.7, (tries, 2))
-        centres[b, :, 2] = _height(style, size[2])
-        amplitude[:, :, :2] *= size[:2, None]
+        amplitude = rng.normal(0, 1, (tries, 3, 3, 2)) * np.array([0, 0.03, 0.01])[:, None, None]
+        ellipse = rng.uniform(0.25, 0.5, (tries, 2))
+        direction = rng.choice([-1.0, 1.0], tries)
+        amplitude[:, 0, 0, 0] = ellipse[:, 0]
+        amplitude[:, 0, 1, 1] = ellipse[:, 1] * direction
+        amplitude[:, 0, 2] = rng.normal(0, 0.4, (tries, 2))
+        amplitude[:, :, :2] *= space.size[b, :2, None]
         amplitude[:, :, 2] *= float(np.ptp(style.lift)) / 2
-        coefficients[b] = amplitude * scale
-    curves = _closed(centres, coefficients, rough)  # (B, tries, samples, 3)
-    steps = np.linalg.norm(curves - np.roll(curves, 1, axis=2), axis=-1).sum(-1)
-    clear = np.stack(
-        [space.clearance(curves[:, i])[0].min(-1) for i in range(tries)], 1
-    )  # (B, tries)
-    usable = clear > CLEARANCE + _MARGIN + 0.02
+        coefficients[b] = amplitude * np.geomspace(0.03, 1.0, tries)[:, None, None, None]
+    angle = np.linspace(0, 2 * np.pi, samples + 1)
+    curves = _closed(centres, coefficients, angle)  # (B, tries, samples + 1, 3)
+    length = np.linalg.norm(np.diff(curves, axis=2), axis=-1).sum(-1)  # (B, tries)
+    clear = space.clearance(curves.reshape(len(styles), -1, 3))[0]
+    clear = clear.reshape(curves.shape[:3]).min(-1)
+    # Between two samples the curve strays from the chord by less than the margin.
+    usable = clear > CLEARANCE + _MARGIN + length / samples / 4
     if not usable.any(1).all():
-        raise SyntheticError("a world of the batch has no room for a loop: other seed or a walk")
-    laps = np.maximum(1, np.round(lengths[:, None] / np.maximum(steps, 0.5)))
-    misfit = np.abs(np.log(np.maximum(steps, 1e-3) * laps / lengths[:, None])) - 0.1 * np.log(steps)
+        raise SyntheticError("a world has no room for a loop: use another seed or a walk")
+    wanted = np.array([[style.speed.sum()] for style in styles])
+    most = np.array([[style.turn * frames / (3 * np.pi)] for style in styles])
+    laps = np.round(wanted / length).clip(1, np.maximum(1, np.floor(most)))
+    misfit = np.abs(np.log(length * laps / wanted)) + 0.3 * np.log(laps)
     best = np.where(usable, misfit, np.inf).argmin(1)
-    b = np.arange(len(styles))
-    position = np.empty((len(styles), frames, 3))
-    for i in b:
-        fine = np.linspace(0, 2 * np.pi, 2049)
-        curve = _closed(centres[i, best[i], None], coefficients[i, best[i], None], fine)[0]
-        walked = np.concatenate([[0], np.linalg.norm(np.diff(curve, axis=0), axis=-1).cumsum()])
-        wanted = (t / (2 * np.pi) * laps[i, best[i]] % 1) * walked[-1]
-        position[i] = np.stack([np.interp(wanted, walked, curve[:, k]) for k in range(3)], -1)
-        position[i] += styles[i].tremble
+    position = np.stack(
+        [
+            _evenly(centres[b, i], coefficients[b, i], int(laps[b, i]), frames)
+            for b, i in enumerate(best)
+        ]
+    )
     ahead = np.roll(position, -1, 1) - np.roll(position, 1, 1)
-    heading = np.unwrap(np.arctan2(ahead[..., 1], ahead[..., 0]), axis=-1)
-    gaze = np.stack([_loop_gaze(space, position, heading, s, i) for i, s in enumerate(styles)])
-    return _Path(position, heading, gaze)
+    course = np.unwrap(np.arctan2(ahead[..., 1], ahead[..., 0]), axis=-1)
+    heading = np.stack(
+        [_slow_enough(c, style.turn, True) for c, style in zip(course, styles, strict=True)]
+    )
+    gaze = _gaze(space, position, heading, styles, closed=True)
+    return _Path(position + np.stack([style.tremble for style in styles]), heading, gaze)
+
+
+def _evenly(centre: Array, coefficients: Array, laps: int, frames: int) -> Array:
+    """(frames, 3) points at equal distances along ``laps`` rounds of one closed curve."""
+    curve = _closed(centre, coefficients, np.linspace(0, 2 * np.pi, 2049))
+    walked = np.append(0.0, np.linalg.norm(np.diff(curve, axis=0), axis=-1).cumsum())
+    wanted = (np.arange(frames) * laps / frames % 1) * walked[-1]
+    return np.stack([np.interp(wanted, walked, curve[:, k]) for k in range(3)], -1)
 
 
 def _closed(centres: Array, coefficients: Array, angle: Array) -> Array:
@@ -377,19 +336,19 @@ def _closed(centres: Array, coefficients: Array, angle: Array) -> Array:
     return total
 
 
-def _loop_gaze(space: Space, position: Array, heading: Array, style: _Style, b: int) -> Array:
-    """(N,) directions with room along one loop; the last fits the first."""
-    if style.motion.steered:
-        return heading[b]
-    angle = np.arange(_FAN) * 2 * np.pi / _FAN
-    one = np.arange(0, position.shape[1], _FAN_EVERY)
-    free = np.minimum(space.fan(position[:, one])[b], 3.0)
-    target = np.unwrap(_best_angle(free + np.cos(angle - heading[b, one, None])))
-    at = np.arange(position.shape[1])
-    closing = target[-1] + _wrap(target[0] - target[-1])
-    gaze = np.interp(at, np.append(one, len(at)), np.append(target, closing))
-    winding = (closing - target[0]) / len(at) * at
-    return _slow_enough(gaze - winding, style.turn, True) + winding
+def _gaze(
+    space: Space, position: Array, heading: Array, styles: Sequence[_Style], closed: bool
+) -> Array:
+    """(B, N) angles that turn smoothly between the directions with most room, mostly ahead."""
+    frames = heading.shape[1]
+    some = np.arange(0, frames, _FAN_EVERY)
+    free = np.minimum(space.fan(position[:, some]), 3.0)
+    target = np.unwrap(_best_angle(free + np.cos(FAN_ANGLES - heading[:, some, None])), axis=-1)
+    gaze = np.empty_like(heading)
+    for b, style in enumerate(styles):
+        path = np.interp(np.arange(frames), some, target[b])
+        gaze[b] = _slow_enough(path, style.turn / 2, closed)
+    return gaze
 
 
 def _poses(path: _Path, styles: Sequence[_Style]) -> Array:
@@ -412,13 +371,13 @@ def _poses(path: _Path, styles: Sequence[_Style]) -> Array:
 
 
 def _best_angle(score: Array) -> Array:
-    """(..., _FAN) scores to the angle of the best, refined between its neighbours."""
+    """(..., FAN) scores to the angle of the best, refined between its neighbours."""
     best = score.argmax(-1)
-    left = np.take_along_axis(score, (best[..., None] - 1) % _FAN, -1)[..., 0]
-    right = np.take_along_axis(score, (best[..., None] + 1) % _FAN, -1)[..., 0]
+    left = np.take_along_axis(score, (best[..., None] - 1) % FAN, -1)[..., 0]
+    right = np.take_along_axis(score, (best[..., None] + 1) % FAN, -1)[..., 0]
     top = np.take_along_axis(score, best[..., None], -1)[..., 0]
     shift = 0.5 * (right - left) / np.maximum(2 * top - left - right, 1e-9)
-    return (best + np.clip(shift, -0.5, 0.5)) * 2 * math.pi / _FAN
+    return (best + np.clip(shift, -0.5, 0.5)) * 2 * math.pi / FAN
 
 
 def _wrap(angle: Array) -> Array:
@@ -426,13 +385,19 @@ def _wrap(angle: Array) -> Array:
 
 
 def _slow_enough(angle: Array, turn: float, closed: bool) -> Array:
-    """Smooth (N,) unwrapped angles until they change by at most ``turn`` per frame."""
+    """Smooth (N,) unwrapped angles until they change by at most ``turn`` per frame.
+
+    On a closed path the frame after the last is the first, perhaps some whole turns on.
+    """
+    N = len(angle)
+    end = angle[-1] + _wrap(angle[0] - angle[-1]) if closed else angle[0]
+    steady = (end - angle[0]) / N * np.arange(N)
     width = 4.0
-    smooth = _smooth(angle[None, :, None], width, closed)[0, :, 0]
-    while len(angle) > 1 and np.abs(np.diff(smooth)).max() > turn and width < 4 * len(angle):
+    while True:
+        smooth = _smooth((angle - steady)[None, :, None], width, closed)[0, :, 0] + steady
+        if N == 1 or np.abs(np.diff(smooth)).max() <= turn or width > N:
+            return smooth
         width *= 1.5
-        smooth = _smooth(angle[None, :, None], width, closed)[0, :, 0]
-    return smooth
 
 
 def _smooth(values: Array, width: float, closed: bool) -> Array:

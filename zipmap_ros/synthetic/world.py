@@ -17,7 +17,7 @@ from zipmap_ros.geometry import Camera
 from zipmap_ros.synthetic import layouts
 from zipmap_ros.synthetic.look import Look
 from zipmap_ros.synthetic.render import render_scenes
-from zipmap_ros.synthetic.scene import stack_scenes
+from zipmap_ros.synthetic.scene import Scene
 from zipmap_ros.synthetic.textures import SyntheticError, Textures
 from zipmap_ros.synthetic.trajectory import Motion
 from zipmap_ros.synthetic.trajectory import trajectories as scene_trajectories
@@ -90,8 +90,9 @@ def trajectories(
     turn_deg: tuple[float, float] | None = None,
 ) -> Tensor:
     """``World.trajectory`` for B worlds at once: (B, frames, 4, 4) float64 on the CPU."""
-    scenes, seeds = [world.scene_cpu for world in worlds], [world.seed for world in worlds]
-    return scene_trajectories(scenes, seeds, frames, kind, seed, loop, speed_m, turn_deg)
+    scene = Scene.join([world.scene_cpu for world in worlds])
+    seeds = [world.seed for world in worlds]
+    return scene_trajectories(scene, seeds, frames, kind, seed, loop, speed_m, turn_deg)
 
 
 def render(
@@ -108,5 +109,5 @@ def render(
     texels = worlds[0].textures.texels
     if any(len(world.textures.texels) != len(texels) for world in worlds):
         raise SyntheticError("worlds rendered together must share one Textures object")
-    scene = stack_scenes([world.scene for world in worlds])
+    scene = Scene.join([world.scene for world in worlds])
     return render_scenes(scene, texels, world_T_camera, cameras, exposure)
