@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transforms between processes, late listeners, and sim time that jumps back."""
 
+import math
+import signal
 import subprocess
 import sys
 import time
@@ -79,6 +81,32 @@ def test_a_static_listener_hears_only_what_is_static(node, demo):
     tf2_ros.StaticTransformListener(buffer, node)
     spin_until(node, lambda: buffer.can_transform("base", "camera", Time()))
     assert not buffer._frameExists("map")
+
+
+def test_a_static_transform_from_the_command_line(node):
+    buffer = tf2_ros.Buffer()
+    tf2_ros.TransformListener(buffer, node)
+    new = "--x 1 --yaw 1.5707963 --frame-id base --child-frame-id new --ros-args -r __ns:=/robot"
+    old = "0 2 0 0 0 0 1 base old"
+    publisher = [
+        sys.executable,
+        "-m",
+        "ros2cli.cli",
+        "run",
+        "tf2_ros",
+        "static_transform_publisher",
+    ]
+    processes = [subprocess.Popen([*publisher, *words.split()]) for words in (new, old)]
+    try:
+        spin_until(node, lambda: buffer.can_transform("new", "old", Time()))
+        found = buffer.lookup_transform("new", "old", Time()).transform
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=LIMIT_S) == 0
+    t, q = found.translation, found.rotation
+    assert (t.x, t.y) == pytest.approx((2.0, 1.0), abs=1e-6)
+    assert (q.z, q.w) == pytest.approx((-math.sqrt(0.5), math.sqrt(0.5)), abs=1e-6)
 
 
 def test_both_broadcasters_take_one_or_many(node):

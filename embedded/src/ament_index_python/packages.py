@@ -3,7 +3,8 @@
 
 A package is found, in this order, as
 1. `<prefix>/share/<name>/package.xml` (or its index marker) in a prefix of `get_search_paths()`;
-2. a Python package whose parent folder has a `package.xml` of that name: a source checkout;
+2. a Python package whose parent folder has a `package.xml` of that name: a source checkout; or
+   which has one in its own folder;
 3. an editable pip install of such a folder.
 For 2 and 3 the project's root counts as both prefix and share directory.
 """
@@ -79,9 +80,10 @@ def _project_root(package_name: str) -> str | None:
     # PathFinder only: other finders on sys.meta_path may themselves ask this index.
     spec = importlib.machinery.PathFinder.find_spec(package_name)
     for folder in (spec and spec.submodule_search_locations) or []:
-        root = os.path.dirname(os.path.abspath(folder))
-        if _package_name(root) == package_name:
-            return root
+        folder = os.path.abspath(folder)
+        for root in (os.path.dirname(folder), folder):
+            if _package_name(root) == package_name:
+                return root
     return next((r for r in _editable_roots() if _package_name(r) == package_name), None)
 
 
