@@ -40,7 +40,7 @@ from launch.launch_description_sources import (
     FrontendLaunchDescriptionSource,
     PythonLaunchDescriptionSource,
 )
-from launch.substitutions import LaunchConfiguration, ThisLaunchFileDir
+from launch.substitutions import LaunchConfiguration, ThisLaunchFile, ThisLaunchFileDir
 from launching import python, run, seen
 
 pytestmark = pytest.mark.usefixtures("log_dir")
@@ -187,7 +187,7 @@ def included(tmp_path):
             """
             from launch import LaunchDescription
             from launch.actions import DeclareLaunchArgument, LogInfo
-            from launch.substitutions import LaunchConfiguration, ThisLaunchFileDir
+            from launch.substitutions import LaunchConfiguration, ThisLaunchFile, ThisLaunchFileDir
 
             def generate_launch_description():
                 return LaunchDescription([
@@ -209,9 +209,12 @@ def test_include_takes_arguments_that_may_be_substitutions(included, capsys):
     )
     outer = included.parent / "outer.launch.py"
     outer.write_text("")
-    source = launch.LaunchDescriptionSource(LaunchDescription([include]), str(outer))
+    after = LogInfo(msg=["back in ", ThisLaunchFile()])
+    source = launch.LaunchDescriptionSource(LaunchDescription([include, after]), str(outer))
     assert run(IncludeLaunchDescription(source), name="world") == 0
-    assert f"hello world in {included.parent}" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert f"hello world in {included.parent}" in output
+    assert f"back in {outer}" in output
 
 
 def test_arguments_of_an_include_stay_set_unless_grouped(included):

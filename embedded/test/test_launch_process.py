@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """launch: output, environment, respawn, signals and shutdown of real processes."""
 
+import contextlib
 import itertools
 import os
 import signal
@@ -10,6 +11,7 @@ import textwrap
 import threading
 import time
 
+import psutil
 import pytest
 from launch import LaunchDescription, LaunchService
 from launch.actions import (
@@ -111,6 +113,16 @@ def test_output_comes_before_the_exit_even_when_there_is_much_of_it():
     assert run(*map(RegisterEventHandler, handlers), process) == 0
     assert order[-1] == "exit"
     assert sum(order[:-1]) == 1_000_001
+
+
+def test_what_a_child_writes_after_the_exit_still_comes():
+    shell = ExecuteProcess(
+        cmd=["(sleep 0.1; echo late) & echo soon"], shell=True, cached_output=True
+    )
+    at_exit = []
+    note = OnProcessExit(target_action=shell, on_exit=lambda *_: at_exit.append(shell.get_stdout()))
+    assert run(RegisterEventHandler(note), shell) == 0
+    assert at_exit == ["soon\nlate\n"]
 
 
 def test_standard_input_is_written_by_an_event():
@@ -245,14 +257,13 @@ def test_signal_event_reaches_the_processes_it_addresses():
 
 
 def test_a_shell_takes_its_children_with_it(capsys):
-    # A background job of a shell ignores SIGINT, and the shell does not wait for it.
-    shell = ExecuteProcess(cmd=["sleep 60 & echo $!; wait"], shell=True, cached_output=True)
+    # The child ignores SIGINT, and the shell does not wait for it when it gets one.
+    child = "sh -c 'trap \"\" INT; echo $$; exec sleep 60'"
+    shell = ExecuteProcess(cmd=[f"{child} & wait"], shell=True, cached_output=True)
     stop = OnProcessIO(target_action=shell, on_stdout=lambda _: Shutdown())
     assert run(RegisterEventHandler(stop), shell) == 0
-    state = subprocess.run(
-        ["ps", "-o", "stat=", "-p", shell.get_stdout().strip()], capture_output=True
-    )
-    assert state.stdout.strip() in (b"", b"Z")
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int(shell.get_stdout())).wait(timeout=5)
     assert "escalating" not in capsys.readouterr().out
 
 
