@@ -137,7 +137,7 @@ def test_bad_inputs_are_one_line_and_exit_code_2(capsys, tmp_path, folder, check
     assert "there is no" in refused(capsys, "reconstruct", tmp_path / "no.mp4", *out)
     text = tmp_path / "notes.txt"
     text.write_text("hello")
-    assert "neither a video" in refused(capsys, "reconstruct", text, *out)
+    assert "notes.txt" in refused(capsys, "reconstruct", text, *out)
     broken = tmp_path / "broken.mp4"
     broken.write_text("hello")
     assert "broken.mp4" in refused(capsys, "reconstruct", broken, *out)

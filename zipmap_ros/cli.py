@@ -27,8 +27,6 @@ ELSEWHERE = {
     "evaluate": ("zipmap_ros.evaluation.run", "judge a checkpoint on data"),
     "train": ("zipmap_ros.training.__main__", "train the small model"),
 }
-VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
-BAGS = {".mcap", ".db3"}
 
 
 class InputError(ValueError):
@@ -65,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         "reconstruct", help="frames to trajectory, map, depth and a report"
     )
     reconstruct.add_argument(
-        "input", help="a video, a folder of images, a bag (.mcap, .db3), /dev/videoN or synthetic"
+        "input",
+        help="a video, a folder (images, 7-Scenes, TUM RGB-D), a bag, /dev/videoN or synthetic",
     )
     reconstruct.add_argument("--out", required=True, help="folder for the results")
     reconstruct.add_argument(
@@ -95,15 +94,12 @@ def _reconstruct(arguments: argparse.Namespace) -> dict[str, Any]:
     from zipmap_ros.sources import open_source
 
     parameters = _parameters(arguments)
-    kind = _kind(arguments.input)
-    options = {"topic": arguments.topic} if arguments.topic else {}
-    source = open_source(kind, "" if kind == "synthetic" else arguments.input, **options)
+    source = open_source("auto", arguments.input, arguments.topic or "")
     network, sha256 = load_network(parameters)
     frames: Iterable[Frame] = islice(source, arguments.max_frames)
     total = _length(source, arguments.max_frames)
     mapper = StreamMapper(network, parameters, sha256)
-    name = Path(arguments.input).name
-    with tqdm(frames, total=total, unit="frame", desc=name, file=sys.stderr) as progress:
+    with tqdm(frames, total=total, unit="frame", desc=source.name, file=sys.stderr) as progress:
         summary = reconstruct(mapper, progress, arguments.out, arguments.batch)
     return {"out": str(arguments.out), **summary}
 
@@ -152,28 +148,6 @@ def _read_parameters(path: str) -> dict[str, Any]:
         raise InputError(f"{path} is no ROS 2 parameter file: it has no {error}") from error
     values.pop("use_sim_time", None)  # every node has it; here time is the frames' own
     return values
-
-
-def _kind(name: str) -> str:
-    """What kind of source an input is. Raises InputError when it is none."""
-    path = Path(name)
-    if name == "synthetic":
-        return "synthetic"
-    if name.startswith("/dev/video"):
-        return "webcam"
-    if not path.exists():
-        raise InputError(f"there is no {name}: give a video, a folder, a bag or synthetic")
-    suffix = path.suffix.lower()
-    if path.is_dir():
-        return "bag" if (path / "metadata.yaml").exists() else "folder"
-    if suffix in BAGS:
-        return "bag"
-    if suffix in VIDEOS:
-        return "video"
-    raise InputError(
-        f"{name} is neither a video ({', '.join(sorted(VIDEOS))}) nor a bag "
-        f"({', '.join(sorted(BAGS))}) nor a folder"
-    )
 
 
 def _length(source: Any, most: int | None) -> int | None:
