@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A ray-cast world with exact depth, poses and intrinsics, for training, tests and the demo."""
 
+from zipmap_ros.synthetic.augment import augment
 from zipmap_ros.synthetic.layouts import LAYOUTS
 from zipmap_ros.synthetic.textures import SyntheticError, Textures
 from zipmap_ros.synthetic.trajectory import CLEARANCE, MOTIONS, Motion
@@ -14,6 +15,7 @@ __all__ = [
     "SyntheticError",
     "Textures",
     "World",
+    "augment",
     "render",
     "trajectories",
 ]

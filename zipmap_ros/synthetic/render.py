@@ -59,12 +59,14 @@ def render_scenes(
     world_T_camera: Tensor,
     cameras: Camera | Sequence[Camera],
     exposure: Tensor | None = None,
+    antialias: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Render N views of each of the B worlds of a scene.
 
     world_T_camera  (B, N, 4, 4), OpenCV camera axes, float32 or float64
     cameras         one pinhole, or one per world with equal image sizes
     exposure        (B, N) factor on the light, default 1
+    antialias       rays per pixel along each side, for colour; costs its square
 
     Returns rgb (B, N, H, W, 3) uint8 and depth (B, N, H, W) float32, metres along z, on the device
     of the scene. Depth is that of the pixel centres. Raises SyntheticError for wrong shapes.
@@ -83,19 +85,30 @@ def render_scenes(
     if exposure is None:
         exposure = torch.ones(B, views)
     exposure = exposure.to(device, torch.float32).reshape(-1)
-    tiling = _Tiling.of(camera)
-    rays = tiling.tiles * tiling.size**2
+    fine = camera.resized(antialias * camera.width, antialias * camera.height)
+    rays = fine.width * fine.height
     step = max(1, _RAYS_PER_STEP.get(device.type, 1 << 20) // rays)
     rgb = torch.empty(B * views, camera.height, camera.width, 3, dtype=torch.uint8, device=device)
     depth = torch.empty(B * views, camera.height, camera.width, device=device)
     for i in range(0, B * views, step):
         part = slice(i, i + step)
-        view = _view(scene, world[part], poses[part], per_frame[part], camera)
-        hits = _cast(view, tiling)
-        depth[part] = tiling.to_image(hits.depth, camera)
-        colour = shade(scene, view, world[part], poses[part], hits, texels, exposure[part])
-        rgb[part] = tiling.to_image(colour, camera)
+        frames = (scene, world[part], poses[part])
+        hits, view = _cast(*frames, per_frame[part], camera)
+        depth[part] = _Tiling.of(camera).to_image(hits.depth, camera)
+        if antialias > 1:
+            hits, view = _cast(*frames, per_frame[part] * antialias, fine)
+        colour = _Tiling.of(fine).to_image(shade(*frames, view, hits, texels, exposure[part]), fine)
+        if antialias > 1:
+            colour = _mean_of_blocks(colour, antialias)
+        rgb[part] = colour
     return rgb.view(B, views, *rgb.shape[1:]), depth.view(B, views, *depth.shape[1:])
+
+
+def _mean_of_blocks(colour: Tensor, size: int) -> Tensor:
+    """(F, k * H, k * W, 3) uint8 to (F, H, W, 3): the mean of the light in k x k pixels."""
+    F, H, W, _ = colour.shape
+    blocks = colour.float().square_().view(F, H // size, size, W // size, size, 3)
+    return blocks.mean((2, 4)).sqrt_().add_(0.5).to(torch.uint8)
 
 
 def _intrinsics(cameras: Camera | Sequence[Camera], count: int) -> tuple[Tensor, Camera]:
@@ -162,8 +175,11 @@ def _pairs(view: View, tiling: _Tiling) -> Tensor:
     return (rows[:, :, None] & masks[1][:, None]).flatten(1)
 
 
-def _cast(view: View, tiling: _Tiling) -> Hits:
-    """Nearest hits of all rays of all frames."""
+def _cast(
+    scene: Scene, world: Tensor, poses: Tensor, intrinsics: Tensor, camera: Camera
+) -> tuple[Hits, View]:
+    """Nearest hits of all rays of F frames, in the order of their tiles."""
+    view, tiling = _view(scene, world, poses, intrinsics, camera), _Tiling.of(camera)
     F, T, s, device = len(view.shell), tiling.tiles, tiling.size, view.kind.device
     offset = torch.arange(s, device=device, dtype=torch.float64)
     zero = torch.zeros(s, s, device=device, dtype=torch.float64)
@@ -200,7 +216,7 @@ def _cast(view: View, tiling: _Tiling) -> Hits:
     depth, prim = _unkey(nearest)
     x = (corner[..., :1] + basis[0] * pixel[:, None, :1]).float()
     y = (corner[..., 1:] + basis[1] * pixel[:, None, 1:]).float()
-    return Hits(depth.view(F, -1), prim.view(F, -1), x.view(F, -1), y.view(F, -1))
+    return Hits(depth.view(F, -1), prim.view(F, -1), x.view(F, -1), y.view(F, -1)), view
 
 
 # A float32 depth leaves the low 29 bits of a float64 free: there the primitive is noted.

@@ -71,9 +71,9 @@ class _Surface(NamedTuple):
 
 def shade(
     scene: Scene,
-    view: View,
     world: Tensor,
     poses: Tensor,
+    view: View,
     hits: Hits,
     texels: Tensor,
     exposure: Tensor,

@@ -68,15 +68,19 @@ class World:
         return trajectories([self], frames, kind, seed, loop, speed_m, turn_deg)[0]
 
     def render(
-        self, world_T_camera: Tensor, camera: Camera, exposure: Tensor | None = None
+        self,
+        world_T_camera: Tensor,
+        camera: Camera,
+        exposure: Tensor | None = None,
+        antialias: int = 1,
     ) -> tuple[Tensor, Tensor]:
         """Render N views: (N, 4, 4) poses to rgb (N, H, W, 3) uint8, depth (N, H, W) float32.
 
-        Depth is metres along z. ``exposure`` (N,) scales the light, default 1.
+        Depth is metres along z. ``exposure`` (N,) scales the light, default 1; ``antialias`` k
+        averages k x k rays per pixel for the colour.
         """
-        rgb, depth = render(
-            [self], world_T_camera[None], camera, None if exposure is None else exposure[None]
-        )
+        exposure = None if exposure is None else exposure[None]
+        rgb, depth = render([self], world_T_camera[None], camera, exposure, antialias)
         return rgb[0], depth[0]
 
 
@@ -100,14 +104,16 @@ def render(
     world_T_camera: Tensor,
     cameras: Camera | Sequence[Camera],
     exposure: Tensor | None = None,
+    antialias: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Render N views of each of B worlds that share textures and device.
 
-    world_T_camera (B, N, 4, 4); one camera, or one per world of equal image size; exposure (B, N).
+    world_T_camera (B, N, 4, 4); one camera, or one per world of equal image size; exposure (B, N);
+    ``antialias`` rays per pixel along each side.
     Returns rgb (B, N, H, W, 3) uint8 and depth (B, N, H, W) float32 metres along z.
     """
     texels = worlds[0].textures.texels
     if any(len(world.textures.texels) != len(texels) for world in worlds):
         raise SyntheticError("worlds rendered together must share one Textures object")
     scene = Scene.join([world.scene for world in worlds])
-    return render_scenes(scene, texels, world_T_camera, cameras, exposure)
+    return render_scenes(scene, texels, world_T_camera, cameras, exposure, antialias)
