@@ -242,6 +242,8 @@ def test_xml_and_yaml_launch_files_need_a_full_ros(name, capsys):
         FrontendLaunchDescriptionSource(name)
     with pytest.raises(NotImplementedError, match=r"launch\.actions\.ForLoop needs a full ROS 2"):
         from launch.actions import ForLoop  # noqa: F401
+    with pytest.raises(NotImplementedError, match=r"launch\.frontend\.expose_action needs a full"):
+        from launch.frontend import expose_action  # noqa: F401
 
 
 # ---- events
