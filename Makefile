@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 DEMO_SECONDS ?= 20
 VIDEO ?=
+CHECKPOINT ?=
 RUN := source .venv/bin/activate; [ ! -f install/setup.bash ] || source install/setup.bash;
 
 test: lint pytest
@@ -17,7 +18,8 @@ lint: setup
 	@$(RUN) ruff check . && ruff format --check . && mypy
 
 demo: setup
-	@$(RUN) python scripts/demo.py --seconds $(DEMO_SECONDS) $(if $(VIDEO),--video "$(VIDEO)")
+	@$(RUN) python scripts/demo.py --seconds $(DEMO_SECONDS) \
+		$(if $(VIDEO),--video "$(VIDEO)") $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
 
 pytest: setup
 	@$(RUN) if [ -f install/setup.bash ]; then \

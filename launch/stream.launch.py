@@ -15,13 +15,15 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from zipmap_ros.sources import KINDS
+
 SHARE = Path(get_package_share_directory("zipmap_ros"))
 ARGUMENTS = [
     DeclareLaunchArgument(
         "source",
         default_value="topic",
-        choices=["topic", "synthetic", "video", "folder", "webcam", "bag"],
-        description="Where images come from; topic: a camera that is already running",
+        choices=["topic", *KINDS],
+        description="Where images come from; topic: a camera that runs already",
     ),
     DeclareLaunchArgument("path", default_value="", description="File, folder or device of source"),
     DeclareLaunchArgument(

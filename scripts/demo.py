@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Launches the node with a camera, listens to it as any other process would, and reports.
 
-    python scripts/demo.py [--video CLIP] [--seconds 20] [--out demo]
+    python scripts/demo.py [--video CLIP] [--checkpoint FILE] [--seconds 20] [--out demo]
 
 Prints what it sees, asks ``query_view`` once, and writes ``report.png`` (images, depth, the queried
 view, the map from above with the path) and ``map.ply``.
@@ -22,6 +22,7 @@ import numpy as np
 import rclpy
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path as PathMessage
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image, PointCloud2
@@ -112,6 +113,11 @@ class Demo(Node):
     def _on_status(self, message: Status) -> None:
         self.status = message
 
+    def has_failed(self) -> bool:
+        """Whether the node has said that it cannot start."""
+        s = self.status
+        return s is not None and s.state == Status.UNCONFIGURED and "cannot" in s.hint
+
     def line(self) -> str:
         """What the status says, in a line."""
         s = self.status
@@ -197,23 +203,23 @@ def write_map(demo: Demo, path: Path) -> int:
     return demo.map.width
 
 
-def launch(video: str) -> subprocess.Popen:
+def launch(video: str, checkpoint: str) -> subprocess.Popen:
     """Start the launch file as a user would, in a process of its own."""
-    source = ["source:=synthetic"]
+    source = ["source:=synthetic", "loop:=true"]
     if video:
-        path = Path(video).expanduser().resolve()
-        kind = "webcam" if video.startswith("/dev/") else "folder" if path.is_dir() else "video"
-        source = [f"source:={kind}", f"path:={path}"]
+        source = ["source:=auto", f"path:={Path(video).expanduser().resolve()}"]
+    if checkpoint:
+        source.append(f"checkpoint:={Path(checkpoint).expanduser().resolve()}")
     command = ["ros2", "launch", "zipmap_ros", "stream.launch.py", *source]
     print("$", *command, flush=True)
     return subprocess.Popen(command, start_new_session=True)
 
 
 def watch(demo: Demo, launched: subprocess.Popen, seconds: float) -> None:
-    """Spin until ``seconds`` after the first depth image, the launch's end, or no more patience."""
+    """Spin until ``seconds`` after the first depth image, or until nothing more can come."""
     began = said = time.monotonic()
     first = None
-    while launched.poll() is None:
+    while launched.poll() is None and not demo.has_failed():
         rclpy.spin_once(demo, timeout_sec=0.1)
         now = time.monotonic()
         if first is None and demo.pairs:
@@ -242,18 +248,19 @@ def main() -> int:
     """Run the demo; 1 when nothing came."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--video", default="", help="video, image folder or /dev/video0")
+    parser.add_argument("--checkpoint", default="", help="default: the small model that ships")
     parser.add_argument("--seconds", type=float, default=20.0, help="after the first depth image")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder of the report")
     args = parser.parse_args()
     if args.video and not Path(args.video).expanduser().exists():
         print(f"there is no {args.video}: check the path", file=sys.stderr)
         return 2
-    launched = launch(args.video)
+    launched = launch(args.video, args.checkpoint)
     rclpy.init()
     demo = Demo()
     try:
         watch(demo, launched, args.seconds)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ExternalShutdownException):
         print("stopped; reporting what came until now", flush=True)
     finally:
         stop(launched)
