@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sources of frames: what each loader gives, and one clear line for what it cannot open."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from zipmap_ros.geometry import Camera, invert, rotation_angle_deg, transform_points
+from zipmap_ros.sources import SourceError, open_source
+from zipmap_ros.sources.folder import natural_key
+from zipmap_ros.sources.synthetic import SyntheticSource
+
+
+def picture(i: int, height: int = 24, width: int = 32) -> np.ndarray:
+    """RGB: red grows with i, a blue left half tells left from right, and RGB from BGR."""
+    rgb = np.zeros((height, width, 3), np.uint8)
+    rgb[..., 0] = 20 * i
+    rgb[:, : width // 2, 2] = 200
+    return rgb
+
+
+def write(path: Path, rgb: np.ndarray) -> None:
+    assert cv2.imwrite(str(path), rgb[..., ::-1])
+
+
+def test_synthetic_frames_agree_with_their_truth():
+    frames = list(islice(SyntheticSource(seed=2, frames=40, width=64, height=48), 4))
+    first, last = frames[0], frames[3]
+    assert last.stamp_ns == 3 * 1_000_000_000 // 15
+    # Points of the first frame, moved into the last, have the last frame's depth.
+    world = transform_points(first.map_T_camera, first.camera.unproject(first.depth))
+    pixel, z = last.camera.project(transform_points(invert(last.map_T_camera), world))
+    u, v = np.nan_to_num(pixel, nan=-1).astype(int).transpose(2, 0, 1)
+    inside = (u >= 0) & (u < 64) & (v >= 0) & (v < 48)
+    error = np.abs(z[inside] / last.depth[v[inside], u[inside]] - 1)
+    assert inside.mean() > 0.3 and np.median(error) < 0.02
+    assert not np.array_equal(first.rgb, last.rgb)
+
+
+def test_synthetic_source_repeats_and_closes_its_loop():
+    source = open_source("auto", "synthetic:2")
+    assert len(source) == 300 and source.fps == 15.0
+    start, again = next(iter(source)), next(iter(open_source("synthetic", "2")))
+    assert np.array_equal(start.rgb, again.rgb)
+    *_, end = SyntheticSource(2, frames=30, width=16, height=16)
+    first = next(iter(SyntheticSource(2, frames=30, width=16, height=16)))
+    step = invert(first.map_T_camera) @ end.map_T_camera
+    assert np.linalg.norm(step[:3, 3]) < 0.5 and rotation_angle_deg(step) < 30
+
+
+def test_video(tmp_path):
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (32, 24))
+    for i in range(5):
+        writer.write(np.ascontiguousarray(picture(i)[..., ::-1]))
+    writer.release()
+    source = open_source("auto", str(path))
+    frames = list(source)
+    assert len(source) == len(frames) == 5 and source.fps == 20.0
+    steps = np.diff([frame.stamp_ns for frame in frames])
+    assert (steps == 50_000_000).all()
+    assert frames[4].rgb[12, 24, 0] > 60 and frames[4].rgb[12, 4, 2] > 150
+    assert len(list(source)) == 5  # from the beginning again
+
+
+def test_real_video(test_data):
+    source = open_source("auto", str(test_data / "data/videos/office_loop.mp4"))
+    frames = list(islice(source, 3))
+    assert len(source) == 237 and source.fps == 10.0
+    assert frames[0].rgb.shape == (294, 518, 3) and frames[0].rgb.std() > 20
+    assert [f.stamp_ns - frames[0].stamp_ns for f in frames] == [0, 100_000_000, 200_000_000]
+
+
+def test_folder_in_natural_order(tmp_path):
+    for i in (10, 9, 1):
+        write(tmp_path / f"img{i}.png", picture(i))
+    frames = list(open_source("auto", str(tmp_path)))
+    assert [int(f.rgb[0, 0, 0]) for f in frames] == [20, 180, 200]
+    assert [f.stamp_ns for f in frames] == [0, 100_000_000, 200_000_000]
+    assert natural_key(Path("a2b")) < natural_key(Path("a10b"))
+
+
+def test_seven_scenes_layout(tmp_path):
+    pose = np.eye(4)
+    pose[:3, 3] = (1, 2, 3)
+    for i in (0, 4):
+        write(tmp_path / f"frame-{i:06d}.color.jpg", picture(i))
+        depth = np.full((24, 32), 1500, np.uint16)
+        depth[0, :2] = (0, 65535)
+        cv2.imwrite(str(tmp_path / f"frame-{i:06d}.depth.png"), depth)
+        np.savetxt(tmp_path / f"frame-{i:06d}.pose.txt", pose)
+    np.savetxt(tmp_path / "camera-intrinsics.txt", [[30, 0, 16], [0, 31, 12], [0, 0, 1]])
+    source = open_source("folder", str(tmp_path))
+    first, second = source
+    assert source.fps == pytest.approx(7.5) and second.stamp_ns == round(4e9 / 30)
+    assert first.camera == Camera(32, 24, 30, 31, 16, 12)
+    assert np.array_equal(second.map_T_camera, pose)
+    assert first.depth[5, 5] == 1.5 and np.isnan(first.depth[0, :2]).all()
+
+
+def test_kitchen(test_data):
+    source = open_source("auto", str(test_data / "data/kitchen"))
+    frame = next(iter(source))
+    assert len(source) == 250 and frame.rgb.shape == (480, 640, 3)
+    assert frame.camera.fx == 585 and frame.map_T_camera.shape == (4, 4)
+    assert 0.3 < np.nanmedian(frame.depth) < 5
+
+
+def test_tum_layout(tmp_path):
+    folder = tmp_path / "rgbd_dataset_freiburg1_room"
+    (folder / "rgb").mkdir(parents=True)
+    write(folder / "rgb/a.png", picture(1, 480, 640))
+    write(folder / "rgb/b.png", picture(2, 480, 640))
+    cv2.imwrite(str(folder / "d.png"), np.full((480, 640), 5000, np.uint16))
+    (folder / "rgb.txt").write_text("# comment\n1.100000001 rgb/a.png\n1.2 rgb/b.png\n")
+    (folder / "depth.txt").write_text("1.11 d.png\n")
+    (folder / "groundtruth.txt").write_text("1.19 1 2 3 0 0 0.7071068 0.7071068\n")
+    first, second = open_source("auto", str(folder))
+    assert first.stamp_ns == 1_100_000_001 and first.camera.fx == 517.3
+    assert (first.depth == 1.0).all() and first.map_T_camera is None
+    assert second.depth is None
+    assert np.allclose(second.map_T_camera[:3, :3], [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "says"),
+    [
+        ("film", "", "there is no source 'film'"),
+        ("auto", "absent.mp4", "there is no .*absent.mp4: check the path"),
+        ("folder", "", "needs a path"),
+        ("folder", "empty", "holds no images"),
+        ("video", "text.mp4", "cannot be opened as a video"),
+        ("video", "empty", "is no file"),
+        ("folder", "text.mp4", "is no folder"),
+        ("bag", "text.mp4", "cannot be read as a bag"),
+        ("tum", "empty", "no images in rgb.txt"),
+        ("synthetic", "blue", "give a whole number"),
+        ("webcam", "/dev/video97", "cannot be opened"),
+        ("webcam", "front", "give /dev/video0"),
+    ],
+)
+def test_what_cannot_be_opened_is_said_in_one_line(tmp_path, monkeypatch, kind, path, says):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(SourceError, match=says) as refused:
+        open_source(kind, path)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_image_that_breaks_off_is_named(tmp_path):
+    write(tmp_path / "a.png", picture(1))
+    (tmp_path / "b.png").write_bytes(b"\x89PNG half")
+    frames = iter(open_source("folder", str(tmp_path)))
+    next(frames)
+    with pytest.raises(SourceError, match=r"b\.png cannot be decoded"):
+        next(frames)
