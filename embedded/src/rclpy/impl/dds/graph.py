@@ -18,6 +18,7 @@ from rosidl_embedded import cdr
 
 from rclpy.impl.dds.endpoint import Reader, Writer
 from rclpy.impl.dds.library import (
+    ALIVE,
     ANY_STATE,
     BUILTIN_PUBLICATION,
     BUILTIN_SUBSCRIPTION,
@@ -276,7 +277,7 @@ class Graph:
 
     def _read_endpoint(self, sample: BuiltinEndpoint, info: SampleInfo, is_writer: bool) -> None:
         guid = bytes(sample.key)
-        if info.valid_data:
+        if info.valid_data and info.instance_state == ALIVE:
             self._endpoints[guid] = RemoteEndpoint(
                 guid,
                 bytes(sample.participant_key),

@@ -1,0 +1,532 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes: names, QoS, parameters, the graph, logging, shutdown by signals."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    Log,
+    ParameterDescriptor,
+    ParameterEvent,
+    SetParametersResult,
+)
+from rclpy import exceptions, logging
+from rclpy.context import Context
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.arguments import UnknownROSArgsError, matches
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.parameter_client import AsyncParameterClient
+from rclpy.qos import (
+    DurabilityPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_profile_sensor_data,
+)
+from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.wait_for_message import wait_for_message
+from std_msgs.msg import Int32, String
+from std_srvs.srv import Trigger
+
+
+class Graph:
+    """A context with nodes and an executor, taken down at the end."""
+
+    def __init__(self):
+        self.context = Context()
+        self.executor = None
+
+    def init(self, *arguments):
+        self.context.init(args=list(arguments))
+        self.executor = SingleThreadedExecutor(context=self.context)
+        return self
+
+    def node(self, name="tested", kind=Node, **options):
+        node = kind(name, context=self.context, **options)
+        self.executor.add_node(node)
+        return node
+
+    def spin_until(self, ready, timeout_s=5.0):
+        end = time.monotonic() + timeout_s
+        while not ready():
+            assert time.monotonic() < end, "condition never held"
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def result(self, future):
+        self.executor.spin_until_future_complete(future, timeout_sec=5.0)
+        return future.result()
+
+
+@pytest.fixture
+def graph():
+    """A context that the test initialises."""
+    graph = Graph()
+    yield graph
+    if graph.executor is not None:
+        graph.executor.shutdown()
+    graph.context.destroy()
+
+
+# Topics
+
+
+def test_late_joiner(graph):
+    """A transient local subscription gets what was published before; a volatile one does not."""
+    node = graph.init().node()
+    latched = QoSProfile(depth=2, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    publisher = node.create_publisher(String, "map", latched)
+    for text in "abc":
+        publisher.publish(String(data=text))
+    got, volatile = [], []
+    node.create_subscription(String, "map", lambda m: got.append(m.data), latched)
+    node.create_subscription(String, "map", volatile.append, 10)
+    graph.spin_until(lambda: len(got) == 2)
+    assert got == ["b", "c"] and not volatile
+
+
+def test_incompatible_qos_is_named_on_both_sides(graph, capfd):
+    """Publisher and subscription each warn, with the policy."""
+    node = graph.init().node()
+    node.create_publisher(String, "sensor", qos_profile_sensor_data)
+    events = []
+    node.create_subscription(String, "sensor", print, 10)
+    node.create_subscription(
+        String, "sensor", print, 10,
+        event_callbacks=SubscriptionEventCallbacks(incompatible_qos=events.append),
+    )  # fmt: skip
+    graph.spin_until(lambda: events)
+    assert events[0].last_policy_kind == QoSPolicyKind.RELIABILITY
+    for _ in range(10):
+        graph.executor.spin_once(timeout_sec=0.02)
+    warnings = capfd.readouterr().err
+    assert "offering incompatible QoS. No messages will be received" in warnings
+    assert "requesting incompatible QoS. No messages will be sent" in warnings
+    assert "RELIABILITY_QOS_POLICY" in warnings
+
+
+def test_raw_and_serialised(graph):
+    """Publishers take serialised messages, raw subscriptions give them."""
+    node = graph.init().node()
+    got = []
+    publisher = node.create_publisher(String, "raw", 10)
+    node.create_subscription(String, "raw", got.append, 10, raw=True)
+    graph.spin_until(publisher.get_subscription_count)
+    publisher.publish(serialize_message(String(data="bytes")))
+    graph.spin_until(lambda: got)
+    assert deserialize_message(got[0], String) == String(data="bytes")
+    with pytest.raises(TypeError):
+        publisher.publish(Int32())
+
+
+def test_damaged_samples_are_dropped_with_one_warning(graph, capfd):
+    """Samples that are no messages of the type never reach a callback, nor raise."""
+    node = graph.init().node()
+    got = []
+    publisher = node.create_publisher(Int32, "damaged", 10)
+    node.create_subscription(Int32, "damaged", got.append, 10)
+    graph.spin_until(publisher.get_subscription_count)
+    for _ in range(5):
+        publisher.publish(bytes.fromhex("00010000" "01000000" "0000000000000000"))
+    publisher.publish(Int32(data=7))
+    graph.spin_until(lambda: got)
+    assert [message.data for message in got] == [7]
+    assert capfd.readouterr().err.count("was dropped") == 1
+
+
+def test_wait_for_message(graph):
+    """Gets a latched message, or gives up in time."""
+    node = graph.init().node()
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node.create_publisher(String, "latched", latched).publish(String(data="x"))
+    found, message = wait_for_message(
+        String, node, "latched", qos_profile=latched, time_to_wait=5.0
+    )
+    assert found and message.data == "x"
+    assert wait_for_message(String, node, "silent", time_to_wait=0.05) == (False, None)
+
+
+def test_endpoints_made_and_destroyed_leave_nothing(graph):
+    """500 of each kind: no threads, descriptors or endpoints stay, and little memory."""
+    node = graph.init().node()
+    before_endpoints = len(node._graph.endpoints())
+
+    def cycle(count):
+        for _ in range(count):
+            node.destroy_publisher(node.create_publisher(String, "churn", 10))
+            node.destroy_subscription(node.create_subscription(String, "churn", print, 10))
+            node.destroy_service(node.create_service(Trigger, "churn_service", print))
+            node.destroy_client(node.create_client(Trigger, "churn_service"))
+            node.destroy_timer(node.create_timer(1.0, print))
+
+    def usage():
+        resident = int(open("/proc/self/statm").read().split()[1]) * 4096
+        return resident, len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+
+    cycle(50)
+    memory, files, threads = usage()
+    cycle(500)
+    memory_after, files_after, threads_after = usage()
+    assert memory_after - memory < 8 * 2**20
+    assert (files_after, threads_after) == (files, threads)
+    graph.spin_until(lambda: len(node._graph.endpoints()) == before_endpoints)
+
+
+# Names
+
+
+def test_remaps_from_the_command_line(graph):
+    """Names, namespaces, topics and services; rules for one node only."""
+    node = graph.init(
+        "--ros-args", "-r", "__ns:=/robot1", "-r", "tested:__node:=cam", "-r", "image:=/camera/raw",
+        "-r", "~/set:=set_it", "-r", "other:__node:=never",
+    ).node()  # fmt: skip
+    assert node.get_fully_qualified_name() == "/robot1/cam"
+    assert node.get_logger().name == "robot1.cam"
+    publisher = node.create_publisher(String, "image", 10)
+    assert publisher.topic_name == "/camera/raw"
+    assert node.create_publisher(String, "plain", 10).topic_name == "/robot1/plain"
+    assert node.create_publisher(String, "~/private", 10).topic_name == "/robot1/cam/private"
+    assert node.resolve_service_name("~/set") == "/robot1/set_it"
+    assert node.resolve_topic_name("image", only_expand=True) == "/robot1/image"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("node", "a b"), ("node", "1a"), ("namespace", "a//b"), ("topic", "a/~b"), ("topic", "9a"),
+     ("topic", ""), ("topic", "a/")],
+)  # fmt: skip
+def test_invalid_names(graph, kind, name):
+    """Each is refused with the exception that names the kind."""
+    graph.init()
+    if kind == "topic":
+        with pytest.raises(exceptions.InvalidTopicNameException):
+            graph.node().create_publisher(String, name, 10)
+    elif kind == "node":
+        with pytest.raises(exceptions.InvalidNodeNameException):
+            graph.node(name)
+    else:
+        with pytest.raises(exceptions.InvalidNamespaceException):
+            graph.node(namespace=name)
+
+
+def test_unknown_ros_argument():
+    """Says which."""
+    with pytest.raises(UnknownROSArgsError, match="--nonsense"):
+        Context().init(args=["--ros-args", "--nonsense"])
+
+
+# Parameters
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "expected"),
+    [("/**", "/a/b", True), ("/*", "/a/b", False), ("/*/b", "/a/b", True), ("b", "/b", True),
+     ("/**/b", "/b", True), ("/a/**", "/a/b/c", True), ("/a", "/ab", False)],
+)  # fmt: skip
+def test_wildcards(pattern, name, expected):
+    """`*` is one token, `**` any number."""
+    assert matches(pattern, name) == expected
+
+
+def test_parameter_files(graph, tmp_path):
+    """Wildcards first, closer ones later; types as YAML has them; the command line wins."""
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        textwrap.dedent("""
+        /**:
+          ros__parameters: {rate: 5.0, name: everyone, nested: {deep: {value: 1}}}
+        /robot1/cam:
+          ros__parameters:
+            name: cam
+            sizes: [1, 2]
+            flags: [true, false]
+            small: 1e-3
+            words: !!python/tuple [a, b]
+        /other:
+          ros__parameters: {name: other}
+        """)
+    )
+    node = graph.init(
+        "--ros-args", "-r", "__ns:=/robot1", "--params-file", str(file), "-p", "rate:=7.5",
+    ).node("cam")  # fmt: skip
+    defaults = {"rate": 1.0, "name": "", "nested.deep.value": 0, "sizes": [0], "flags": [True],
+                "small": 1.0, "words": [""]}  # fmt: skip
+    declared = node.declare_parameters("", list(defaults.items()))
+    assert [parameter.value for parameter in declared] == [
+        7.5, "cam", 1, [1, 2], [True, False], 1e-3, ["a", "b"],
+    ]  # fmt: skip
+
+
+def test_override_of_another_type_is_refused(graph):
+    """A parameter keeps the type it was declared with."""
+    node = graph.init("--ros-args", "-p", "rate:=fast").node()
+    with pytest.raises(exceptions.InvalidParameterTypeException, match="rate"):
+        node.declare_parameter("rate", 1.0)
+
+
+def test_parameters_are_checked(graph):
+    """Type, range, step, read-only and callbacks refuse with a reason."""
+    node = graph.init().node()
+    node.declare_parameter("double", 1.0, ParameterDescriptor(
+        floating_point_range=[FloatingPointRange(from_value=0.0, to_value=2.0, step=0.5)]))
+    node.declare_parameter("integer", 5, ParameterDescriptor(
+        integer_range=[IntegerRange(from_value=0, to_value=10, step=5)]))
+    node.declare_parameter("fixed", 1, ParameterDescriptor(read_only=True))
+    node.declare_parameter("odd", 1)
+    node.add_on_set_parameters_callback(
+        lambda ps: SetParametersResult(
+            successful=all(p.name != "odd" or p.value % 2 for p in ps), reason="must be odd"
+        )
+    )
+
+    def set_one(name, value):
+        result = node.set_parameters([Parameter(name, value=value)])[0]
+        return "" if result.successful else result.reason
+
+    assert set_one("double", 1.5) == "" and set_one("integer", 10) == ""
+    assert "out of range" in set_one("double", 3.0)
+    assert "step" in set_one("double", 1.2)
+    assert "step" in set_one("integer", 3)
+    assert "Wrong parameter type" in set_one("double", 1)
+    assert "read-only" in set_one("fixed", 2)
+    assert set_one("odd", 2) == "must be odd" and node.get_parameter("odd").value == 1
+    with pytest.raises(exceptions.ParameterNotDeclaredException):
+        node.set_parameters([Parameter("missing", value=1)])
+    with pytest.raises(exceptions.ParameterAlreadyDeclaredException):
+        node.declare_parameter("odd", 1)
+    with pytest.raises(exceptions.InvalidParameterValueException, match="must be odd"):
+        node.undeclare_parameter("odd")
+        node.declare_parameter("odd", 2)
+
+
+def test_atomic_sets_and_callback_order(graph):
+    """All or none; pre-set callbacks may change what is set; post-set ones see it."""
+    node = graph.init().node()
+    node.declare_parameters("", [("a", 1), ("b", 2)])
+    seen = []
+    node.add_pre_set_parameters_callback(
+        lambda ps: [*ps, Parameter("b", value=20)] if any(p.name == "a" for p in ps) else ps
+    )
+    node.add_post_set_parameters_callback(lambda ps: seen.append([p.name for p in ps]))
+    bad = [Parameter("a", value=5), Parameter("b", value="text")]
+    assert not node.set_parameters_atomically(bad).successful
+    assert node.get_parameter("a").value == 1
+    assert node.set_parameters_atomically([Parameter("a", value=3)]).successful
+    assert (node.get_parameter("a").value, node.get_parameter("b").value) == (3, 20)
+    assert seen == [["a", "b"]]
+
+
+def test_typed_parameter_without_value(graph):
+    """Reading it before it is set raises."""
+    node = graph.init().node()
+    node.declare_parameter("later", Parameter.Type.INTEGER)
+    with pytest.raises(exceptions.ParameterUninitializedException):
+        node.get_parameter("later")
+    node.set_parameters([Parameter("later", value=3)])
+    assert node.get_parameter("later").value == 3
+
+
+def test_parameter_services_and_events(graph):
+    """Another node lists, reads, sets and is refused; changes are announced."""
+    graph.init()
+    node, other = graph.node("served"), graph.node("asking")
+    node.declare_parameter("speed", 1.0, ParameterDescriptor(description="m/s"))
+    node.declare_parameter("group.x", "a")
+    events = []
+    other.create_subscription(ParameterEvent, "/parameter_events", events.append, 10)
+    client = AsyncParameterClient(other, "/served")
+    assert client.wait_for_services(5.0)
+    graph.spin_until(lambda: node._parameter_event_publisher.get_subscription_count())
+    names = graph.result(client.list_parameters()).result.names
+    assert {"speed", "group.x", "use_sim_time"} <= set(names)
+    assert graph.result(client.list_parameters(["group"])).result.names == ["group.x"]
+    values = graph.result(client.get_parameters(["speed", "missing"])).values
+    assert values[0].double_value == 1.0 and values[1].type == 0
+    results = graph.result(
+        client.set_parameters([Parameter("speed", value=2.0), Parameter("missing", value=1)])
+    ).results
+    assert [r.successful for r in results] == [True, False] and "missing" in results[1].reason
+    assert graph.result(client.describe_parameters(["speed"])).descriptors[0].description == "m/s"
+    assert list(graph.result(client.get_parameter_types(["speed", "group.x"])).types) == [3, 4]
+    refused = client.set_parameters_atomically([Parameter("speed", value="fast")])
+    assert not graph.result(refused).result.successful
+    graph.spin_until(lambda: any(e.changed_parameters for e in events))
+    event = next(e for e in events if e.changed_parameters)
+    assert event.node == "/served" and event.changed_parameters[0].value.double_value == 2.0
+
+
+# The graph, logging, lifecycle
+
+
+def test_graph_queries(graph):
+    """Nodes see each other's names, topics, services, QoS and hashes; leaving is seen, too."""
+    graph.init()
+    node, other = graph.node("one"), graph.node("two", namespace="/space")
+    publisher = other.create_publisher(String, "words", qos_profile_sensor_data)
+    node.create_subscription(String, "/space/words", print, qos_profile_sensor_data)
+    other.create_service(Trigger, "serve", print)
+    client = node.create_client(Trigger, "/space/serve")
+    assert client.wait_for_service(5.0)
+    graph.spin_until(lambda: node.count_publishers("/space/words") == 1)
+    assert ("two", "/space") in node.get_node_names_and_namespaces()
+    assert ("/space/words", ["std_msgs/msg/String"]) in node.get_topic_names_and_types()
+    assert ("/space/serve", ["std_srvs/srv/Trigger"]) in node.get_service_names_and_types()
+    assert ("/space/words", ["std_msgs/msg/String"]) in (
+        node.get_publisher_names_and_types_by_node("two", "/space")
+    )
+    assert ("/space/serve", ["std_srvs/srv/Trigger"]) in (
+        node.get_client_names_and_types_by_node("one", "/")
+    )
+    (info,) = node.get_publishers_info_by_topic("/space/words")
+    assert (info.node_name, info.node_namespace) == ("two", "/space")
+    assert info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+    assert str(info.topic_type_hash).startswith("RIHS01_df668c74")
+    assert bytes(info.endpoint_gid) == publisher.handle.guid
+    other.destroy_node()
+    graph.spin_until(lambda: not node.count_publishers("/space/words"))
+    assert ("two", "/space") not in node.get_node_names_and_namespaces()
+    assert not client.service_is_ready()
+
+
+def test_logging(graph, capfd):
+    """Levels, filters by place, children, and /rosout."""
+    graph.init("--ros-args", "--log-level", "tested.quiet:=error")
+    node, other = graph.node(), graph.node("listener")
+    heard = []
+    other.create_subscription(
+        Log, "/rosout", heard.append,
+        QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL),
+    )  # fmt: skip
+    logger = node.get_logger()
+    for index in range(3):
+        logger.info(f"once {index}", once=True)
+        logger.info(f"later {index}", skip_first=True)
+        logger.warning(f"seldom {index}", throttle_duration_sec=60.0)
+    logger.debug("hidden")
+    assert not logger.get_child("quiet").warning("hidden, too")
+    logger.get_child("child").error("from the child")
+    graph.spin_until(lambda: len(heard) >= 5)
+    texts = ["once 0", "later 1", "later 2", "seldom 0", "from the child"]
+    assert sorted(entry.msg for entry in heard) == sorted(texts)
+    child = next(entry for entry in heard if entry.msg == "from the child")
+    assert (child.name, child.level) == ("tested.child", 40)
+    assert child.file == __file__ and child.function == "test_logging"
+    lines = capfd.readouterr().err
+    assert all(text in lines for text in texts) and "hidden" not in lines
+    assert "] [tested.child]: from the child" in lines
+    logging.clear_config()
+
+
+def test_lifecycle(graph):
+    """Transitions by call; failures and errors lead where REP-2002 says."""
+
+    class Managed(LifecycleNode):
+        outcome = TransitionCallbackReturn.SUCCESS
+
+        def on_activate(self, state):
+            if self.outcome is None:
+                raise RuntimeError("broken")
+            super().on_activate(state)
+            return self.outcome
+
+    node = graph.init().node("managed", Managed)
+    publisher = node.create_lifecycle_publisher(String, "words", 10)
+    got = []
+    node.create_subscription(String, "words", got.append, 10)
+    graph.spin_until(publisher.get_subscription_count)
+    publisher.publish(String(data="too early"))
+    node.trigger_configure()
+    node.outcome = TransitionCallbackReturn.FAILURE
+    assert node.trigger_activate() is TransitionCallbackReturn.FAILURE
+    assert node._state_machine.current.label == "inactive"
+    node.outcome = TransitionCallbackReturn.SUCCESS
+    node.trigger_activate()
+    publisher.publish(String(data="now"))
+    graph.spin_until(lambda: got)
+    assert [message.data for message in got] == ["now"]
+    with pytest.raises(RuntimeError, match="configure"):
+        node.trigger_configure()
+    node.trigger_deactivate()
+    node.outcome = None
+    assert node.trigger_activate() is TransitionCallbackReturn.ERROR
+    assert node._state_machine.current.label == "unconfigured"
+    node.trigger_shutdown()
+    assert node._state_machine.current.label == "finalized"
+
+
+# The process
+
+SPIN = """
+import rclpy
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from std_msgs.msg import String
+rclpy.init()
+node = rclpy.create_node("signalled")
+node.create_timer(0.05, lambda: print("alive", flush=True))
+try:
+    {spin}
+except (KeyboardInterrupt, ExternalShutdownException):
+    pass
+finally:
+    rclpy.try_shutdown()
+"""
+SPINS = {
+    "spin": "rclpy.spin(node)",
+    "multi": "rclpy.spin(node, MultiThreadedExecutor())",
+    "take": "print('alive', flush=True); from rclpy.wait_for_message import wait_for_message; "
+    "wait_for_message(String, node, 'nothing')",
+    "service": "print('alive', flush=True); from std_srvs.srv import Trigger; "
+    "node.create_client(Trigger, 'nobody').wait_for_service()",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", SPINS)
+def test_signals_end_a_process_quietly(name, number):
+    """Within two seconds, with status 0 and without a traceback."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SPIN.format(spin=SPINS[name])],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "alive\n"
+    begin = time.monotonic()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=10)
+    assert time.monotonic() - begin < 2.0
+    assert process.returncode == 0 and errors == ""
+
+
+def test_messages_before_rclpy():
+    """isort puts `sensor_msgs` after `rclpy`, `geometry_msgs` before: any order has to do."""
+    code = "from geometry_msgs.msg import Point; import rclpy; print(Point(x=1.0).x)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1.0\n"
+
+
+def test_refuses_where_a_full_ros_is_sourced(tmp_path):
+    """Our rclpy does not stand in for a real one that AMENT_PREFIX_PATH promises."""
+    manifest = tmp_path / "share" / "rclpy" / "package.xml"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("<package/>")
+    environment = {**os.environ, "AMENT_PREFIX_PATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", "import rclpy"], env=environment,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode != 0 and "a full ROS 2 is sourced" in done.stderr
+
+
+def test_what_is_not_there_says_so():
+    """Actions need a full ROS 2."""
+    import rclpy.action
+
+    with pytest.raises(NotImplementedError, match="ActionServer.*needs a full ROS 2"):
+        rclpy.action.ActionServer  # noqa: B018
