@@ -242,6 +242,26 @@ def test_parameters():
     assert failing("param", "get", "/nobody", "speed") == "Node not found\n"
 
 
+def test_parameter_files_and_several_at_once(tmp_path):
+    file = tmp_path / "talker.yaml"
+    file.write_text("/**:\n  ros__parameters:\n    camera:\n      sizes: [320, 240]\n")
+    loaded = ros2("param", "load", "/robot/talker", str(file))
+    assert loaded == "Set parameter camera.sizes successful\n"
+    together = ros2(
+        "param", "set", "--atomic", "/robot/talker", "speed", "3.0", "camera.name", "left"
+    )
+    assert together == "Set parameters atomically successful\n"
+    dumped = yaml.safe_load(ros2("param", "dump", "/robot/talker"))
+    parameters = dumped["/robot/talker"]["ros__parameters"]
+    assert parameters["camera"] == {"name": "left", "sizes": [320, 240]}
+    refused, wrong = (
+        failing("param", "set", "/robot/talker", "speed", "99.0"),
+        failing("param", "set", "/robot/talker", "speed", "fast"),
+    )
+    assert refused.startswith("Setting parameter failed: ")
+    assert wrong.startswith("Setting parameter failed: ")
+
+
 def test_lifecycle():
     nodes, state, transitions = ros2_each(
         "lifecycle nodes", "lifecycle get /robot/machine", "lifecycle list /robot/machine"
