@@ -19,7 +19,11 @@ from rcl_interfaces.srv import (
     SetParametersAtomically,
 )
 from rclpy.node import Node
-from rclpy.parameter import Parameter, parameter_value_to_python
+from rclpy.parameter import (
+    get_parameter_value,
+    parameter_dict_from_yaml_file,
+    parameter_value_to_python,
+)
 
 from ros2cli import graph
 from ros2cli.verbs import Verbs
@@ -37,7 +41,6 @@ TYPES = {
     ParameterType.PARAMETER_DOUBLE_ARRAY: ("double array", "Double values are:"),
     ParameterType.PARAMETER_STRING_ARRAY: ("string array", "String values are:"),
 }
-WILDCARD = "/**"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,7 +137,7 @@ def set_parameters(args: argparse.Namespace) -> str | None:
     if len(words) % 2:
         return f"Parameters must be provided as name/value pairs. Got {len(words)} argument(s)."
     parameters = [
-        ParameterMessage(name=name, value=parse_value(text))
+        ParameterMessage(name=name, value=get_parameter_value(text))
         for name, text in zip(words[::2], words[1::2], strict=True)
     ]
     with graph.hidden_node(args) as node:
@@ -179,25 +182,17 @@ def dump(args: argparse.Namespace) -> None:
 
 def load(args: argparse.Namespace) -> str | None:
     """Load parameter file for a node."""
-    try:
-        content = yaml.safe_load(Path(args.parameter_file).read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        return f"Cannot read {args.parameter_file}: {error.strerror}"
+    if not Path(args.parameter_file).is_file():
+        return f"No such file: {args.parameter_file}"
     with graph.hidden_node(args) as node:
         name = graph.require_node(node, args, args.node_name)
-        keys = (name, name[1:]) if args.no_use_wildcard else (WILDCARD, name, name[1:])
-        values: dict[str, Any] = {}
-        for key in keys:
-            values |= _flatten(content.get(key, {}).get("ros__parameters", {}))
-        if not values:
-            return f"Param file does not contain parameters for {name}"
-        parameters = [
-            Parameter(key, value=value).to_parameter_msg() for key, value in values.items()
-        ]
-        results = _set(node, name, parameters)
-        for parameter, result in zip(parameters, results, strict=True):
+        values = parameter_dict_from_yaml_file(
+            args.parameter_file, use_wildcard=not args.no_use_wildcard, target_nodes=[name]
+        )
+        results = _set(node, name, list(values.values()))
+        for parameter, result in zip(values, results, strict=True):
             problem = _report(
-                result, f"Set parameter {parameter.name}", f"Setting parameter {parameter.name}"
+                result, f"Set parameter {parameter}", f"Setting parameter {parameter}"
             )
             if problem:
                 print(problem, file=sys.stderr)
@@ -249,16 +244,6 @@ def _plain(value: ParameterValue) -> Any:
     return plain.tolist() if hasattr(plain, "tolist") else plain
 
 
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
 def _descriptor_lines(descriptor: ParameterDescriptor) -> list[str]:
     lines = [f"Parameter name: {descriptor.name}", f"  Type: {TYPES[descriptor.type][0]}"]
     if descriptor.description:
@@ -273,17 +258,3 @@ def _descriptor_lines(descriptor: ParameterDescriptor) -> list[str]:
     if descriptor.additional_constraints:
         lines.append(f"    Additional constraints: {descriptor.additional_constraints}")
     return lines
-
-
-def parse_value(text: str) -> ParameterValue:
-    """Return a parameter of the type that the text has in YAML; what is none is a string."""
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
-    if isinstance(value, list) and any(isinstance(item, float) for item in value):
-        value = [float(item) if isinstance(item, int) else item for item in value]
-    kinds = {type(item) for item in value} if isinstance(value, list) else {type(value)}
-    if len(kinds) > 1 or not kinds <= {bool, int, float, str}:
-        value = text
-    return Parameter("value", value=value).get_parameter_value()
