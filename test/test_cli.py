@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rosbags.rosbag2 import Writer
+from rosbags.typesys import Stores, get_typestore
 
 from zipmap_ros import cli
 from zipmap_ros.model import ModelConfig, ZipMap, save_checkpoint
@@ -45,6 +47,24 @@ def write_video(path: Path, frames: int) -> None:
     for i in range(frames):
         writer.write(np.full((48, 64, 3), 20 * i, np.uint8))
     writer.release()
+
+
+def write_bag(folder: Path, topics: dict[str, int]) -> None:
+    """A bag of rgb8 images: so many on each topic."""
+    types = get_typestore(Stores.ROS2_HUMBLE)
+    Image_, Header, Time = (
+        types.types[name]
+        for name in ("sensor_msgs/msg/Image", "std_msgs/msg/Header", "builtin_interfaces/msg/Time")
+    )
+    with Writer(folder, version=9) as writer:
+        for topic, count in topics.items():
+            connection = writer.add_connection(topic, Image_.__msgtype__, typestore=types)
+            for i in range(count):
+                data = np.full(42 * 56 * 3, 20 * i, np.uint8)
+                header = Header(stamp=Time(sec=i, nanosec=7), frame_id="camera")
+                message = Image_(header, 42, 56, "rgb8", 0, 56 * 3, data)
+                raw = types.serialize_cdr(message, Image_.__msgtype__)
+                writer.write(connection, 1_000_000_000 * i + 7, raw)
 
 
 def run(capsys, *words: object) -> tuple[int, str, str]:
@@ -91,6 +111,16 @@ def test_a_video_stops_after_max_frames(capsys, tmp_path, checkpoint):
     code, out, err = run(capsys, "reconstruct", tmp_path / "clip.mp4", *arguments)
     assert code == 0 and "4/4" in err
     assert "frames  4" in out
+
+
+def test_every_frame_of_one_topic_of_a_bag(capsys, tmp_path, checkpoint):
+    write_bag(tmp_path / "run", {"/left/image": 5, "/right/image": 3})
+    start = ("reconstruct", tmp_path / "run", "--out", tmp_path / "out", "--checkpoint", checkpoint)
+    assert "/left/image, /right/image" in refused(capsys, *start)
+    code, out, _ = run(capsys, *start, "--topic", "/right/image", "--json")
+    assert code == 0 and json.loads(out)["frames"] == 3
+    stamps = [line.split()[0] for line in (tmp_path / "out/trajectory.tum").open()]
+    assert stamps == ["0.000000007", "1.000000007", "2.000000007"]
 
 
 def test_batch_and_parameters_from_a_file(capsys, tmp_path, folder, checkpoint):
