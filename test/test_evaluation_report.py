@@ -246,7 +246,7 @@ def test_kitchen_frames_are_what_the_files_say(kitchen):
     assert frames[0].rgb.shape == (42, 56, 3)
     np.testing.assert_allclose(frames[0].depth, 2.0)
     assert frames[0].camera.fx == pytest.approx(58.5 * 56 / 64)
-    with pytest.raises(EvaluationError, match="poses"):
+    with pytest.raises(EvaluationError, match="no TUM RGB-D sequence"):
         open_dataset(f"tum:{kitchen}", 5, 1, 1, ModelConfig.tiny())
 
 
