@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -153,7 +154,7 @@ class Other:
 
     def cpu_seconds(self) -> float:
         """Processor time it has used."""
-        fields = open(f"/proc/{self.process.pid}/stat").read().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -167,9 +168,7 @@ def measure_copies() -> dict[str, float]:
         node = rclpy.create_node("copies")
         received: list[Any] = []
         publisher = node.create_publisher(type(message), "copies", 1)
-        subscription = node.create_subscription(
-            type(message), "copies", received.append, 1
-        )
+        subscription = node.create_subscription(type(message), "copies", received.append, 1)
         while not publisher.get_subscription_count():
             rclpy.spin_once(node, timeout_sec=0.01)
         send, receive = [], []
@@ -320,7 +319,7 @@ def measure_churn(count: int) -> dict[str, float]:
     page = os.sysconf("SC_PAGE_SIZE")
 
     def resident_mb() -> float:
-        return int(open("/proc/self/statm").read().split()[1]) * page / 2**20
+        return int(Path("/proc/self/statm").read_text().split()[1]) * page / 2**20
 
     def churn(times: int) -> None:
         for _ in range(times):
@@ -388,7 +387,9 @@ def print_table(results: dict[str, float]) -> None:
     """A row per figure with its limit, then all as JSON."""
     for name, value in results.items():
         limit = LIMITS.get(name)
-        verdict = "" if limit is None else f"limit {limit:g}" + ("" if value <= limit else "  MISSED")
+        verdict = (
+            "" if limit is None else f"limit {limit:g}" + ("" if value <= limit else "  MISSED")
+        )
         print(f"{name:28s} {value:12.3f}  {verdict}")
     print(json.dumps({name: round(value, 4) for name, value in results.items()}))
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rosbags.typesys import Stores, get_typestore
-
 from rosidl_embedded import cdr, registry
 from rosidl_embedded.definition import FieldType, InterfaceError, Message, parse_message
 from rosidl_embedded.type_hash import type_hash
@@ -85,7 +84,9 @@ def _random_field(field_type, generator):
     if not field_type.is_primitive:
         return _fill(base, generator)
     if base == "string":
-        return "".join(generator.choices("aé漢", k=generator.randrange(field_type.string_bound or 5)))
+        return "".join(
+            generator.choices("aé漢", k=generator.randrange(field_type.string_bound or 5))
+        )
     if base == "bool":
         return generator.random() < 0.5
     if base == "byte":

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Executors, callback groups, timers, futures, sim time: as users of rclpy know them."""
 
+import contextlib
 import threading
 import time
 
@@ -68,10 +69,8 @@ class Spinning:
         self.thread = threading.Thread(target=self._spin)
 
     def _spin(self):
-        try:
+        with contextlib.suppress(ExternalShutdownException):
             self.executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def __enter__(self):
         self.thread.start()
@@ -96,9 +95,7 @@ def test_service_waits_for_another_callback(context, node):
         response.message = inner.call(Trigger.Request(), timeout_sec=5.0).message
         return response
 
-    node.create_service(
-        Trigger, "outer", outer, callback_group=MutuallyExclusiveCallbackGroup()
-    )
+    node.create_service(Trigger, "outer", outer, callback_group=MutuallyExclusiveCallbackGroup())
     client = node.create_client(Trigger, "outer", callback_group=group)
     with Spinning(context, node):
         assert client.wait_for_service(5.0) and inner.wait_for_service(5.0)

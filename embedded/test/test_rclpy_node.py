@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 from rcl_interfaces.msg import (
@@ -136,7 +137,7 @@ def test_damaged_samples_are_dropped_with_one_warning(graph, capfd):
     node.create_subscription(Int32, "damaged", got.append, 10)
     graph.spin_until(publisher.get_subscription_count)
     for _ in range(5):
-        publisher.publish(bytes.fromhex("00010000" "01000000" "0000000000000000"))
+        publisher.publish(bytes.fromhex("00010000010000000000000000000000"))
     publisher.publish(Int32(data=7))
     graph.spin_until(lambda: got)
     assert [message.data for message in got] == [7]
@@ -169,7 +170,7 @@ def test_endpoints_made_and_destroyed_leave_nothing(graph):
             node.destroy_timer(node.create_timer(1.0, print))
 
     def usage():
-        resident = int(open("/proc/self/statm").read().split()[1]) * 4096
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
         return resident, len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 
     cycle(50)
@@ -277,10 +278,18 @@ def test_override_of_another_type_is_refused(graph):
 def test_parameters_are_checked(graph):
     """Type, range, step, read-only and callbacks refuse with a reason."""
     node = graph.init().node()
-    node.declare_parameter("double", 1.0, ParameterDescriptor(
-        floating_point_range=[FloatingPointRange(from_value=0.0, to_value=2.0, step=0.5)]))
-    node.declare_parameter("integer", 5, ParameterDescriptor(
-        integer_range=[IntegerRange(from_value=0, to_value=10, step=5)]))
+    node.declare_parameter(
+        "double",
+        1.0,
+        ParameterDescriptor(
+            floating_point_range=[FloatingPointRange(from_value=0.0, to_value=2.0, step=0.5)]
+        ),
+    )
+    node.declare_parameter(
+        "integer",
+        5,
+        ParameterDescriptor(integer_range=[IntegerRange(from_value=0, to_value=10, step=5)]),
+    )
     node.declare_parameter("fixed", 1, ParameterDescriptor(read_only=True))
     node.declare_parameter("odd", 1)
     node.add_on_set_parameters_callback(
@@ -528,5 +537,5 @@ def test_what_is_not_there_says_so():
     """Actions need a full ROS 2."""
     import rclpy.action
 
-    with pytest.raises(NotImplementedError, match="ActionServer.*needs a full ROS 2"):
+    with pytest.raises(NotImplementedError, match=r"ActionServer.*needs a full ROS 2"):
         rclpy.action.ActionServer  # noqa: B018

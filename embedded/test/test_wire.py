@@ -21,8 +21,15 @@ from cyclonedds.builtin import (
     BuiltinTopicDcpsPublication,
     BuiltinTopicDcpsSubscription,
 )
-from cyclonedds.core import InstanceState, Qos, ReadCondition, SampleState, ViewState, WaitSet
-from cyclonedds.core import Policy as P
+from cyclonedds.core import (
+    InstanceState,
+    Policy,
+    Qos,
+    ReadCondition,
+    SampleState,
+    ViewState,
+    WaitSet,
+)
 from cyclonedds.domain import Domain, DomainParticipant
 from cyclonedds.idl import IdlStruct
 from cyclonedds.idl.types import array, int64, sequence, uint8, uint64
@@ -137,7 +144,7 @@ def endpoints(participant, node):
 
 
 def user_data(endpoint):
-    return endpoint.qos[P.Userdata].data.decode()
+    return endpoint.qos[Policy.Userdata].data.decode()
 
 
 PARAMETER_SERVICES = {
@@ -186,7 +193,7 @@ def test_topic_and_type_names(endpoints):
     assert len(readers) == 4 + len(services)
 
 
-RELIABLE = P.Reliability.Reliable(duration(infinite=True))
+RELIABLE = Policy.Reliability.Reliable(duration(infinite=True))
 
 
 @pytest.mark.parametrize(
@@ -214,22 +221,22 @@ def test_qos(endpoints, is_writer, topic, reliable, latched, depth):
     """QoS of each kind of endpoint; depth 0 stands for KEEP_ALL."""
     qos = endpoints[0 if is_writer else 1][topic].qos
     if reliable:
-        assert qos[P.Reliability] == RELIABLE
+        assert qos[Policy.Reliability] == RELIABLE
     else:
-        assert qos[P.Reliability] == P.Reliability.BestEffort
-    expected = P.Durability.TransientLocal if latched else P.Durability.Volatile
-    assert qos[P.Durability] == expected
-    history = P.History.KeepLast(depth) if depth else P.History.KeepAll
-    assert qos[P.History] == history
-    assert qos[P.Liveliness] == P.Liveliness.Automatic(duration(infinite=True))
-    assert qos[P.Deadline] == P.Deadline(duration(infinite=True))
+        assert qos[Policy.Reliability] == Policy.Reliability.BestEffort
+    expected = Policy.Durability.TransientLocal if latched else Policy.Durability.Volatile
+    assert qos[Policy.Durability] == expected
+    history = Policy.History.KeepLast(depth) if depth else Policy.History.KeepAll
+    assert qos[Policy.History] == history
+    assert qos[Policy.Liveliness] == Policy.Liveliness.Automatic(duration(infinite=True))
+    assert qos[Policy.Deadline] == Policy.Deadline(duration(infinite=True))
     if is_writer:
-        assert qos[P.WriterDataLifecycle] == P.WriterDataLifecycle(autodispose=False)
+        assert qos[Policy.WriterDataLifecycle] == Policy.WriterDataLifecycle(autodispose=False)
         if latched:
-            assert qos[P.DurabilityService].history == history
+            assert qos[Policy.DurabilityService].history == history
     lifespan = duration(seconds=10) if topic == "rt/rosout" else duration(infinite=True)
     if is_writer:
-        assert qos[P.Lifespan] == P.Lifespan(lifespan)
+        assert qos[Policy.Lifespan] == Policy.Lifespan(lifespan)
 
 
 def test_user_data(participant, endpoints):
@@ -238,7 +245,7 @@ def test_user_data(participant, endpoints):
     string_hash = "RIHS01_df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18"
     assert user_data(writers["rt/robot1/out"]) == f"typehash={string_hash};"
     owner = writers["rt/robot1/out"].participant_key.bytes
-    identity = rf"[ 0-9a-f]{{2}}(\.[0-9a-f]{{1,2}}){{15}}"
+    identity = r"[ 0-9a-f]{2}(\.[0-9a-f]{1,2}){15}"
     for word, request, reply in (
         ("serviceid", readers["rq/robot1/do_itRequest"], writers["rr/robot1/do_itReply"]),
         ("clientid", writers["rq/robot1/otherRequest"], readers["rr/robot1/otherReply"]),
@@ -252,11 +259,9 @@ def test_user_data(participant, endpoints):
         raw = bytes(int(part, 16) for part in found[0][1].strip().split("."))
         assert raw[:12] == owner[:12]
     reader = BuiltinDataReader(participant, BuiltinTopicDcpsParticipant)
-    everyone = wait_until(
-        participant, reader, lambda s: any(p.key.bytes == owner for p in s)
-    )
+    everyone = wait_until(participant, reader, lambda s: any(p.key.bytes == owner for p in s))
     mine = next(p for p in everyone if p.key.bytes == owner)
-    assert mine.qos[P.Userdata].data == b"enclave=/;"
+    assert mine.qos[Policy.Userdata].data == b"enclave=/;"
 
 
 def test_no_xtypes_information(endpoints):
@@ -267,12 +272,10 @@ def test_no_xtypes_information(endpoints):
 def test_discovery_info(participant, endpoints):
     """One latched sample says which endpoints belong to the node."""
     writers, readers = endpoints
-    qos = Qos(RELIABLE, P.Durability.TransientLocal, P.History.KeepAll)
+    qos = Qos(RELIABLE, Policy.Durability.TransientLocal, Policy.History.KeepAll)
     reader = DataReader(participant, Topic(participant, "ros_discovery_info", ParticipantInfo), qos)
     owner = writers["rt/robot1/out"].participant_key.bytes
-    samples = wait_until(
-        participant, reader, lambda s: any(bytes(i.gid.data) == owner for i in s)
-    )
+    samples = wait_until(participant, reader, lambda s: any(bytes(i.gid.data) == owner for i in s))
     info = [i for i in samples if bytes(i.gid.data) == owner][-1]
     (mine,) = info.nodes
     assert (mine.node_namespace, mine.node_name) == ("/robot1", "cam")
@@ -310,7 +313,7 @@ def take_bytes(participant, reader, count=1):
     return taken
 
 
-VOLATILE = Qos(RELIABLE, P.Durability.Volatile, P.History.KeepLast(10))
+VOLATILE = Qos(RELIABLE, Policy.Durability.Volatile, Policy.History.KeepLast(10))
 
 
 def test_service_with_hand_made_bytes(participant, endpoints):
@@ -332,18 +335,18 @@ def test_topic_with_hand_made_bytes(participant, endpoints):
     writer, reader = open_pair(
         participant, "rt/robot1/in", StringType, "rt/robot1/out", StringType, VOLATILE
     )
-    wire = bytes.fromhex("00010000" "06000000" "6d73672031" "00" "0000")
+    wire = bytes.fromhex("00010000060000006d73672031000000")
     assert len(wire) == 16
     ddspy_write(writer._ref, wire)
     assert take_bytes(participant, reader) == [wire]
-    big_endian = bytes.fromhex("00000000" "00000006" "6d73672031" "00" "0000")
+    big_endian = bytes.fromhex("00000000000000066d73672031000000")
     ddspy_write(writer._ref, big_endian)
     assert take_bytes(participant, reader) == [wire]
 
 
 def test_late_joiner_gets_latched_samples(participant, endpoints):
     """Transient local with depth two: the last two, to a plain DDS reader."""
-    qos = Qos(RELIABLE, P.Durability.TransientLocal, P.History.KeepLast(10))
+    qos = Qos(RELIABLE, Policy.Durability.TransientLocal, Policy.History.KeepLast(10))
     reader = DataReader(participant, Topic(participant, "rt/robot1/latched", StringType), qos)
     taken = take_bytes(participant, reader, 2)
     assert [data[8:].rstrip(b"\0") for data in taken] == [b"two", b"three"]

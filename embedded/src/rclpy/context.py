@@ -141,7 +141,7 @@ class Context:
             raise TypeError("callback should be a callable, got {}", type(callback))
         with self._lock:
             if hasattr(callback, "__self__"):
-                self._callbacks.append(weakref.WeakMethod(callback))  # type: ignore[arg-type]
+                self._callbacks.append(weakref.WeakMethod(callback))
             else:
                 self._callbacks.append(lambda: callback)
 

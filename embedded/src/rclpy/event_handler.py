@@ -6,7 +6,7 @@ from __future__ import annotations
 import ctypes as ct
 from collections.abc import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from rclpy import logging
 from rclpy.exceptions import needs_full_ros
@@ -190,7 +190,7 @@ def _has_changed(info: Any) -> bool:
 class _EventCallbacks:
     """Callbacks by event, and the defaults."""
 
-    _events: dict[str, IntEnum] = {}
+    _events: ClassVar[dict[str, IntEnum]] = {}
     _incompatible = ""
     use_default_callbacks = True
 
@@ -214,7 +214,7 @@ class _EventCallbacks:
 class SubscriptionEventCallbacks(_EventCallbacks):
     """Callbacks for the events of a subscription."""
 
-    _events = {
+    _events: ClassVar[dict[str, IntEnum]] = {
         "deadline": QoSSubscriptionEventType.RCL_SUBSCRIPTION_REQUESTED_DEADLINE_MISSED,
         "liveliness": QoSSubscriptionEventType.RCL_SUBSCRIPTION_LIVELINESS_CHANGED,
         "message_lost": QoSSubscriptionEventType.RCL_SUBSCRIPTION_MESSAGE_LOST,
@@ -257,7 +257,7 @@ class SubscriptionEventCallbacks(_EventCallbacks):
 class PublisherEventCallbacks(_EventCallbacks):
     """Callbacks for the events of a publisher."""
 
-    _events = {
+    _events: ClassVar[dict[str, IntEnum]] = {
         "deadline": QoSPublisherEventType.RCL_PUBLISHER_OFFERED_DEADLINE_MISSED,
         "liveliness": QoSPublisherEventType.RCL_PUBLISHER_LIVELINESS_LOST,
         "incompatible_qos": QoSPublisherEventType.RCL_PUBLISHER_OFFERED_INCOMPATIBLE_QOS,

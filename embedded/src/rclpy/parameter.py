@@ -51,9 +51,9 @@ class Parameter:
             """
             if parameter_value is None:
                 return cls.NOT_SET
-            for kind, name in ((bool, "BOOL"), (int, "INTEGER"), (float, "DOUBLE"),
+            for scalar, name in ((bool, "BOOL"), (int, "INTEGER"), (float, "DOUBLE"),
                                (str, "STRING")):  # fmt: skip
-                if isinstance(parameter_value, kind):
+                if isinstance(parameter_value, scalar):
                     return cls[name]
             if isinstance(parameter_value, (list, tuple, array.array)):
                 for kind, name in ((bytes, "BYTE"), (bool, "BOOL"), (int, "INTEGER"),

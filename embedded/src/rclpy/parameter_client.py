@@ -84,9 +84,7 @@ class AsyncParameterClient:
         callback: _Callback = None,
     ) -> Future:
         """Names of its parameters."""
-        return self._call(
-            "list_parameters", callback, prefixes=prefixes or [], depth=depth or 0
-        )
+        return self._call("list_parameters", callback, prefixes=prefixes or [], depth=depth or 0)
 
     def get_parameters(self, names: list[str], callback: _Callback = None) -> Future:
         """Values of parameters."""
@@ -110,9 +108,7 @@ class AsyncParameterClient:
         self, parameters: Sequence[Parameter | Any], callback: _Callback = None
     ) -> Future:
         """Set all parameters or none."""
-        return self._call(
-            "set_parameters_atomically", callback, parameters=_messages(parameters)
-        )
+        return self._call("set_parameters_atomically", callback, parameters=_messages(parameters))
 
     def delete_parameters(self, names: list[str], callback: _Callback = None) -> Future:
         """Unset parameters."""

@@ -35,9 +35,7 @@ class ParameterEventCallbackHandle:
 class ParameterEventHandler:
     """Follows /parameter_events."""
 
-    def __init__(
-        self, node: Node, qos_profile: QoSProfile = qos_profile_parameter_events
-    ) -> None:
+    def __init__(self, node: Node, qos_profile: QoSProfile = qos_profile_parameter_events) -> None:
         self.node = node
         self._parameter_callbacks: list[ParameterCallbackHandle] = []
         self._event_callbacks: list[ParameterEventCallbackHandle] = []

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rclpy.impl.dds.endpoint import Writer
 
 MsgType = TypeVar("MsgType")
+_NO_LIMIT = Duration(seconds=-1)
 
 
 class Publisher(Generic[MsgType]):
@@ -83,7 +84,7 @@ class Publisher(Generic[MsgType]):
         """Say that it is alive, for liveliness MANUAL_BY_TOPIC."""
         self._writer.assert_liveliness()
 
-    def wait_for_all_acked(self, timeout: Duration = Duration(seconds=-1)) -> bool:
+    def wait_for_all_acked(self, timeout: Duration = _NO_LIMIT) -> bool:
         """Wait until reliable subscriptions have everything; negative: without limit."""
         if timeout.nanoseconds < 0:
             return self._writer.wait_for_acks()

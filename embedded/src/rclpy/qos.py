@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: N818 - the names are rclpy's
 """Quality of service: policies, profiles, presets, compatibility."""
 
 from __future__ import annotations

@@ -317,7 +317,8 @@ def _emit_collection_reader(
         source.add(f"n, o = {get_count}(d, o, end, '{order}', {least}, {most})")
         count = "n"
     if base in DTYPES:
-        dtype = source.name("dtype", DTYPES[base].newbyteorder(order))
+        wire_order: Any = order
+        dtype = source.name("dtype", DTYPES[base].newbyteorder(wire_order))
         get = source.name("get", _get_numbers)
         source.add(f"{target}, o = {get}(d, o, end, {dtype}, {count})")
     elif base in ("bool", "byte"):

@@ -8,8 +8,11 @@ from ast import literal_eval
 from dataclasses import dataclass
 
 PRIMITIVES = frozenset(
-    ["bool", "byte", "char", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "string", "wstring"]
-)
+    (
+        "bool", "byte", "char", "float32", "float64", "int8", "uint8", "int16", "uint16",
+        "int32", "uint32", "int64", "uint64", "string", "wstring",
+    )
+)  # fmt: skip
 STRINGS = frozenset(("string", "wstring"))
 # An empty structure has this member on the wire, and nowhere else.
 EMPTY_MEMBER = "structure_needs_at_least_one_member"
@@ -94,7 +97,8 @@ class Service:
 def parse_message(name: str, text: str) -> Message:
     """Read .msg text. `name` is `package/kind/Name`; raises InterfaceError with the line."""
     package = name.split("/")[0]
-    fields, constants = [], []
+    fields: list[Field] = []
+    constants: list[Constant] = []
     for number, line in enumerate(text.splitlines(), 1):
         content = _strip_comment(line).strip()
         if not content:
@@ -105,8 +109,11 @@ def parse_message(name: str, text: str) -> Message:
             raise InterfaceError(
                 f"{name}, line {number}: cannot read '{line}' ({error})"
             ) from error
-        (constants if isinstance(item, Constant) else fields).append(item)
-    return Message(name, tuple(fields), tuple(constants))  # type: ignore[arg-type]
+        if isinstance(item, Constant):
+            constants.append(item)
+        else:
+            fields.append(item)
+    return Message(name, tuple(fields), tuple(constants))
 
 
 def parse_service(name: str, text: str) -> Service:

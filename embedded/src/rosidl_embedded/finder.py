@@ -29,7 +29,7 @@ class InterfaceFinder:
 
         if not registry.has_package(package, kind):
             return None
-        return ModuleSpec(fullname, cls, is_package=not kind)
+        return ModuleSpec(fullname, cls, is_package=not kind)  # type: ignore[arg-type]
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> ModuleType | None:
@@ -48,7 +48,7 @@ class InterfaceFinder:
 
         names = registry.interface_names(package, kind)
 
-        def __getattr__(name: str) -> object:
+        def make_class(name: str) -> object:
             if name not in names and not _is_service_half(name, kind, names):
                 raise AttributeError(f"module '{package}.{kind}' has no interface '{name}'")
             value = registry.get_class(f"{package}/{kind}/{name}")
@@ -56,7 +56,7 @@ class InterfaceFinder:
             return value
 
         module.__doc__ = f"The {kind} interfaces of {package}."
-        module.__getattr__ = __getattr__  # type: ignore[method-assign]
+        module.__getattr__ = make_class  # type: ignore[method-assign]
         module.__dir__ = lambda: names  # type: ignore[method-assign]
         module.__all__ = names  # type: ignore[attr-defined]
 
@@ -81,4 +81,4 @@ def _is_service_half(name: str, kind: str, names: list[str]) -> bool:
 def install() -> None:
     """Register the finder once, after all others."""
     if not any(getattr(f, "__name__", "") == "InterfaceFinder" for f in sys.meta_path):
-        sys.meta_path.append(InterfaceFinder)  # type: ignore[arg-type]
+        sys.meta_path.append(InterfaceFinder)

@@ -11,24 +11,18 @@ from __future__ import annotations
 import array
 from collections import UserList, UserString
 from collections.abc import Callable, Sequence, Set
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
 from rosidl_embedded import registry
 from rosidl_embedded.definition import Field, FieldType, Message, Service
 
-DTYPES = {
-    "char": np.dtype(np.uint8),
-    **{
-        name: np.dtype(name)
-        for name in ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
-    },
-}
-_TYPE_CODES = dict(
-    zip(["char", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"],
-        "BbBhHiIqQfd", strict=True)
-)  # fmt: skip
+_TYPE_CODES = {
+    "char": "B", "int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "int32": "i",
+    "uint32": "I", "int64": "q", "uint64": "Q", "float32": "f", "float64": "d",
+}  # fmt: skip
+DTYPES = {name: np.dtype(code) for name, code in _TYPE_CODES.items()}
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 Check = Callable[[Any], Any]
@@ -37,9 +31,9 @@ Check = Callable[[Any], Any]
 class MessageBase:
     """What every message has; fields are properties over slots named `_<field>`."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
     _interface_name = ""
-    _fields_and_field_types: dict[str, str] = {}
+    _fields_and_field_types: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def get_fields_and_field_types(cls) -> dict[str, str]:
@@ -193,7 +187,7 @@ def _scalar_check(name: str, field_type: FieldType) -> Check:
             f"The '{name}' field must be of type '{kind}', not {type(value).__name__}"
         )
         if high is not None:
-            measure = len(value) if isinstance(value, (str, bytes, bytearray)) else value
+            measure: Any = len(value) if isinstance(value, (str, bytes, bytearray)) else value
             assert low <= measure <= high or measure != measure or abs(measure) == _INFINITY, (
                 f"The '{name}' field must be in [{low}, {high}] ({base}), not {value!r}"
             )
@@ -240,6 +234,7 @@ def _numeric_sequence_check(name: str, field_type: FieldType) -> Check:
     bound = field_type.size
 
     def check(value: Any) -> Any:
+        result: Any
         if isinstance(value, np.ndarray) and value.dtype == dtype:
             assert value.ndim == 1, f"The '{name}' field must have one dimension, not {value.ndim}"
             result = np.ascontiguousarray(value)

@@ -94,7 +94,7 @@ def get_definition(name: str) -> Message | Service:
     path = share / kind / f"{short}.{kind}" if share is not None else None
     if path is not None and path.is_file():
         reader = parse_service if kind == "srv" else parse_message
-        return reader(name, path.read_text(encoding="utf-8"))  # type: ignore[operator]
+        return reader(name, path.read_text(encoding="utf-8"))
     stem, _, half = name.rpartition("_")
     if kind == "srv" and half in ("Request", "Response"):
         service = get_definition(stem)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from rclpy.exceptions import (
     ParameterNotDeclaredException,
     ParameterUninitializedException,
 )
+from rclpy.impl.parameter_checks import descriptor_violation, is_listed
 from rclpy.parameter import PARAMETER_SEPARATOR_STRING, Parameter
 from rclpy.validate_parameter_name import validate_parameter_name
 
@@ -150,7 +150,7 @@ class NodeParameters:
         is_set = parameter.type_ is not Parameter.Type.NOT_SET
         if is_set:
             self._check_type(parameter, descriptor)
-        reason = _descriptor_violation(parameter, descriptor) if is_set else ""
+        reason = descriptor_violation(parameter, descriptor) if is_set else ""
         if not reason:
             for callback in self._on_set:
                 result = callback([parameter])
@@ -270,11 +270,11 @@ class NodeParameters:
         if self._descriptors[name].read_only:
             raise ParameterImmutableException(name)
         current = self.get_parameter(name)
-        reason = _descriptor_violation(current, descriptor)
+        reason = descriptor_violation(current, descriptor)
         if reason and alternative_value is not None:
             value = getattr(alternative_value, "value", alternative_value)
             current = Parameter(name, value=value)
-            reason = _descriptor_violation(current, descriptor)
+            reason = descriptor_violation(current, descriptor)
         if reason:
             raise InvalidParameterValueException(name, current.value, reason)
         self._descriptors[name] = copy.deepcopy(descriptor)
@@ -289,7 +289,7 @@ class NodeParameters:
             raise ValueError(f"depth must be a non-negative int, not {depth!r}")
         names, found = [], set()
         for name in self._parameters:
-            if _is_listed(name, prefixes, depth):
+            if is_listed(name, prefixes, depth):
                 names.append(name)
                 if PARAMETER_SEPARATOR_STRING in name:
                     found.add(name.rpartition(PARAMETER_SEPARATOR_STRING)[0])
@@ -358,7 +358,7 @@ class NodeParameters:
         if not descriptor.dynamic_typing and parameter.type_.value != descriptor.type:
             expected = Parameter.Type(descriptor.type)
             return f"Wrong parameter type, expected '{expected}' got '{parameter.type_}'"
-        return _descriptor_violation(parameter, descriptor)
+        return descriptor_violation(parameter, descriptor)
 
     def _store(self, parameters: list[Parameter]) -> None:
         new, changed, deleted = [], [], []
@@ -419,55 +419,3 @@ class NodeParameters:
     def remove_post_set_parameters_callback(self, callback: PostSetCallback) -> None:
         """Take it back; raises ValueError where it was not added."""
         self._post_set.remove(callback)
-
-
-def _is_listed(name: str, prefixes: list[str], depth: int) -> bool:
-    if not prefixes:
-        return not depth or name.count(PARAMETER_SEPARATOR_STRING) < depth
-    for prefix in prefixes:
-        start = prefix + PARAMETER_SEPARATOR_STRING
-        if name == prefix:
-            return True
-        if name.startswith(start) and (
-            not depth or name[len(start) :].count(PARAMETER_SEPARATOR_STRING) < depth
-        ):
-            return True
-    return False
-
-
-def _descriptor_violation(parameter: Parameter, descriptor: ParameterDescriptor) -> str:
-    """Why a value is outside its range, empty where it is not."""
-    if parameter.type_ is Parameter.Type.INTEGER and descriptor.integer_range:
-        limits = descriptor.integer_range[0]
-        value, low, high, step = parameter.value, limits.from_value, limits.to_value, limits.step
-        if value in (low, high):
-            return ""
-        if not low <= value <= high:
-            return (
-                f"Parameter {parameter.name} out of range. Min: {low}, Max: {high}, value: {value}"
-            )
-        if step and (value - low) % step:
-            return (
-                f"The parameter value for {parameter.name} is not a valid step. "
-                f"Min: {low}, max: {high}, value: {value}, step: {step}"
-            )
-    if parameter.type_ is Parameter.Type.DOUBLE and descriptor.floating_point_range:
-        limits = descriptor.floating_point_range[0]
-        return _double_violation(parameter, limits.from_value, limits.to_value, limits.step)
-    return ""
-
-
-def _double_violation(parameter: Parameter, low: float, high: float, step: float) -> str:
-    value = parameter.value
-    if math.isclose(value, low, rel_tol=1e-6) or math.isclose(value, high, rel_tol=1e-6):
-        return ""
-    if not low <= value <= high:
-        return f"Parameter {parameter.name} out of range. Min: {low}, Max: {high}, value: {value}"
-    if step:
-        steps = (value - low) / step
-        if not math.isclose(steps, round(steps), rel_tol=1e-6, abs_tol=1e-6):
-            return (
-                f"The parameter value for {parameter.name} is not close enough to a valid step. "
-                f"Min: {low}, max: {high}, value: {value}, step: {step}"
-            )
-    return ""

@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from html import escape
+from pathlib import Path
 
-# Within a host: datagrams as large as UDP allows, and lost ones asked for again soon, in pieces that
-# fit the receive buffer of a kernel nobody has tuned.
+# Within a host: datagrams as large as UDP allows, and lost ones asked for again soon, in pieces
+# that fit the receive buffer of a kernel nobody has tuned.
 _LOCAL_MESSAGES = "<MaxMessageSize>65500B</MaxMessageSize><FragmentSize>65000B</FragmentSize>"
-_LOCAL_REPAIR = (
-    "<NackDelay>10ms</NackDelay><BurstSize><MaxRexmit>131072B</MaxRexmit></BurstSize>"
-)
+_LOCAL_REPAIR = "<NackDelay>10ms</NackDelay><BurstSize><MaxRexmit>131072B</MaxRexmit></BurstSize>"
 _LOOPBACK = '<Interfaces><NetworkInterface name="lo"/></Interfaces>'
 # What a receive buffer should hold: several large clouds. The kernel grants what it allows.
 _RECEIVE_BUFFER = 16 * 2**20
@@ -31,7 +29,7 @@ def domain_id(environment: Mapping[str, str] = os.environ) -> int:
 def domain_configuration(environment: Mapping[str, str] = os.environ) -> str:
     """XML for Cyclone DDS, followed by CYCLONEDDS_URI, which can override it.
 
-    Unless ROS_AUTOMATIC_DISCOVERY_RANGE is SUBNET, discovery is by unicast to this host, and nothing
+    Unless ROS_AUTOMATIC_DISCOVERY_RANGE is SUBNET, discovery is by unicast to this host, nothing
     is sent beyond it. No interface is chosen: a participant on loopback alone is invisible to those
     of a ROS 2 that uses the host's other address. Hosts of ROS_STATIC_PEERS are asked in any range
     but OFF.

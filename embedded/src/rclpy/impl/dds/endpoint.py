@@ -168,7 +168,7 @@ def _own(serdata: ct.c_void_p) -> memoryview | bytes:
         dds.ddsi_serdata_to_ser_unref(reference, ct.byref(vector))
         return data
     array = (ct.c_ubyte * vector.length).from_address(vector.base)
-    array.loan = _Loan(reference, vector)  # type: ignore[attr-defined]
+    array.loan = _Loan(reference, vector)
     return memoryview(array).cast("B").toreadonly()
 
 

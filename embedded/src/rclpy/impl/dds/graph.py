@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes as ct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -126,8 +126,8 @@ class Graph:
         self,
         node: LocalNode,
         *,
-        readers: list[bytes] = [],
-        writers: list[bytes] = [],  # noqa: B006
+        readers: Sequence[bytes] = (),
+        writers: Sequence[bytes] = (),
     ) -> None:
         """Announce endpoints of a node."""
         with self._lock:
