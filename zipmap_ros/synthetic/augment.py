@@ -52,8 +52,8 @@ def _motion_blur(image: Tensor, direction: Tensor) -> Tensor:
     vector = direction.reshape(-1, 2, 1, 1) * reach
     length = vector.norm(dim=1).clamp_min(1e-3)
     along = (x * vector[:, 0] + y * vector[:, 1]) / length
-    across = (x * vector[:, 1] - y * vector[:, 0]) / length
-    kernel = torch.exp(-((along / (0.5 * length + 0.25)) ** 2) - (across / 0.4) ** 2)
+    across = x * x + y * y - along * along  # squared
+    kernel = torch.exp(-((along / (0.5 * length + 0.25)) ** 2) - across / 0.25**2)
     kernel = kernel / kernel.sum((1, 2), keepdim=True)  # (B * N, k, k)
     padded = F.pad(image.reshape(B * N, C, H, W), [reach] * 4, mode="replicate")
     kernels = kernel[:, None].repeat_interleave(C, 0)

@@ -121,7 +121,8 @@ class SceneBuilder:
         """The collected world on the CPU."""
         rows = np.array(self._rows, dtype=np.float64)
         lights = np.zeros((1, LIGHTS, 4), dtype=np.float32)
-        lights[0, : len(self.lights)] = self.lights[:LIGHTS]
+        if self.lights:
+            lights[0, : len(self.lights)] = self.lights[:LIGHTS]
         return Scene(
             count=torch.tensor([len(rows)]),
             kind=torch.from_numpy(rows[:, 0].astype(np.int64)),

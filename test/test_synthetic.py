@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The synthetic world: depth against a slow oracle, paths that keep clear, same seed same bytes."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zipmap_ros.geometry import Camera, invert, look_at, rotation_angle_deg
+from zipmap_ros.synthetic import (
+    CLEARANCE,
+    LAYOUTS,
+    MOTIONS,
+    SyntheticError,
+    Textures,
+    World,
+    augment,
+    render,
+    trajectories,
+)
+from zipmap_ros.synthetic.render import render_scenes
+from zipmap_ros.synthetic.scene import BOX, CYLINDER, ELLIPSOID, Material, Scene, SceneBuilder
+
+CAMERA = Camera.from_fov(64, 48, 70)
+
+
+def _render(builder: SceneBuilder, world_T_camera, camera: Camera):
+    scene = builder.build()
+    poses = torch.as_tensor(np.asarray(world_T_camera))[None, None]
+    rgb, depth = render_scenes(scene, Textures.procedural().texels, poses, camera)
+    return rgb[0, 0].numpy(), depth[0, 0].numpy()
+
+
+def _oracle(scene: Scene, world_T_camera, camera: Camera):
+    """Depth along z in float64, every ray against every primitive, one primitive at a time."""
+    best = np.full((camera.height, camera.width), np.inf)
+    rays = camera.rays() @ world_T_camera[:3, :3].T
+    for k in range(len(scene.kind)):
+        axes, half = scene.axes[k].numpy(), scene.half[k].numpy()
+        d = rays @ axes / half
+        o = (world_T_camera[:3, 3] - scene.centre[k].numpy()) @ axes / half
+        low, high = np.sort([(-1 - o) / d, (1 - o) / d], axis=0)
+        kind = int(scene.kind[k])
+        if k == 0:
+            best = np.minimum(best, high.min(-1))
+            continue
+        near, far = low.max(-1), high.min(-1)
+        if kind in (CYLINDER, ELLIPSOID):
+            n = 2 if kind == CYLINDER else 3
+            a, b = (d[..., :n] ** 2).sum(-1), (d[..., :n] * o[:n]).sum(-1)
+            root = np.sqrt((b * b - a * ((o[:n] ** 2).sum() - 1)).astype(complex))
+            root = np.where(root.imag == 0, root.real, np.nan)
+            z = (low[..., 2], high[..., 2]) if kind == CYLINDER else (-np.inf, np.inf)
+            near, far = np.maximum((-b - root) / a, z[0]), np.minimum((-b + root) / a, z[1])
+        best = np.where((near <= far) & (near > 0.02), np.minimum(best, near), best)
+    return best
+
+
+def test_depth_of_an_empty_room_is_exact():
+    camera = Camera(50, 37, 40.0, 42.0, 23.0, 20.5)  # not a multiple of the tile, off centre
+    world_T_camera = look_at((1.0, 1.2, 1.5), (3.5, 0.9, 0.7))
+    _, depth = _render(SceneBuilder((4.0, 3.0, 2.5), Material(0)), world_T_camera, camera)
+    direction = camera.rays() @ world_T_camera[:3, :3].T
+    walls = np.where(direction > 0, np.array([4.0, 3.0, 2.5]), 0.0)
+    expected = ((walls - world_T_camera[:3, 3]) / direction).min(-1)
+    np.testing.assert_allclose(depth, expected, rtol=3e-6)
+
+
+@pytest.mark.parametrize("radius", [0.6, 0.02])
+def test_depth_of_a_sphere_is_exact(radius):
+    """The small, distant one loses its depth in a textbook float32 discriminant."""
+    builder = SceneBuilder((12.0, 4.0, 3.0), Material(0))
+    builder.add(ELLIPSOID, (9.0, 2.0, 1.5), (radius,) * 3, Material(0))
+    camera = Camera(65, 49, 2000.0, 2000.0, 32.5, 24.5)
+    _, depth = _render(builder, look_at((1.0, 2.0, 1.5), (9.0, 2.0, 1.5)), camera)
+    ray = camera.rays()
+    a, b = (ray**2).sum(-1), 8.0
+    discriminant = b * b - a * (8.0**2 - radius**2)
+    hit = discriminant > 1e-4 * radius
+    expected = (b - np.sqrt(np.where(hit, discriminant, 0))) / a
+    assert hit.sum() > 50
+    np.testing.assert_allclose(depth[hit], expected[hit], rtol=2e-6)
+    assert depth[24, 32] == pytest.approx(8.0 - radius, rel=2e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_depth_of_turned_primitives_equals_the_slow_oracle(seed):
+    """Boxes, cylinders and ellipsoids at all angles, also such as reach behind the camera."""
+    rng = np.random.default_rng(seed)
+    builder = SceneBuilder((6.0, 5.0, 3.0), Material(0))
+    for _ in range(40):
+        kind = int(rng.choice([BOX, CYLINDER, ELLIPSOID]))
+        centre = rng.uniform((0, 0, 0), (6, 5, 3))
+        half = rng.uniform(0.01, 0.5, 3)
+        builder.add(kind, tuple(centre), tuple(half), Material(0), tuple(rng.uniform(-3, 3, 3)))
+    pose = look_at(rng.uniform((1, 1, 0.5), (5, 4, 2.5)), rng.uniform((0, 0, 0), (6, 5, 3)))
+    camera = Camera(160, 121, 90.0, 100.0, 70.0, 66.0)  # large enough for the larger tiles
+    _, depth = _render(builder, pose, camera)
+    expected = _oracle(builder.build(), pose, camera)
+    # A ray that grazes an edge may fall to either side.
+    wrong = ~np.isclose(depth, expected, rtol=1e-5)
+    assert wrong.mean() < 5e-4
+
+
+def test_a_pixel_seen_from_two_places_has_one_depth_and_one_colour():
+    world = World(3, layout="kitchen")
+    poses = world.trajectory(9, "hand", speed_m=(0.02, 0.03))
+    camera = Camera.from_fov(160, 120, 70)
+    rgb, depth = (a.numpy() for a in world.render(poses, camera))
+    first, last = poses[0].numpy(), poses[-1].numpy()
+    last_T_first = invert(last) @ first
+    points = camera.unproject(depth[0]) @ last_T_first[:3, :3].T + last_T_first[:3, 3]
+    pixel, z = camera.project(points)
+    u, v = np.floor(pixel[..., 0]), np.floor(pixel[..., 1])
+    inside = (u >= 0) & (u < 160) & (v >= 0) & (v < 120)
+    u, v = u[inside].astype(int), v[inside].astype(int)
+    ratio = depth[-1, v, u] / z[inside]
+    seen = ratio > 0.97  # the others are hidden by something nearer
+    assert inside.mean() > 0.5
+    assert seen.mean() > 0.85
+    assert np.quantile(np.abs(ratio[seen] - 1), 0.9) < 0.03
+    difference = np.abs(rgb[0][inside].astype(int) - rgb[-1, v, u]).mean(-1)[seen]
+    assert np.median(difference) < 8
+    moved = np.abs(rgb[0].astype(int) - rgb[-1]).mean(-1)
+    assert np.median(difference) < 0.7 * np.median(moved) or np.median(moved) < 2
+
+
+def test_same_seed_same_bytes_whatever_the_batch():
+    alone = World(5)
+    poses = alone.trajectory(3, seed=2)
+    rgb, depth = alone.render(poses, CAMERA)
+    worlds = [World(4), World(5), World(6)]
+    paths = trajectories(worlds, 3, seed=2)
+    all_rgb, all_depth = render(worlds, paths, CAMERA)
+    assert torch.equal(paths[1], poses)
+    assert torch.equal(all_rgb[1], rgb)
+    assert torch.equal(all_depth[1], depth)
+    assert not torch.equal(all_rgb[0], all_rgb[1])
+    assert not torch.equal(alone.trajectory(3, seed=3), poses)
+
+
+def test_one_camera_per_world():
+    worlds = [World(4), World(5)]
+    cameras = [CAMERA, Camera.from_fov(64, 48, 90)]
+    poses = trajectories(worlds, 2)
+    rgb, depth = render(worlds, poses, cameras)
+    for k, world in enumerate(worlds):
+        single_rgb, single_depth = world.render(poses[k], cameras[k])
+        assert torch.equal(single_rgb, rgb[k])
+        assert torch.equal(single_depth, depth[k])
+
+
+def test_antialiasing_changes_colour_and_not_depth():
+    world = World(8)
+    poses = world.trajectory(2)
+    rgb, depth = world.render(poses, CAMERA)
+    smooth, same_depth = world.render(poses, CAMERA, antialias=3)
+    assert torch.equal(depth, same_depth)
+    difference = (rgb.float() - smooth.float()).abs().mean()
+    assert 0.1 < difference < 20
+
+
+def test_exposure_scales_light():
+    world = World(8)
+    poses = world.trajectory(1).expand(2, 4, 4)
+    rgb, _ = world.render(poses, CAMERA, exposure=torch.tensor([0.25, 1.0]))
+    dark, bright = rgb.float()
+    unsaturated = (bright < 250) & (bright > 20)
+    # Quarter light is half the pixel value with gamma 2.
+    ratio = dark[unsaturated] / bright[unsaturated]
+    assert (ratio - 0.5).abs().max() < 0.06
+
+
+def _distance_to_surfaces(world: World, positions: torch.Tensor) -> float:
+    """The least distance that any ray in any direction finds."""
+    camera = Camera.from_fov(48, 48, 90)
+    rays = np.linalg.norm(camera.rays(), axis=-1)
+    nearest = np.inf
+    for target in np.concatenate([np.eye(3), -np.eye(3)]):
+        up = (1.0, 0.0, 0.0) if target[2] else (0.0, 0.0, 1.0)
+        poses = torch.from_numpy(look_at((0, 0, 0), target, up)).repeat(len(positions), 1, 1)
+        poses[:, :3, 3] = positions
+        depth = world.render(poses, camera)[1].numpy()
+        nearest = min(nearest, float((depth * rays).min()))
+    return nearest
+
+
+@pytest.mark.parametrize("kind", MOTIONS)
+@pytest.mark.parametrize("loop", [False, True])
+def test_paths_keep_clear_and_move_as_asked(kind, loop):
+    worlds = [World(seed) for seed in range(20, 26)]
+    paths = trajectories(worlds, 60, kind, loop=loop)
+    for world, path in zip(worlds, paths, strict=True):
+        assert _distance_to_surfaces(world, path[::4, :3, 3]) > CLEARANCE - 1e-4
+    paths = paths.numpy()
+    R = paths[..., :3, :3]
+    np.testing.assert_allclose(R @ np.swapaxes(R, -1, -2), np.broadcast_to(np.eye(3), R.shape),
+                               atol=1e-12)  # fmt: skip
+    assert np.linalg.det(R).min() > 0.99
+    steps = np.linalg.norm(np.diff(paths[..., :3, 3], axis=1), axis=-1)
+    assert steps.max() < 1.3 * MOTIONS[kind].speed_m[1]
+    assert steps.mean() > 0.5 * MOTIONS[kind].speed_m[0]
+    if not loop:
+        turns = rotation_angle_deg(np.swapaxes(R[:, :-1], -1, -2) @ R[:, 1:])
+        assert turns.max() < 1.5 * MOTIONS[kind].turn_deg[1]
+    if kind == "robot":
+        height = paths[..., 2, 3]
+        assert np.ptp(height, axis=1).max() < 0.02
+    if loop:
+        back = np.linalg.norm(paths[:, 0, :3, 3] - paths[:, -1, :3, 3], axis=-1)
+        assert (back < 2 * steps.max(1) + 1e-9).all()
+        closing = rotation_angle_deg(np.swapaxes(R[:, -1], -1, -2) @ R[:, 0])
+        assert closing.max() < 20
+
+
+def test_paths_look_into_the_room():
+    worlds = [World(seed) for seed in range(40, 56)]
+    for kind in MOTIONS:
+        _, depth = render(worlds, trajectories(worlds, 40, kind), CAMERA)
+        median = depth.flatten(2).median(-1).values
+        assert (median < 0.6).float().mean() < 0.1
+        assert median.mean() > 1.5
+
+
+def test_speed_can_be_chosen():
+    world = World(9, layout="hall")
+    path = world.trajectory(30, "hand", speed_m=(0.03, 0.03), turn_deg=(0.5, 0.5)).numpy()
+    steps = np.linalg.norm(np.diff(path[:, :3, 3], axis=0), axis=-1)
+    assert 0.015 < steps.mean() < 0.035
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_rooms_with_light_and_things(layout):
+    worlds = [World(seed, layout=layout) for seed in range(6)]
+    rgb, depth = render(worlds, trajectories(worlds, 2), CAMERA)
+    assert depth.isfinite().all()
+    assert depth.min() > 0.1
+    assert depth.max() < 25
+    brightness = rgb.float().mean((1, 2, 3, 4))
+    assert (brightness > 12).all()
+    assert (brightness < 245).all()
+    assert min(len(world.scene.kind) for world in worlds) > 15
+    assert rgb.float().std((2, 3)).mean() > 10
+
+
+def test_two_hundred_seeds_have_room_for_a_path():
+    worlds = [World(seed) for seed in range(200)]
+    assert trajectories(worlds, 1).isfinite().all()
+    assert {world.layout for world in worlds} == set(LAYOUTS)
+
+
+def test_textures_from_a_folder(tmp_path):
+    Image.new("RGB", (40, 30), (250, 10, 10)).save(tmp_path / "red.png")
+    textures = Textures.load(tmp_path)
+    (index,) = textures.roles["photo"]
+    builder = SceneBuilder((4.0, 3.0, 2.5), Material(index))
+    builder.ambient = (0.5, 0.5, 0.5)
+    poses = torch.from_numpy(look_at((1, 1, 1), (3, 2, 1)))[None, None]
+    rgb, _ = render_scenes(builder.build(), textures.texels, poses, CAMERA)
+    expected = np.array([250, 10, 10]) * np.sqrt(0.5)
+    assert np.abs(rgb.numpy() - expected).max() < 3
+    with pytest.raises(SyntheticError, match="empty"):
+        Textures.load(tmp_path / "empty")
+
+
+def test_texture_has_real_scale_and_does_not_flicker_far_away(tmp_path):
+    """A checker of 0.5 m squares: 0.5 m apart in the world, and grey where pixels are larger."""
+    checker = np.kron([[0, 255], [255, 0]], np.ones((16, 16))).astype(np.uint8)
+    Image.fromarray(checker).convert("RGB").save(tmp_path / "checker.png")
+    textures = Textures.load(tmp_path)
+    builder = SceneBuilder((4.0, 4.0, 4.0), Material(textures.roles["photo"][0], size=1.0))
+    builder.ambient = (1.0, 1.0, 1.0)
+    scene, camera = builder.build(), Camera(64, 64, 32.0, 32.0, 32.0, 32.0)
+
+    def look(camera: Camera) -> np.ndarray:
+        pose = torch.from_numpy(look_at((1.0, 2.0, 2.0), (4.0, 2.0, 2.0)))[None, None]
+        return render_scenes(scene, textures.texels, pose, camera)[0][0, 0, ..., 0].numpy()
+
+    row = look(Camera(640, 64, 320.0, 320.0, 320.0, 12.0))[0].astype(int)
+    # The wall ahead is 3 m away; the first and the last square lie round the corner.
+    edges = np.flatnonzero(np.diff((row > 128).astype(int)))
+    np.testing.assert_allclose(np.diff(edges[1:-1]), 320 / 3 * 0.5, atol=3)
+    tiny = look(Camera(16, 16, 2.0, 2.0, 8.0, 8.0))  # each pixel covers more than a metre
+    assert np.ptp(tiny[7:9, 7:9].astype(int)) < 90
+    assert look(camera).std() > 80
+
+
+def test_augmentation_is_deterministic_and_can_be_off():
+    world = World(8)
+    rgb, _ = render([world], world.trajectory(4)[None], CAMERA)
+    once = augment(rgb, torch.Generator().manual_seed(1))
+    assert torch.equal(once, augment(rgb, torch.Generator().manual_seed(1)))
+    assert not torch.equal(once, augment(rgb, torch.Generator().manual_seed(2)))
+    off = augment(rgb, torch.Generator().manual_seed(1), strength=0.0)
+    assert (off.int() - rgb.int()).abs().max() <= 4
+    assert once.shape == rgb.shape
+    assert once.dtype == torch.uint8
+
+
+def test_wrong_requests_say_what_is_wrong():
+    world = World(1)
+    with pytest.raises(SyntheticError, match="castle"):
+        World(1, layout="castle")
+    with pytest.raises(SyntheticError, match="fish"):
+        world.trajectory(4, "fish")
+    with pytest.raises(SyntheticError, match="at least one"):
+        world.trajectory(0)
+    with pytest.raises(SyntheticError, match="poses must be"):
+        render([world], torch.eye(4), CAMERA)
+    distorted = Camera(64, 48, 50, 50, 32, 24, "plumb_bob", (0.1, 0, 0, 0))
+    with pytest.raises(SyntheticError, match="pinhole"):
+        world.render(world.trajectory(1), distorted)
+
+
+def test_rendering_needs_torch_and_numpy_only():
+    code = (
+        "import sys\n"
+        "for name in ('transforms3d', 'cv2', 'PIL', 'matplotlib'): sys.modules[name] = None\n"
+        "from zipmap_ros.geometry import Camera\n"
+        "from zipmap_ros.synthetic import World\n"
+        "w = World(0); w.render(w.trajectory(2), Camera.from_fov(32, 24, 70))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
+
+
+def test_throughput():
+    """Generous on purpose: about 700 frames per CPU second are usual, 200 must be reached.
+
+    CPU time of one thread counts, so that a busy machine does not fail the test.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        started = time.process_time()
+        worlds = [World(seed) for seed in range(16)]
+        build = (time.process_time() - started) / 16
+        poses = trajectories(worlds, 8)
+        render(worlds, poses, CAMERA)  # warm-up
+        started = time.process_time()
+        for _ in range(2):
+            render(worlds, poses, CAMERA)
+        rate = 2 * 128 / (time.process_time() - started)
+    finally:
+        torch.set_num_threads(threads)
+    assert rate > 200
+    assert build < 0.02
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_agrees_with_the_cpu():
+    poses = World(5).trajectory(4)
+    rgb, depth = World(5).render(poses, CAMERA)
+    gpu_rgb, gpu_depth = World(5, device="cuda").render(poses, CAMERA)
+    assert torch.isclose(gpu_depth.cpu(), depth, rtol=1e-5).float().mean() > 0.999
+    assert (gpu_rgb.cpu().int() - rgb.int()).abs().float().mean() < 0.5
