@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image, PointCloud2, PointField
@@ -234,10 +234,13 @@ def measure_small(seconds: float) -> dict[str, float]:
     node.create_subscription(
         String, "stream", lambda _: times.append(time.monotonic()), QoSProfile(depth=20_000)
     )
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
     with Other("small", count):
         end = time.monotonic() + seconds + 10
         while len(times) < count and time.monotonic() < end:
-            rclpy.spin_once(node, timeout_sec=0.1)
+            executor.spin_once(timeout_sec=0.1)
+    executor.shutdown()
     node.destroy_node()
     rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
     return {"small_per_s": rate, "small_lost": count - len(times)}
