@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 from rosbags.typesys import Stores, get_typestore
 from rosidl_embedded import cdr, registry
-from rosidl_embedded.definition import FieldType, InterfaceError, Message, parse_message
+from rosidl_embedded.definition import (
+    EMPTY_MEMBER,
+    FieldType,
+    InterfaceError,
+    Message,
+    parse_message,
+)
 from rosidl_embedded.type_hash import type_hash
 
 DATA = Path(__file__).parents[2] / "test" / "data"
@@ -237,3 +243,23 @@ def test_huge_lengths_allocate_nothing(name):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 4 * len(damaged), offset
+
+
+def test_interfaces_are_those_of_the_typestore():
+    """Every message of rosbags' Jazzy store is here, with the same fields and constants."""
+
+    def described(description):
+        node, detail = int(description[0]), description[1]
+        if node <= 2:
+            return FieldType(detail[0], detail[1]) if node == 1 else FieldType(detail)
+        inner = described(detail[0])
+        kind = "array" if node == 3 else "sequence"
+        return FieldType(inner.base, inner.string_bound, kind, detail[1])
+
+    for name, (constants, fields) in STORE.fielddefs.items():
+        message = registry.get_message(name)
+        theirs = [(n, described(d)) for n, d in fields if n != EMPTY_MEMBER]
+        assert [(f.name, f.type) for f in message.fields] == theirs, name
+        ours = [(c.name, c.type, c.value[0] if c.type == "byte" else c.value)
+                for c in message.constants]  # fmt: skip
+        assert ours == [tuple(constant) for constant in constants], name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where interface definitions are: rosbags' store, `share/` beside this file, the ament index."""
+"""Where interface definitions are: `share/` beside this file, and the ament index."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ from functools import cache
 from pathlib import Path
 
 from rosidl_embedded.definition import (
-    EMPTY_MEMBER,
-    Constant,
-    Field,
-    FieldType,
     InterfaceError,
     Message,
     Service,
@@ -20,26 +16,8 @@ from rosidl_embedded.definition import (
 )
 
 _OWN_SHARE = Path(__file__).parent / "share"
-# Defaults written in the definitions; the store keeps fields and constants only.
-_DEFAULTS = {("geometry_msgs/msg/Quaternion", "w"): 1.0}
 _classes: dict[str, type] = {}
 _lock = threading.RLock()
-
-
-@cache
-def _store() -> dict:
-    from rosbags.typesys.stores.ros2_jazzy import FIELDDEFS
-
-    return FIELDDEFS
-
-
-@cache
-def _stored_packages() -> dict[str, list[str]]:
-    packages: dict[str, list[str]] = {}
-    for name in _store():
-        package, _, message = name.split("/")
-        packages.setdefault(package, []).append(message)
-    return packages
 
 
 @cache
@@ -57,11 +35,10 @@ def _share_directory(package: str) -> Path | None:
 @cache
 def interface_names(package: str, kind: str) -> list[str]:
     """Sorted names of a package's interfaces; `kind` is `msg` or `srv`."""
-    names = set(_stored_packages().get(package, ())) if kind == "msg" else set()
     share = _share_directory(package)
-    if share is not None:
-        names.update(path.stem for path in (share / kind).glob(f"*.{kind}"))
-    return sorted(names)
+    if share is None:
+        return []
+    return sorted(path.stem for path in (share / kind).glob(f"*.{kind}"))
 
 
 def has_package(package: str, kind: str = "") -> bool:
@@ -73,7 +50,7 @@ def packages() -> list[str]:
     """Sorted names of the packages with interfaces that can be listed."""
     from ament_index_python.packages import get_packages_with_prefixes
 
-    known = {path.name for path in _OWN_SHARE.iterdir()} | set(_stored_packages())
+    known = {path.name for path in _OWN_SHARE.iterdir()}
     known.update(name for name in get_packages_with_prefixes() if has_package(name))
     return sorted(known)
 
@@ -88,8 +65,6 @@ def get_definition(name: str) -> Message | Service:
         package, kind, short = name.split("/")
     except ValueError:
         raise InterfaceError(f"'{name}' is not of the form package/msg/Name") from None
-    if kind == "msg" and name in _store():
-        return _from_store(name)
     share = _share_directory(package)
     path = share / kind / f"{short}.{kind}" if share is not None else None
     if path is not None and path.is_file():
@@ -128,55 +103,10 @@ def get_class(name: str) -> type:
 
 
 def definition_text(name: str) -> str:
-    """The definition as text: the file where there is one, otherwise written from the fields."""
+    """The text of the file that defines an interface; raises InterfaceError."""
     package, kind, short = name.split("/")
     share = _share_directory(package)
     path = share / kind / f"{short}.{kind}" if share is not None else None
-    if path is not None and path.is_file():
-        return path.read_text(encoding="utf-8")
-    message = get_message(name)
-    lines = [f"{item.type} {item.name}={_plain(item.value)}" for item in message.constants]
-    lines += [f"{_msg_type(field.type)} {field.name}" for field in message.fields]
-    return "\n".join([*lines, ""])
-
-
-def _plain(value: object) -> object:
-    return value[0] if isinstance(value, bytes) else value
-
-
-def _msg_type(field_type: FieldType) -> str:
-    base = field_type.base.replace("/msg/", "/")
-    if field_type.string_bound:
-        base += f"<={field_type.string_bound}"
-    if field_type.kind == "scalar":
-        return base
-    upto = "<=" if field_type.kind == "sequence" and field_type.size else ""
-    return f"{base}[{upto}{field_type.size or ''}]"
-
-
-def _from_store(name: str) -> Message:
-    constants, fields = _store()[name]
-    return Message(
-        name,
-        tuple(
-            Field(field, _stored_type(description), _DEFAULTS.get((name, field)))
-            for field, description in fields
-            if field != EMPTY_MEMBER
-        ),
-        tuple(
-            Constant(label, kind, bytes([value]) if kind == "byte" else value)
-            for label, kind, value in constants
-        ),
-    )
-
-
-def _stored_type(description: tuple) -> FieldType:
-    node, detail = int(description[0]), description[1]
-    if node == 1:
-        return FieldType(detail[0], detail[1])
-    if node == 2:
-        return FieldType(detail)
-    inner = _stored_type(detail[0])
-    return FieldType(
-        inner.base, inner.string_bound, "array" if node == 3 else "sequence", detail[1]
-    )
+    if path is None or not path.is_file():
+        raise InterfaceError(f"interface '{name}' has no file in share/{package}/{kind}")
+    return path.read_text(encoding="utf-8")
