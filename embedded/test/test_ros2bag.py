@@ -20,7 +20,7 @@ from std_msgs.msg import String
 
 HERE = Path(__file__).parent
 ROS2 = (sys.executable, "-m", "ros2cli.cli")
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 RECORDED = ("/robot/chatter", "/robot/image", "/robot/latched", "/tf_static")
 
 
