@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bags as sources: what is written comes back, and every encoding becomes the right RGB."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+
+import make_bag as bags
+import numpy as np
+import pytest
+
+from zipmap_ros.frame import Frame
+from zipmap_ros.geometry import Camera, look_at
+from zipmap_ros.sources import SourceError, open_source
+from zipmap_ros.sources.decode import (
+    camera_info_to_camera,
+    compressed_to_rgb,
+    image_to_depth,
+    image_to_rgb,
+)
+from zipmap_ros.sources.synthetic import SyntheticSource
+
+CAMERA = Camera(32, 24, 30.0, 31.0, 16.25, 12.0, "plumb_bob", (0.1, -0.02, 0.0, 0.0, 0.001))
+
+
+def colours() -> np.ndarray:
+    """(24, 32, 3) RGB in four smooth quarters: red, green, blue, grey."""
+    rgb = np.zeros((24, 32, 3), np.uint8)
+    rgb[:12, :16] = (220, 20, 30)
+    rgb[:12, 16:] = (10, 200, 40)
+    rgb[12:, :16] = (30, 40, 210)
+    rgb[12:, 16:] = (130, 130, 130)
+    return rgb
+
+
+def frames(count: int = 4) -> list[Frame]:
+    depth = np.linspace(0.5, 4.0, 24 * 32, dtype=np.float32).reshape(24, 32)
+    return [
+        Frame(
+            5_000_000_001 + i * 100_000_000,
+            colours() // (i + 1),
+            camera=CAMERA,
+            depth=depth + i,
+            map_T_camera=look_at((i, 0.5, 1.0), (3.0, 1.0, 0.5)),
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_bag_gives_back_what_was_written(tmp_path, storage):
+    written = frames()
+    bags.make_bag(tmp_path / "bag", written, storage)
+    source = open_source("auto", str(tmp_path / "bag"))
+    read = list(source)
+    assert len(source) == len(read) == 4
+    assert source.fps == pytest.approx(10.0)
+    for a, b in zip(written, read, strict=True):
+        assert b.stamp_ns == a.stamp_ns
+        assert b.frame_id == bags.FRAME_ID
+        np.testing.assert_array_equal(b.rgb, a.rgb)
+        np.testing.assert_array_equal(b.depth, a.depth)
+        np.testing.assert_allclose(b.map_T_camera, a.map_T_camera, atol=1e-12)
+        assert b.camera == CAMERA
+
+
+def test_a_single_bag_file_is_recognised(tmp_path):
+    bags.make_bag(tmp_path / "bag", frames(2))
+    (file,) = (tmp_path / "bag").glob("*.mcap")
+    assert len(list(open_source("auto", str(file)))) == 2
+
+
+def test_a_compressed_bag_without_anything_else(tmp_path):
+    written = [replace(f, camera=None, depth=None, map_T_camera=None) for f in frames()]
+    bags.make_bag(tmp_path / "bag", written, compressed=True)
+    for a, b in zip(written, open_source("bag", str(tmp_path / "bag")), strict=True):
+        assert b.camera is None
+        assert b.depth is None
+        assert b.map_T_camera is None
+        difference = np.abs(b.rgb.astype(int) - a.rgb)
+        assert np.median(difference) <= 4
+
+
+def test_depth_and_pose_belong_to_the_image_of_their_time(tmp_path):
+    """Depth 5 ms late is that frame's; half a frame late, it is nobody's."""
+    near, far, last = frames(3)
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        for frame, late_ns in ((near, 5_000_000), (far, 50_000_000)):
+            bag.write_frame(replace(frame, depth=None))
+            stamp = frame.stamp_ns + late_ns
+            bag.write(bags.DEPTH, bags.image_message(frame.depth, "32FC1", stamp), stamp)
+        bag.write_frame(replace(last, depth=None, map_T_camera=None))
+    read = list(open_source("bag", str(tmp_path / "bag")))
+    np.testing.assert_array_equal(read[0].depth, near.depth)
+    assert read[1].depth is None
+    assert read[1].map_T_camera is not None
+    assert read[2].map_T_camera is None
+
+
+def test_the_topic_must_be_named_where_there_are_two(tmp_path):
+    frame = frames(1)[0]
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        bag.write_frame(frame)
+        message = bags.image_message(frame.rgb[:, ::-1], "rgb8", frame.stamp_ns)
+        bag.write("/left/image_raw", message, frame.stamp_ns)
+    path = str(tmp_path / "bag")
+    with pytest.raises(SourceError, match=r"2 image topics .*/left/image_raw"):
+        open_source("bag", path)
+    with pytest.raises(SourceError, match="no images on /right: its image topics are /camera"):
+        open_source("bag", path, topic="/right")
+    (read,) = open_source("bag", path, topic="/left/image_raw")
+    np.testing.assert_array_equal(read.rgb, frame.rgb[:, ::-1])
+    assert read.depth is None
+
+
+def test_a_truncated_bag_is_refused_in_one_line(tmp_path):
+    bags.make_bag(tmp_path / "bag", frames(3))
+    (file,) = (tmp_path / "bag").glob("*.mcap")
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(SourceError, match="bag"):
+        list(open_source("bag", str(tmp_path / "bag")))
+
+
+def test_the_synthetic_world_as_a_bag(tmp_path):
+    source = SyntheticSource(2, frames=12, width=32, height=24)
+    bags.make_bag(tmp_path / "bag", islice(source, 3))
+    for a, b in zip(source, open_source("auto", str(tmp_path / "bag")), strict=False):
+        np.testing.assert_array_equal(a.rgb, b.rgb)
+        np.testing.assert_array_equal(a.depth, b.depth)
+        np.testing.assert_allclose(a.map_T_camera, b.map_T_camera, atol=1e-12)
+
+
+def test_the_kitchen_as_a_bag(tmp_path, test_data):
+    kitchen = open_source("folder", str(test_data / "data/kitchen"))
+    bags.make_bag(tmp_path / "bag", islice(kitchen, 3), "sqlite3", compressed=True)
+    read = list(open_source("auto", str(tmp_path / "bag")))
+    np.testing.assert_array_equal(read[0].camera.matrix, [[585, 0, 320], [0, 585, 240], [0, 0, 1]])
+    for a, b in zip(kitchen, read, strict=False):
+        assert np.abs(a.rgb.astype(int) - b.rgb).mean() < 5
+        np.testing.assert_array_equal(a.depth, b.depth)
+
+
+def mosaic(rgb: np.ndarray, pattern: str) -> np.ndarray:
+    """What a sensor behind a colour filter sees: ``pattern`` names a 2 x 2 block row by row."""
+    channel = {"r": 0, "g": 1, "b": 2}
+    raw = np.empty(rgb.shape[:2], rgb.dtype)
+    for i, letter in enumerate(pattern):
+        raw[i // 2 :: 2, i % 2 :: 2] = rgb[i // 2 :: 2, i % 2 :: 2, channel[letter]]
+    return raw
+
+
+def packed_yuv(rgb: np.ndarray, order: str) -> np.ndarray:
+    """(H, W, 2) 4:2:2 bytes, full chroma of even columns; ``order`` is uyvy or yuyv."""
+    # BT.601 video range, as USB cameras send it.
+    r, g, b = np.moveaxis(rgb / 255.0, -1, 0)
+    y = 16 + 65.481 * r + 128.553 * g + 24.966 * b
+    u = 128 - 37.797 * r - 74.203 * g + 112.0 * b
+    v = 128 + 112.0 * r - 93.786 * g - 18.214 * b
+    packed = np.empty((*rgb.shape[:2], 2))
+    luma, chroma = (1, 0) if order == "uyvy" else (0, 1)
+    packed[..., luma] = y
+    packed[:, 0::2, chroma], packed[:, 1::2, chroma] = u[:, 0::2], v[:, 0::2]
+    return packed.round().astype(np.uint8)
+
+
+def quarters(rgb: np.ndarray) -> np.ndarray:
+    """(4, 3) mean colour of the middle of each quarter."""
+    return np.array(
+        [rgb[y + 3 : y + 9, x + 4 : x + 12].mean((0, 1)) for y in (0, 12) for x in (0, 16)]
+    )
+
+
+@pytest.mark.parametrize("padding", [0, 7])
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [
+        ("rgb8", lambda rgb: rgb),
+        ("bgr8", lambda rgb: rgb[..., ::-1]),
+        ("8UC3", lambda rgb: rgb[..., ::-1]),
+        ("rgba8", lambda rgb: np.dstack([rgb, np.full(rgb.shape[:2], 9, np.uint8)])),
+        ("bgra8", lambda rgb: np.dstack([rgb[..., ::-1], np.full(rgb.shape[:2], 9, np.uint8)])),
+    ],
+)
+def test_colour_encodings_are_exact(encoding, encode, padding):
+    message = bags.image_message(encode(colours()), encoding, padding=padding)
+    np.testing.assert_array_equal(image_to_rgb(message), colours())
+
+
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+def test_bayer_encodings_keep_their_colours(pattern):
+    message = bags.image_message(mosaic(colours(), pattern), f"bayer_{pattern}8", padding=3)
+    np.testing.assert_allclose(quarters(image_to_rgb(message)), quarters(colours()), atol=3)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "order"),
+    [("yuv422", "uyvy"), ("uyvy", "uyvy"), ("yuv422_yuy2", "yuyv"), ("yuyv", "yuyv")],
+)
+def test_yuv_encodings_keep_their_colours(encoding, order):
+    message = bags.image_message(packed_yuv(colours(), order), encoding)
+    np.testing.assert_allclose(quarters(image_to_rgb(message)), quarters(colours()), atol=3)
+
+
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_grey_encodings(big_endian):
+    grey = colours()[..., 0]
+    expected = np.repeat(grey[..., None], 3, -1)
+    np.testing.assert_array_equal(image_to_rgb(bags.image_message(grey, "mono8")), expected)
+    wide = grey.astype(np.uint16) << 8
+    message = bags.image_message(wide, "mono16", padding=6, big_endian=big_endian)
+    np.testing.assert_array_equal(image_to_rgb(message), expected)
+
+
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_depth_encodings(big_endian):
+    metres = np.linspace(0.4, 5, 24 * 32, dtype=np.float32).reshape(24, 32)
+    metres[3, 4] = np.nan
+    message = bags.image_message(metres, "32FC1", padding=4, big_endian=big_endian)
+    np.testing.assert_array_equal(image_to_depth(message), metres)
+    millimetres = np.nan_to_num(metres * 1000).astype(np.uint16)
+    message = bags.image_message(millimetres, "16UC1", big_endian=big_endian)
+    read = image_to_depth(message)
+    assert np.isnan(read[3, 4])
+    assert np.nanmax(np.abs(read - metres)) <= 0.001
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_compressed_images(kind):
+    read = compressed_to_rgb(bags.compressed_message(colours(), kind=kind))
+    np.testing.assert_allclose(quarters(read), quarters(colours()), atol=0 if kind == "png" else 4)
+
+
+def test_camera_info_with_nothing_in_it_is_no_camera():
+    assert camera_info_to_camera(bags.camera_info_message(CAMERA)) == CAMERA
+    assert camera_info_to_camera(bags.camera_info_message(replace(CAMERA, fx=0.0))) is None
+
+
+def test_images_that_lie_about_themselves_are_refused():
+    message = bags.image_message(colours(), "rgb8")
+    with pytest.raises(SourceError, match="'rgb7': use one of rgb8"):
+        image_to_rgb(replace(message, encoding="rgb7"))
+    with pytest.raises(SourceError, match="step 90"):
+        image_to_rgb(replace(message, step=90))
+    with pytest.raises(SourceError, match="bytes"):
+        image_to_rgb(replace(message, data=message.data[:-1]))
+    with pytest.raises(SourceError, match="cannot be decoded"):
+        broken = bags.compressed_message(colours())
+        compressed_to_rgb(replace(broken, data=broken.data[:20]))
+    with pytest.raises(SourceError, match="32FC1 or 16UC1"):
+        image_to_depth(message)
