@@ -160,3 +160,21 @@ def test_an_image_that_breaks_off_is_named(tmp_path):
     next(frames)
     with pytest.raises(SourceError, match=r"b\.png cannot be decoded"):
         next(frames)
+
+
+def test_video_is_upright_as_its_metadata_says(tmp_path):
+    """A phone held upright writes lying frames and a turned track matrix."""
+    path = tmp_path / "phone.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 20.0, (32, 24))
+    for i in range(3):
+        writer.write(np.ascontiguousarray(picture(i)[..., ::-1]))
+    writer.release()
+    one, unit = 0x10000, 0x40000000
+    lying = np.array([one, 0, 0, 0, one, 0, 0, 0, unit], ">i4").tobytes()
+    upright = np.array([0, one, 0, -one, 0, 0, 24 * one, 0, unit], ">i4").tobytes()
+    data = path.read_bytes()
+    track = data.index(lying, data.index(b"tkhd"))
+    path.write_bytes(data[:track] + upright + data[track + len(lying) :])
+    frame = next(iter(open_source("video", str(path))))
+    assert frame.rgb.shape == (32, 24, 3)
+    assert frame.rgb[4, 12, 2] > 120 and frame.rgb[28, 12, 2] < 80  # the left half is on top
