@@ -2,7 +2,7 @@
 # Every target sets up what it needs first (scripts/setup.sh), which takes no time once done.
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
-.PHONY: demo test lint pytest setup
+.PHONY: demo test lint pytest setup train
 
 DEMO_SECONDS ?= 20
 VIDEO ?=
@@ -21,7 +21,13 @@ demo: setup
 	@$(RUN) python scripts/demo.py --seconds $(DEMO_SECONDS) \
 		$(if $(VIDEO),--video "$(VIDEO)") $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
 
+# One compute thread: tests launch processes of their own beside themselves.
 pytest: setup
-	@$(RUN) if [ -f install/setup.bash ]; then \
-		python -m colcon test --event-handlers console_direct+ && colcon test-result --verbose; \
+	@$(RUN) export OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1}; \
+	if [ -f install/setup.bash ]; then \
+		python -m colcon test --event-handlers console_direct+; \
+		python -m colcon test-result --verbose; \
 	else python -m pytest; fi
+
+train: setup
+	@$(RUN) zipmap train --out runs/small
