@@ -263,3 +263,9 @@ def test_interfaces_are_those_of_the_typestore():
         ours = [(c.name, c.type, c.value[0] if c.type == "byte" else c.value)
                 for c in message.constants]  # fmt: skip
         assert ours == [tuple(constant) for constant in constants], name
+
+
+def test_readme_lists_every_golden_type():
+    """The table in embedded/README.md is complete."""
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    assert all(f"| {entry['type']} | " in text for entry in GOLDEN)
