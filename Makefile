@@ -2,7 +2,7 @@
 # Every target sets up what it needs first (scripts/setup.sh), which takes no time once done.
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
-.PHONY: demo test lint pytest setup train
+.PHONY: demo test lint pytest setup bench train
 
 DEMO_SECONDS ?= 20
 VIDEO ?=
@@ -28,6 +28,12 @@ pytest: setup
 		python -m colcon test --event-handlers console_direct+; \
 		python -m colcon test-result --verbose; \
 	else python -m pytest; fi
+
+# What the map, the network and the wire cost on this machine.
+bench: setup
+	@$(RUN) python benchmark/mapping.py
+	@$(RUN) python benchmark/network.py stream --size small
+	@$(RUN) python benchmark/middleware.py
 
 train: setup
 	@$(RUN) zipmap train --out runs/small
