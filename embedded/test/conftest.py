@@ -2,9 +2,13 @@
 """Fixtures that several test files use."""
 
 import os
+import time
 
 import launch
 import pytest
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 
 # A domain of this test run's own, for all its processes: others on this machine are not met.
 # Below 102, where Linux hands out no ports of its own to others.
@@ -18,3 +22,41 @@ def log_dir(tmp_path, monkeypatch):
     launch.logging.reset()
     yield tmp_path / "log"
     launch.logging.reset()
+
+
+class Graph:
+    """A context with nodes and an executor, taken down at the end."""
+
+    def __init__(self):
+        self.context = Context()
+        self.executor = None
+
+    def init(self, *arguments):
+        self.context.init(args=list(arguments))
+        self.executor = SingleThreadedExecutor(context=self.context)
+        return self
+
+    def node(self, name="tested", kind=Node, **options):
+        node = kind(name, context=self.context, **options)
+        self.executor.add_node(node)
+        return node
+
+    def spin_until(self, ready, timeout_s=5.0):
+        end = time.monotonic() + timeout_s
+        while not ready():
+            assert time.monotonic() < end, "condition never held"
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def result(self, future):
+        self.executor.spin_until_future_complete(future, timeout_sec=5.0)
+        return future.result()
+
+
+@pytest.fixture
+def graph():
+    """A context that the test initialises."""
+    graph = Graph()
+    yield graph
+    if graph.executor is not None:
+        graph.executor.shutdown()
+    graph.context.destroy()

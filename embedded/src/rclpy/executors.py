@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from rclpy.context import Context
@@ -56,8 +56,6 @@ class Executor:
         self._pending: deque[Task] = deque()
         self._candidates: deque[Executable] = deque()
         self._encores = 0
-        self._running = 0
-        self._idle = threading.Condition()
         self._is_shutdown = False
         participant = self._context.participant
         self._guard = Trigger(participant)
@@ -89,9 +87,8 @@ class Executor:
         """Stop; waits for running callbacks. Returns whether all ended in time (s)."""
         self._is_shutdown = True
         self.wake()
-        with self._idle:
-            if not self._idle.wait_for(lambda: self._running == 0, timeout_sec):
-                return False
+        if not self._wait_for_callbacks(timeout_sec):
+            return False
         with self._nodes_lock:
             nodes, self._nodes = self._nodes, set()
         for node in nodes:
@@ -101,6 +98,10 @@ class Executor:
             self._context._remove_waker(self.wake)
             self._guard.delete()
             self._waitset.delete()
+        return True
+
+    def _wait_for_callbacks(self, timeout_sec: float | None) -> bool:
+        """Wait until no callback runs; returns whether that is so, in time (s)."""
         return True
 
     def __enter__(self) -> Executor:
@@ -304,14 +305,24 @@ class SingleThreadedExecutor(Executor):
 
 
 class MultiThreadedExecutor(Executor):
-    """Runs callbacks in a pool of threads, as their callback groups allow."""
+    """Runs callbacks in a pool of threads, as their callback groups allow.
+
+    The pool is a queue implemented in C and no `ThreadPoolExecutor`: a KeyboardInterrupt in the
+    spinning thread can leave the locks of that one locked, and the process would never end.
+    """
 
     def __init__(self, num_threads: int | None = None, *, context: Context | None = None) -> None:
         super().__init__(context=context)
         if num_threads is None:
             num_threads = max(2, os.cpu_count() or 2)
-        self._executor = ThreadPoolExecutor(num_threads, thread_name_prefix="ros-callback")
         self._failed: deque[BaseException] = deque()
+        self._work_queue: SimpleQueue[Task | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"ros-callback-{index}", daemon=True)
+            for index in range(num_threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def _callback_ended(self) -> None:
         self.wake()
@@ -324,32 +335,32 @@ class MultiThreadedExecutor(Executor):
         except (ShutdownException, TimeoutException, ConditionReachedException):
             self._raise_failure()
             return
-        with self._idle:
-            self._running += 1
-        self._executor.submit(self._work, handler)
+        self._work_queue.put(handler)
         self._raise_failure()
 
-    def _work(self, handler: Task) -> None:
-        try:
+    def _work(self) -> None:
+        while (handler := self._work_queue.get()) is not None:
             handler()
             error = handler.exception()
             if error is not None:
                 self._failed.append(error)
                 self.wake()
-        finally:
-            with self._idle:
-                self._running -= 1
-                self._idle.notify_all()
 
     def _raise_failure(self) -> None:
         if self._failed:
             raise self._failed.popleft()
 
-    def shutdown(self, timeout_sec: float | None = None) -> bool:
-        """Stop; waits for running callbacks. Returns whether all ended in time (s)."""
-        ended = super().shutdown(timeout_sec)
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        return ended
+    def _wait_for_callbacks(self, timeout_sec: float | None) -> bool:
+        for _ in self._threads:
+            self._work_queue.put(None)
+        end = None if timeout_sec is None else time.monotonic() + timeout_sec
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(None if end is None else max(0.0, end - time.monotonic()))
+        return not any(
+            thread.is_alive() and thread is not threading.current_thread()
+            for thread in self._threads
+        )
 
 
 async def await_or_execute(callback: Callable[..., Any] | Any, *args: Any) -> Any:

@@ -70,14 +70,14 @@ class NodeGraph:
     ) -> NamesAndTypes:
         """(service, types) that a node serves; raises NodeNameNonExistentError."""
         endpoints = self._endpoints_of(node_name, node_namespace)
-        return _collect(_services(e for e in endpoints if not e.is_writer))
+        return _collect(_services(e for e in _requests(endpoints) if not e.is_writer))
 
     def get_client_names_and_types_by_node(
         self, node_name: str, node_namespace: str
     ) -> NamesAndTypes:
         """(service, types) that a node calls; raises NodeNameNonExistentError."""
         endpoints = self._endpoints_of(node_name, node_namespace)
-        return _collect(_services(e for e in endpoints if e.is_writer))
+        return _collect(_services(e for e in _requests(endpoints) if e.is_writer))
 
     def _endpoints_of(self, node_name: str, node_namespace: str) -> list[RemoteEndpoint]:
         endpoints = self._graph.endpoints_of((node_namespace, node_name))
@@ -167,6 +167,11 @@ def _topics(endpoints: Iterable[RemoteEndpoint]) -> Iterable[tuple[str, str]]:
     for endpoint in endpoints:
         if endpoint.dds_topic.startswith("rt/"):
             yield endpoint.dds_topic[2:], ros_type_name(endpoint.type_name)
+
+
+def _requests(endpoints: Iterable[RemoteEndpoint]) -> Iterable[RemoteEndpoint]:
+    """Endpoints of requests: clients write them, servers read them."""
+    return (e for e in endpoints if e.dds_topic.startswith("rq/"))
 
 
 def _services(endpoints: Iterable[RemoteEndpoint]) -> Iterable[tuple[str, str]]:

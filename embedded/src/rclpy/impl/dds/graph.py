@@ -202,7 +202,7 @@ class Graph:
 
     def wait_for(self, predicate: Callable[[], bool], timeout: float | None) -> bool:
         """Block until a predicate over the graph holds; returns whether it did in time (s)."""
-        with self.changed:
+        with self._lock:
             return self.changed.wait_for(predicate, timeout)
 
     def wake(self) -> None:
@@ -231,7 +231,8 @@ class Graph:
             self._batches = 0
         self._announce()
         self._stop.set()
-        self._thread.join()
+        # The thread is asleep or about to be; a process that is being ended does not wait longer.
+        self._thread.join(1.0)
         self._writer.delete()
         self._reader.delete()
         self._waitset.delete()
