@@ -130,11 +130,11 @@ def parameter_file(folder: Path, node: str = "zipmap", **values: Any) -> Path:
 
 
 class Pictures:
-    """A camera of the test's own: moving pictures at a steady rate, until stopped."""
+    """A camera of the test's own, until stopped: pictures that move, stand still or are wild."""
 
     def __init__(self, bench: Bench, prefix: str = "", rate_hz: float = 10.0) -> None:
         self.stamps: list[int] = []
-        self.moving = True
+        self.moving, self.wild = True, False
         self.offset_ns = 0
         self._bench = bench
         self._image = bench.node.create_publisher(Image, f"{prefix}image", 5)
@@ -155,5 +155,8 @@ class Pictures:
         self._step += self.moving
         header = convert.make_header(stamp_ns, FRAME)
         self._info.publish(convert.camera_to_camera_info(CAMERA, header))
-        self._image.publish(image(stamp_ns, scene(self._step)))
+        rgb = scene(self._step)
+        if self.wild:
+            rgb = np.random.default_rng(self._step).integers(0, 256, rgb.shape, dtype=np.uint8)
+        self._image.publish(image(stamp_ns, rgb))
         self.stamps.append(stamp_ns)

@@ -6,6 +6,7 @@ One launch for the module; each test leaves the node as it found it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,8 @@ from launch import LaunchDescription
 from launch_pytest.actions import ReadyToTest
 from nav_msgs.msg import Odometry
 from nav_msgs.msg import Path as PathMessage
-from rcl_interfaces.msg import Parameter as ParameterMessage
-from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from rclpy.time import Time
 from rosbench import (
     CAMERA,
@@ -366,24 +366,78 @@ def test_images_that_cannot_be_used_are_counted_and_tracking_goes_on(
     assert status[-1].state == Status.TRACKING
 
 
+def put(ros: Bench, name: str, value: Any) -> Any:
+    """Set one parameter of the node; its SetParametersResult."""
+    parameter = Parameter(name, value=value).to_parameter_msg()
+    request = SetParameters.Request(parameters=[parameter])
+    (result,) = ros.call(SetParameters, "zipmap/set_parameters", request).results
+    return result
+
+
+@pytest.mark.launch(fixture=stream)
+def test_a_camera_that_jumps_is_lost_and_found_again(
+    ros: Bench, pictures: Pictures, status: list[Status], tracking: Status
+) -> None:
+    buffer = Buffer()
+    listener = TransformListener(buffer, ros.node)
+    assert put(ros, "max_jump_m", 0.001).successful
+    assert put(ros, "max_turn_deg", 0.1).successful
+    pictures.wild = True
+    until(lambda: status[-1].state == Status.LOST)
+    assert "reset" in status[-1].hint
+    assert dropped(status[-1])["jump"] >= 3
+    used, poses = status[-1].frames_used, ros.listen(PoseStamped, "zipmap/pose")
+    count = len(status)
+    until(lambda: len(status) > count + 2)
+    # Nothing of it is believed; the last transform is held.
+    assert status[-1].frames_used == used
+    assert poses == []
+    now = ros.node.get_clock().now
+    until(lambda: buffer.can_transform("map", FRAME, now()))
+    pictures.wild = False
+    assert put(ros, "max_jump_m", WILD["max_jump_m"]).successful
+    assert put(ros, "max_turn_deg", WILD["max_turn_deg"]).successful
+    until(lambda: status[-1].state == Status.TRACKING)
+    listener.unregister()
+
+
+@pytest.mark.launch(fixture=stream)
+def test_the_documentation_names_every_topic_and_service(ros: Bench, tracking: Status) -> None:
+    text = (Path(__file__).resolve().parent.parent / "docs" / "node.md").read_text()
+    documented = {name.replace("~", "/zipmap") for name in re.findall(r"`(~?/?[a-z_/]+)`", text)}
+    documented = {name if name.startswith("/") else f"/{name}" for name in documented}
+    node = ros.node
+    offered = {
+        name
+        for find in (
+            node.get_publisher_names_and_types_by_node,
+            node.get_subscriber_names_and_types_by_node,
+            node.get_service_names_and_types_by_node,
+        )
+        for name, _ in find("zipmap", "/")
+    }
+    # What every node, or every lifecycle node, has.
+    common = (
+        r"/rosout|/parameter_events|/clock|/tf2_frames|/zipmap/(transition_event|.*parameter.*)"
+    )
+    common += r"|/zipmap/(get_type_description|(change|get)_.*state.*|get_.*transition.*)"
+    ours = {name for name in offered if not re.fullmatch(common, name)}
+    assert len(ours) > 20
+    assert ours - documented == set()
+
+
 @pytest.mark.launch(fixture=stream)
 def test_parameters_are_live_and_refuse_with_a_reason(ros: Bench, tracking: Status) -> None:
-    def put(name: str, kind: int, **value: Any) -> Any:
-        parameter = ParameterMessage(name=name, value=ParameterValue(type=kind, **value))
-        request = SetParameters.Request(parameters=[parameter])
-        (result,) = ros.call(SetParameters, "zipmap/set_parameters", request).results
-        return result
-
-    integer, text = ParameterType.PARAMETER_INTEGER, ParameterType.PARAMETER_STRING
-    assert put("queue_frames", integer, integer_value=2).successful
-    refused = put("queue_frames", integer, integer_value=0)
-    assert not refused.successful
-    assert "queue_frames" in refused.reason or "range" in refused.reason
-    refused = put("undistort", text, string_value="always")
-    assert not refused.successful
-    assert "auto" in refused.reason
-    assert not put("tf_mode", text, string_value="off").successful
-    assert put("queue_frames", integer, integer_value=4).successful
+    assert put(ros, "queue_frames", 2).successful
+    for name, value, word in (
+        ("queue_frames", 0, "range"),
+        ("undistort", "always", "auto"),
+        ("tf_mode", "off", "read"),
+    ):
+        refused = put(ros, name, value)
+        assert not refused.successful
+        assert word in refused.reason
+    assert put(ros, "queue_frames", 4).successful
 
 
 @pytest.mark.launch(fixture=stream)

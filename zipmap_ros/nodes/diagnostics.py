@@ -10,7 +10,7 @@ from diagnostic_updater import DiagnosticStatusWrapper, Updater
 from rclpy.node import Node
 
 from zipmap_ros.msg import Status
-from zipmap_ros.nodes.status import STATE_NAMES
+from zipmap_ros.nodes.status import STATE_NAMES, MapperFacts
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 # Below this share of the input the network does not keep up.
@@ -18,10 +18,12 @@ KEEPS_UP = 0.8
 
 
 class Diagnostics:
-    """Four tasks that read what `status` returns."""
+    """Four tasks that read what `status` and `facts` return."""
 
-    def __init__(self, node: Node, status: Callable[[], Status]) -> None:
-        self._status = status
+    def __init__(
+        self, node: Node, status: Callable[[], Status], facts: Callable[[], MapperFacts]
+    ) -> None:
+        self._status, self._facts = status, facts
         updater = Updater(node, period=1.0)
         updater.setHardwareID("none")
         for task in (self._input, self._tracking, self._scale, self._memory):
@@ -70,6 +72,7 @@ class Diagnostics:
         else:
             stat.summary(WARN, f"not metric yet: waiting for {status.scale_source}")
         stat.add("scale", f"{status.scale:.6g}")
+        stat.add("spread (relative)", f"{self._facts().scale_spread:.3f}")
         return stat
 
     def _memory(self, stat: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:

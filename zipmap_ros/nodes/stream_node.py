@@ -79,7 +79,7 @@ class StreamNode(LifecycleNode):
         self._status_publisher = self.create_publisher(Status, "~/status", LATCHED)
         self._status = self._make_status()
         self._make_timers()
-        self._diagnostics = Diagnostics(self, lambda: self._status)
+        self._diagnostics = Diagnostics(self, lambda: self._status, lambda: self.facts)
         threshold = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
         )
