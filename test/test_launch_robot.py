@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""On a robot: mounts and odometry on TF, several cameras, metric scale from depth.
+"""On a robot: mounts and odometry on TF, several cameras, metric scale, packed images, a bag.
 
-One launch, three robots in their own namespaces and frames.
+One launch, five robots in their own namespaces and frames.
 """
 
 from __future__ import annotations
 
+import array
 from collections.abc import Iterator
 
+import cv2
 import launch_pytest
 import numpy as np
 import pytest
@@ -27,7 +29,8 @@ from rosbench import (
     tiny_checkpoint,
     until,
 )
-from sensor_msgs.msg import Image
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 from tf2_ros import Buffer, StaticTransformBroadcaster, TransformBroadcaster, TransformListener
 
@@ -53,12 +56,13 @@ def robots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchDescripti
     folder = tmp_path_factory.mktemp("robots")
     tiny = str(tiny_checkpoint(folder))
 
-    def robot(name: str, **parameters: object) -> object:
+    def robot(name: str, sim_time: str = "false", **parameters: object) -> object:
         place = folder / name
         place.mkdir()
         frames = {f"{f}_frame": f"{name}_{f}" for f in ("map", "odom", "base")}
         file = str(parameter_file(place, **WILD, **frames, **parameters))
-        return launch_file(namespace=name, checkpoint=tiny, device="cpu", params_file=file)
+        arguments = {"checkpoint": tiny, "device": "cpu", "params_file": file}
+        return launch_file(namespace=name, use_sim_time=sim_time, **arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROS_DOMAIN_ID", str(DOMAIN))
@@ -67,6 +71,8 @@ def robots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchDescripti
                 robot("two", cameras=["front", "left"]),
                 robot("wheels", tf_mode="map_to_odom", scale_source="tf"),
                 robot("deep", scale_source="depth"),
+                robot("packed", tf_mode="camera", image_transport="compressed"),
+                robot("bag", sim_time="true", tf_mode="camera"),
                 ReadyToTest(),
             ]
         )
@@ -222,4 +228,51 @@ def test_beside_odometry_of_others_only_map_to_odom_is_ours(ros: Bench) -> None:
     }
     assert sent.keys() == {("wheels_map", "wheels_odom"), ("wheels_odom", "wheels_base")}
     assert np.isfinite(invert(sent["wheels_map", "wheels_odom"])).all()
+    robot.close()
+
+
+@pytest.mark.launch(fixture=robots)
+def test_compressed_images_are_decoded_here(ros: Bench) -> None:
+    robot = Robot(ros, "packed")
+    publisher = ros.node.create_publisher(CompressedImage, "packed/image/compressed", 5)
+    depths = ros.listen(Image, "packed/zipmap/depth/image", 5)
+
+    def publish() -> None:
+        robot.step += 1
+        jpeg = cv2.imencode(".jpg", scene(robot.step)[..., ::-1])[1]
+        header = convert.make_header(robot.now_ns(), "packed_lens")
+        data = array.array("B", jpeg.tobytes())
+        publisher.publish(CompressedImage(header=header, format="jpeg", data=data))
+
+    timer = ros.node.create_timer(0.1, publish)
+    until(lambda: robot.tracks() and depths, 60)
+    timer.cancel()
+    assert (depths[-1].width, depths[-1].header.frame_id) == (56, "packed_lens")
+    robot.close()
+
+
+@pytest.mark.launch(fixture=robots)
+def test_a_bag_that_starts_again_on_sim_time(ros: Bench) -> None:
+    robot = Robot(ros, "bag")
+    clock = ros.node.create_publisher(Clock, "/clock", 10)
+    publisher = ros.node.create_publisher(Image, "bag/image", 5)
+    time_ns = 1000 * convert.NS
+
+    def publish() -> None:
+        nonlocal time_ns
+        robot.step += 1
+        time_ns += convert.NS // 10
+        clock.publish(Clock(clock=convert.ns_to_stamp(time_ns)))
+        publisher.publish(image(time_ns, scene(robot.step), "bag_lens"))
+
+    timer = ros.node.create_timer(0.1, publish)
+    until(robot.tracks, 60)
+    # The node lives in the bag's time, and finds nothing strange in its stamps.
+    assert 1000 <= robot.status[-1].header.stamp.sec < 1100
+    assert robot.status[-1].hint == ""
+    gauge_id = robot.status[-1].gauge_id
+    time_ns = 1000 * convert.NS
+    until(lambda: robot.status[-1].gauge_id > gauge_id)
+    until(lambda: robot.tracks() and robot.status[-1].header.stamp.sec < 1100)
+    timer.cancel()
     robot.close()
