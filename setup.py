@@ -27,7 +27,7 @@ setup(
     data_files=[
         (str(SHARE), ["package.xml"]),
         *map(_shared, ("msg", "srv", "launch", "config")),
-        ("lib/zipmap_ros", ["scripts/stream_node", "scripts/camera_node"]),
+        ("lib/zipmap_ros", ["scripts/stream_node", "scripts/camera_node", "scripts/viewer_node"]),
     ],
     install_requires=[
         "torch>=2.5,<3",
@@ -39,6 +39,7 @@ setup(
         "matplotlib>=3.5",
         "tqdm>=4.60",
         "rosbags>=0.10",
+        "viser>=1.0,<2",
         "pyyaml>=5.4",
     ],
     extras_require={

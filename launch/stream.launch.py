@@ -2,6 +2,7 @@
 """The node zipmap and, unless images come from a topic, a camera that publishes a source.
 
 ros2 launch zipmap_ros stream.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info
+ros2 launch zipmap_ros stream.launch.py source:=synthetic viewer:=true
 ros2 launch zipmap_ros stream.launch.py source:=synthetic rviz:=true
 ros2 launch zipmap_ros stream.launch.py source:=video path:=/path/to/clip.mp4
 ros2 launch zipmap_ros stream.launch.py --show-args
@@ -58,13 +59,21 @@ ARGUMENTS = [
     DeclareLaunchArgument("use_sim_time", default_value="false", description="Follow /clock"),
     DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn"),
     DeclareLaunchArgument("rviz", default_value="false", description="Also start RViz"),
+    DeclareLaunchArgument("viewer", default_value="false", description="Also start the web view"),
+    DeclareLaunchArgument(
+        "viewer_host",
+        default_value="127.0.0.1",
+        description="Address of the web view; any but a loopback address: open to the network",
+    ),
+    DeclareLaunchArgument("viewer_port", default_value="8080", description="Port of the web view"),
 ]
+FLAGS = ("loop", "use_sim_time", "rviz", "viewer")
 
 
 def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """The nodes that the arguments ask for."""
     given = {a.name: LaunchConfiguration(a.name).perform(context) for a in ARGUMENTS}
-    is_true = {name: given[name].lower() == "true" for name in ("loop", "use_sim_time", "rviz")}
+    is_true = {name: given[name].lower() == "true" for name in FLAGS}
     own_source = given["source"] != "topic"
     tf_mode = given["tf_mode"] or ("camera" if own_source else "")
     overrides = {"checkpoint": given["checkpoint"], "device": given["device"], "tf_mode": tf_mode}
@@ -110,8 +119,26 @@ def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
                 **common,
             )
         )
+    if is_true["viewer"]:
+        started.append(
+            Node(
+                package="zipmap_ros",
+                executable="viewer_node",
+                name="viewer",
+                parameters=[
+                    given["params_file"],
+                    {
+                        "viewer_host": given["viewer_host"],
+                        "viewer_port": int(given["viewer_port"]),
+                        "use_sim_time": is_true["use_sim_time"],
+                    },
+                ],
+                remappings=[("image", given["image"])] if given["image"] != "image" else [],
+                **common,
+            )
+        )
     if is_true["rviz"]:
-        config = str(SHARE / "config" / "stream.rviz")
+        config = str(SHARE / "config" / "zipmap.rviz")
         started.append(
             Node(package="rviz2", executable="rviz2", arguments=["-d", config], output="screen")
         )

@@ -18,6 +18,8 @@ EMBEDDED = ROOT / "embedded" / "src"
 
 INTERFACES = {"msg", "srv"}
 BASICS = {"geometry", "frame", "parameters"}
+# The viewer is a node of its own: it knows the others by their topics and services only.
+VIEWER = {f"nodes.{path.stem}" for path in (PACKAGE / "nodes").glob("viewer_*.py")}
 # room -> the other rooms it may import; the only place where this is written as code.
 MAY_IMPORT = {
     "geometry": set(),
@@ -30,7 +32,7 @@ MAY_IMPORT = {
     "training": {"model", "synthetic", "geometry", "evaluation.metrics"},
     "evaluation": {"model", "mapping", "sources", "synthetic", "geometry", "frame"},
     "nodes": {"mapping", "sources", *BASICS, *INTERFACES},
-    "nodes.viewer_node": {"nodes.convert", "geometry", *INTERFACES},
+    **{name: {"nodes.convert", "nodes.spin", "geometry", *VIEWER, *INTERFACES} for name in VIEWER},
     "cli": {"model", "mapping", "sources", "synthetic", "training", "evaluation", *BASICS},
 }
 ROS = {"rclpy", "tf2_ros", "cv_bridge", "launch", "launch_ros", "sensor_msgs", "geometry_msgs"}
@@ -45,7 +47,7 @@ NEVER = {
     "sources": ROS,
     "training": {"rosbags", *ROS},
     "evaluation": ROS,
-    "nodes.viewer_node": {"torch"},
+    **{name: {"torch"} for name in VIEWER},
     "cli": ROS,
 }
 

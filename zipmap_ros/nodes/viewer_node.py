@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The web view: a node that hears what the node zipmap publishes and calls its services.
+
+Topics are kept as their last message and looked at by one timer; browsers are served by threads of
+the web server. So neither a burst of messages nor a slow browser makes anybody wait. While no
+browser is connected, only the status is subscribed to.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import viser
+from nav_msgs.msg import Odometry
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from tf2_ros import Buffer, TransformException, TransformListener
+
+from zipmap_ros.geometry import Array, Camera
+from zipmap_ros.msg import Status
+from zipmap_ros.nodes import convert
+from zipmap_ros.nodes.convert import ConvertError
+from zipmap_ros.nodes.spin import run
+from zipmap_ros.nodes.viewer_cloud import CloudSettings
+from zipmap_ros.nodes.viewer_panel import Panel
+from zipmap_ros.nodes.viewer_scene import Budget, Scene, Settings
+from zipmap_ros.nodes.viewer_server import Server, is_local, open_server
+from zipmap_ros.nodes.viewer_services import ZipmapServices
+from zipmap_ros.nodes.viewer_visitor import Visitor
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+TICK_S = 0.1
+PICTURE_S = 0.2  # between two pictures of a kind
+# Turning a whole map into blocks may take this share of the time.
+MAP_SHARE = 0.2
+IMAGE_BYTES = 64_000_000  # images that wait for their pose
+_REAL, _WHOLE = FloatingPointRange, IntegerRange
+# name -> default, range (or None) and description; docs/viewer.md has them too.
+PARAMETERS: dict[str, tuple[Any, Any, str]] = {
+    "viewer_host": (
+        "127.0.0.1",
+        None,
+        "address to listen on; any but a loopback address is open to the network",
+    ),
+    "viewer_port": (8080, _WHOLE(from_value=1, to_value=65535, step=0), "port to listen on"),
+    "viewer_mb_per_s": (
+        4.0,
+        _REAL(from_value=0.1, to_value=100.0, step=0.0),
+        "10^6 bytes a second to each browser, at most on average",
+    ),
+    "viewer_max_points": (
+        300_000,
+        _WHOLE(from_value=1000, to_value=5_000_000, step=0),
+        "points of the map shown at most; voxels are doubled until they fit",
+    ),
+    "viewer_camera": ("", None, "which of several cameras is shown, as in the node's cameras"),
+    "map_voxel_m": (
+        0.05,
+        _REAL(from_value=0.001, to_value=1000.0, step=0.0),
+        "voxel of the map, as the node's; the slider goes from there to ten times as much",
+    ),
+}
+
+
+@dataclass
+class Eye:
+    """The camera as last heard of."""
+
+    map_T_camera: Array
+    stamp_ns: int
+
+
+class ViewerNode(Node):
+    """The node ``viewer``. Raises ViewerError where it cannot listen."""
+
+    server: Server | None = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("viewer", **kwargs)
+        values = {name: self._parameter(name) for name in PARAMETERS}
+        camera = values["viewer_camera"]
+        self._image_topic = f"{camera}/image" if camera else "image"
+        depth = f"zipmap/{camera}/depth" if camera else "zipmap/depth"
+        self._topics: dict[str, tuple[type, str, Any]] = {
+            "depth": (Image, f"{depth}/image", LATEST),
+            "confidence": (Image, f"{depth}/confidence", LATEST),
+            "camera": (CameraInfo, f"{depth}/camera_info", LATEST),
+            "points": (PointCloud2, "zipmap/points", LATEST),
+            "map": (PointCloud2, "zipmap/map", LATCHED),
+        }
+        self._latest: dict[str, Any] = {}
+        self._images: deque[Image] = deque()
+        self._watching: list[Any] = []
+        self._visitors: dict[int, Visitor] = {}
+        self._lock = threading.Lock()
+        self._eye: Eye | None = None
+        self._camera: Camera | None = None
+        self._gauge_id: int | None = None
+        self._trajectory: Any = None
+        self._map: tuple[Any, Any, Any] | None = None
+        self._map_settings: Any = None
+        self._next_map_s = self._next_picture_s = 0.0
+        self._robot = ZipmapServices(self)
+        self._buffer = Buffer(node=self)
+        self._listener = TransformListener(self._buffer, self)
+        self._status: Status | None = None
+        self.create_subscription(Status, "zipmap/status", self._on_status, LATCHED)
+        self._settings = Settings(CloudSettings(voxel=values["map_voxel_m"]))
+        self._budget = Budget(1e6 * values["viewer_mb_per_s"])
+        self.server = open_server(values["viewer_host"], values["viewer_port"])
+        self._scene = Scene(self.server, self._settings, self._budget, values["viewer_max_points"])
+        self._panel = Panel(self.server, self._settings, self._robot)
+        self.server.on_client_connect(self._on_connect)
+        self.server.on_client_disconnect(self._on_disconnect)
+        self.create_timer(TICK_S, self._tick, callback_group=MutuallyExclusiveCallbackGroup())
+        self._greet(values["viewer_host"], values["viewer_port"])
+
+    def destroy_node(self) -> None:
+        """Stop serving before the node goes."""
+        if self.server is not None:
+            self.server.stop()
+            self._listener.unregister()
+        super().destroy_node()
+
+    def _parameter(self, name: str) -> Any:
+        default, span, description = PARAMETERS[name]
+        descriptor = ParameterDescriptor(description=description, read_only=True)
+        if isinstance(span, FloatingPointRange):
+            descriptor.floating_point_range = [span]
+        elif span is not None:
+            descriptor.integer_range = [span]
+        return self.declare_parameter(name, default, descriptor).value
+
+    def _greet(self, host: str, port: int) -> None:
+        self.get_logger().info(f"open http://{host}:{port} in a browser")
+        if not is_local(host):
+            self.get_logger().warning(
+                f"viewer_host {host} is open to the network: whoever can reach it sees what the "
+                "camera sees and can press every button"
+            )
+
+    # -- from ROS
+
+    def _on_status(self, message: Status) -> None:
+        self._status = message
+
+    def _on_image(self, message: Image) -> None:
+        self._images.append(message)
+        while sum(len(m.data) for m in self._images) > IMAGE_BYTES and len(self._images) > 1:
+            self._images.popleft()
+
+    def _on_odometry(self, message: Odometry) -> None:
+        with self._lock:
+            self._latest.setdefault("odometry", []).append(message)
+
+    def _watch(self) -> None:
+        """Subscribe to everything; the map comes at once, it is latched."""
+        self._watching = [
+            self.create_subscription(kind, topic, self._keeper(name), qos)
+            for name, (kind, topic, qos) in self._topics.items()
+        ]
+        self._watching += [
+            self.create_subscription(
+                Image, self._image_topic, self._on_image, qos_profile_sensor_data
+            ),
+            self.create_subscription(Odometry, "zipmap/odometry", self._on_odometry, 10),
+        ]
+        self._gauge_id = None
+
+    def _unwatch(self) -> None:
+        for subscription in self._watching:
+            self.destroy_subscription(subscription)
+        self._watching = []
+        self._images.clear()
+        with self._lock:
+            self._latest.clear()
+
+    def _keeper(self, name: str) -> Any:
+        def keep(message: Any) -> None:
+            with self._lock:
+                self._latest[name] = message
+
+        return keep
+
+    def _take(self, name: str) -> Any:
+        with self._lock:
+            return self._latest.pop(name, None)
+
+    # -- from browsers
+
+    def _on_connect(self, client: viser.ClientHandle) -> None:
+        visitor = Visitor(client, self._robot, self._point_size)
+        with self._lock:
+            self._visitors[client.client_id] = visitor
+
+    def _on_disconnect(self, client: viser.ClientHandle) -> None:
+        with self._lock:
+            self._visitors.pop(client.client_id, None)
+
+    def _point_size(self) -> float:
+        return self._settings.point_size * self._scene.cloud.shown_voxel
+
+    # -- to browsers
+
+    def _tick(self) -> None:
+        with self._lock:
+            visitors = list(self._visitors.values())
+        if bool(visitors) != bool(self._watching):
+            self._watch() if visitors else self._unwatch()
+        self._panel.show_status(self._status)
+        if not visitors:
+            return
+        now_s = time.monotonic()
+        self._budget.refill(now_s)
+        try:
+            self._update_trajectory()
+            self._update_eye(visitors)
+            if now_s >= self._next_picture_s and self._budget.open:
+                self._next_picture_s = now_s + PICTURE_S
+                self._send_pictures()
+            self._scene.send_path()
+            self._update_map(now_s)
+            self._scene.send_map()
+        except ConvertError as error:
+            self.get_logger().warning(str(error), throttle_duration_sec=5.0)
+
+    def _update_trajectory(self) -> None:
+        """Ask for all poses when the map was re-anchored; else the odometry makes it longer."""
+        status = self._status
+        if status is not None and status.gauge_id != self._gauge_id and not self._trajectory:
+            self._trajectory = self._robot.ask_trajectory()
+            if self._trajectory is not None:
+                self._gauge_id = status.gauge_id
+                self._scene.forget()
+        if self._trajectory is not None and self._trajectory.done():
+            path = self._trajectory.result().path
+            self._trajectory = None
+            places = [(p.pose.position.x, p.pose.position.y, p.pose.position.z) for p in path.poses]
+            self._scene.set_path(np.array(places).reshape(-1, 3))
+
+    def _update_eye(self, visitors: list[Visitor]) -> None:
+        for message in self._take("odometry") or ():
+            map_T_body = convert.pose_to_matrix(message.pose.pose)
+            self._scene.add_pose(map_T_body[:3, 3])
+            self._robot.map_frame = message.header.frame_id
+            body_T_camera = self._mount(message.child_frame_id)
+            if body_T_camera is not None:
+                stamp_ns = convert.stamp_to_ns(message.header.stamp)
+                self._eye = Eye(map_T_body @ body_T_camera, stamp_ns)
+        if self._eye is None:
+            return
+        for visitor in visitors:
+            if visitor.follow.value or not visitor.placed:
+                visitor.place(self._eye.map_T_camera, self._scene.depth)
+
+    def _mount(self, body: str) -> Array | None:
+        """body_T_camera, as TF says now; None while it does not."""
+        frame = self._images[-1].header.frame_id if self._images else body
+        if frame == body:
+            return np.eye(4)
+        try:
+            found = self._buffer.lookup_transform(body, frame, Time())
+        except TransformException:
+            return None
+        return convert.transform_to_matrix(found.transform)
+
+    def _send_pictures(self) -> None:
+        info = self._take("camera")
+        if info is not None:
+            self._camera = convert.camera_info_to_camera(info)
+        depth, confidence = self._take("depth"), self._take("confidence")
+        if depth is not None and confidence is not None:
+            metres = convert.image_to_depth(depth)
+            self._budget.spend(self._panel.show_depth(metres, convert.image_to_depth(confidence)))
+            if np.isfinite(metres).any():
+                self._scene.depth = float(np.nanmedian(metres))
+        images = list(self._images)
+        if images:
+            self._budget.spend(self._panel.show_image(convert.image_to_rgb(images[-1])))
+        if self._eye is not None and self._camera is not None:
+            of_eye = [
+                m for m in images if convert.stamp_to_ns(m.header.stamp) == self._eye.stamp_ns
+            ]
+            picture = convert.image_to_rgb(of_eye[0]) if of_eye else None
+            self._scene.show_camera(self._eye.map_T_camera, self._camera, picture)
+        newest = self._take("points")
+        if newest is not None and newest.width:
+            points, colors, _ = convert.cloud_to_points(newest)
+            self._scene.show_newest(points, colors)
+
+    def _update_map(self, now_s: float) -> None:
+        """Take a new map, or the same with other settings, but not more often than is cheap."""
+        if now_s < self._next_map_s:
+            return
+        message = self._take("map")
+        if message is not None:
+            self._map = convert.cloud_to_points(message)
+        settings = vars(self._settings.cloud).copy()
+        if self._map is None or (message is None and settings == self._map_settings):
+            return
+        self._map_settings = settings
+        self._scene.cloud.update(*self._map, now_s)
+        self._next_map_s = now_s + (time.monotonic() - now_s) / MAP_SHARE
+
+
+def main() -> None:
+    """Run the node until SIGINT."""
+    run(ViewerNode, threads=3)
