@@ -146,6 +146,11 @@ class Pictures:
         """No more pictures."""
         self._timer.cancel()
 
+    def burst(self, count: int) -> None:
+        """So many pictures at once."""
+        for _ in range(count):
+            self._publish()
+
     def publish(self, message: Image) -> None:
         """Publish a message of the test's making."""
         self._image.publish(message)

@@ -11,10 +11,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
-from rosbench import LATCHED, Bench, Pictures, bench, tiny_checkpoint, until
+from rosbench import LATCHED, Bench, Pictures, bench, scene, tiny_checkpoint, until
+from sensor_msgs.msg import Image
 
 from zipmap_ros.msg import Status
+from zipmap_ros.nodes import convert
 
 DOMAIN = 48
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -77,3 +81,34 @@ def test_a_bad_start_value_is_one_clear_line() -> None:
     assert process.returncode == 1, output
     assert "map_frame, odom_frame, base_frame must differ" in output
     assert "Traceback" not in output
+
+
+def camera_node(*parameters: str) -> subprocess.Popen[str]:
+    words = [word for parameter in parameters for word in ("-p", parameter)]
+    return ros2("run", "zipmap_ros", "camera_node", "--ros-args", *words)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [("path:=/nowhere.mp4", "there is no /nowhere.mp4"), ("pace:=hasty", "realtime or consumed")],
+)
+def test_a_camera_without_source_is_one_clear_line(parameter: str, words: str) -> None:
+    process = camera_node("source:=video", parameter)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, output
+    assert words in output
+    assert "Traceback" not in output
+
+
+def test_a_camera_ends_with_its_source(ros: Bench, tmp_path: Path) -> None:
+    for i in range(5):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), scene(i))
+    process = camera_node("source:=folder", f"path:={tmp_path}", "rate_hz:=20.0")
+    images = ros.listen(Image, "image", 10)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "the source has ended after 5 frames" in output
+    until(lambda: len(images) == 5, 5)
+    stamps = [convert.stamp_to_ns(m.header.stamp) for m in images]
+    assert stamps == sorted(stamps)
+    np.testing.assert_array_equal(convert.image_to_rgb(images[3]), scene(3)[..., ::-1])

@@ -402,6 +402,25 @@ def test_a_camera_that_jumps_is_lost_and_found_again(
 
 
 @pytest.mark.launch(fixture=stream)
+def test_too_many_images_cost_the_oldest_and_no_time(
+    ros: Bench, pictures: Pictures, status: list[Status], tracking: Status
+) -> None:
+    before = dropped(status[-1]).get("queue_full", 0)
+
+    def overrun() -> bool:
+        pictures.burst(20)
+        return dropped(status[-1]).get("queue_full", 0) > before
+
+    until(overrun)
+    assert status[-1].queue_length <= 4
+    poses = ros.listen(PoseStamped, "zipmap/pose")
+    until(lambda: len(poses) > 3)
+    # What comes out now is as new as ever: nothing has piled up.
+    age_ns = ros.node.get_clock().now().nanoseconds - convert.stamp_to_ns(poses[-1].header.stamp)
+    assert age_ns < 2 * convert.NS
+
+
+@pytest.mark.launch(fixture=stream)
 def test_the_documentation_names_every_topic_and_service(ros: Bench, tracking: Status) -> None:
     text = (Path(__file__).resolve().parent.parent / "docs" / "node.md").read_text()
     documented = {name.replace("~", "/zipmap") for name in re.findall(r"`(~?/?[a-z_/]+)`", text)}
