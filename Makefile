@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 .PHONY: demo test lint pytest setup bench train
 
-DEMO_SECONDS ?= 20
+# Empty: until Ctrl-C.
+DEMO_SECONDS ?=
 VIDEO ?=
 CHECKPOINT ?=
 RUN := source .venv/bin/activate; [ ! -f install/setup.bash ] || source install/setup.bash;
@@ -18,7 +19,7 @@ lint: setup
 	@$(RUN) ruff check . && ruff format --check . && mypy
 
 demo: setup
-	@$(RUN) python scripts/demo.py --seconds $(DEMO_SECONDS) \
+	@$(RUN) python scripts/demo.py $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS)) \
 		$(if $(VIDEO),--video "$(VIDEO)") $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
 
 # One compute thread: tests launch processes of their own beside themselves.

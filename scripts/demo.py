@@ -1,17 +1,17 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Launches the node with a camera, listens to it as any other process would, and reports.
+"""Launches the node with a camera and a web view, listens as any other process would, and reports.
 
     python scripts/demo.py [--video CLIP] [--checkpoint FILE] [--seconds 20] [--out demo]
 
-Prints what it sees, asks ``query_view`` once, and writes ``report.png`` (images, depth, the queried
-view, the map from above with the path) and ``map.ply``.
+Runs until Ctrl-C, or for --seconds. Prints what it sees, asks ``query_view`` once, and writes
+``report.png`` (images, depth, the queried view, the map from above with the path) and ``map.ply``.
 """
 
 from __future__ import annotations
 
 import argparse
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -34,6 +34,8 @@ from zipmap_ros.nodes.status import STATE_NAMES
 from zipmap_ros.srv import QueryView
 
 START_S = 120.0  # patience until the first depth image; weights load meanwhile
+QUERY_AFTER_S = 10.0  # the view is queried this long after the first depth image
+VIEWER_PORTS = range(8080, 8100)  # the first that is free
 QUERY_STEP = 0.15  # the queried view is this share of the median depth to the right
 SHOWN = 5  # images in the report
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -203,6 +205,19 @@ def write_map(demo: Demo, path: Path) -> int:
     return demo.map.width
 
 
+def free_port() -> int:
+    """The first port for the web view that nobody listens on; 0 where all are taken."""
+    for port in VIEWER_PORTS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    return 0
+
+
 def launch(video: str, checkpoint: str) -> subprocess.Popen:
     """Start the launch file as a user would, in a process of its own."""
     source = ["source:=synthetic", "loop:=true"]
@@ -210,13 +225,20 @@ def launch(video: str, checkpoint: str) -> subprocess.Popen:
         source = ["source:=auto", f"path:={Path(video).expanduser().resolve()}"]
     if checkpoint:
         source.append(f"checkpoint:={Path(checkpoint).expanduser().resolve()}")
+    port = free_port()
+    if port:
+        source += ["viewer:=true", f"viewer_port:={port}"]
+        print(f"\n    open http://127.0.0.1:{port} in a browser\n", flush=True)
     command = ["ros2", "launch", "zipmap_ros", "stream.launch.py", *source]
     print("$", *command, flush=True)
     return subprocess.Popen(command, start_new_session=True)
 
 
 def watch(demo: Demo, launched: subprocess.Popen, seconds: float) -> None:
-    """Spin until ``seconds`` after the first depth image, or until nothing more can come."""
+    """Spin until ``seconds`` after the first depth image, or until nothing more can come.
+
+    ``seconds`` 0: until Ctrl-C.
+    """
     began = said = time.monotonic()
     first = None
     while launched.poll() is None and not demo.has_failed():
@@ -224,9 +246,11 @@ def watch(demo: Demo, launched: subprocess.Popen, seconds: float) -> None:
         now = time.monotonic()
         if first is None and demo.pairs:
             first = now
-        if first is not None and now > first + seconds / 2:
+        if first is not None and now > first + min(seconds / 2 or QUERY_AFTER_S, QUERY_AFTER_S):
             demo.ask()
-        if (first is None and now > began + START_S) or (first and now > first + seconds):
+        if (first is None and now > began + START_S) or (
+            first and seconds and now > first + seconds
+        ):
             return
         if now > said + 2.0:
             said = now
@@ -249,7 +273,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--video", default="", help="video, image folder or /dev/video0")
     parser.add_argument("--checkpoint", default="", help="default: the small model that ships")
-    parser.add_argument("--seconds", type=float, default=20.0, help="after the first depth image")
+    parser.add_argument(
+        "--seconds", type=float, default=0.0, help="after the first depth image; 0: until Ctrl-C"
+    )
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder of the report")
     args = parser.parse_args()
     if args.video and not Path(args.video).expanduser().exists():
