@@ -125,6 +125,12 @@ def test_compressed_images() -> None:
     png = cv2.imencode(".png", rgb[..., ::-1])[1].tobytes()
     message = CompressedImage(header=HEADER, format="png", data=array.array("B", png))
     np.testing.assert_array_equal(convert.compressed_to_rgb(message), rgb)
+    grey = cv2.imencode(".png", rgb[..., 0])[1].tobytes()
+    message.data = array.array("B", grey)
+    np.testing.assert_array_equal(convert.compressed_to_rgb(message), np.dstack([rgb[..., 0]] * 3))
+    message.data = array.array("B")
+    with pytest.raises(ConvertError, match="could not be decoded"):
+        convert.compressed_to_rgb(message)
     message.data = array.array("B", png[:40])
     with pytest.raises(ConvertError, match="could not be decoded"):
         convert.compressed_to_rgb(message)

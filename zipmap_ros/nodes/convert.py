@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge
@@ -102,16 +103,21 @@ def image_to_rgb(message: Image) -> NDArray[np.uint8]:
 
 
 def compressed_to_rgb(message: CompressedImage) -> NDArray[np.uint8]:
-    """A JPEG or PNG sensor_msgs/CompressedImage to (H, W, 3) uint8 RGB.
+    """A JPEG or PNG sensor_msgs/CompressedImage, colour or grey, to (H, W, 3) uint8 RGB.
 
     Raises ConvertError where the bytes are no image.
     """
+    data = np.frombuffer(message.data, np.uint8) if len(message.data) else np.zeros(1, np.uint8)
     try:
-        return _BRIDGE.compressed_imgmsg_to_cv2(message, "rgb8")
-    except Exception as error:  # cv_bridge and OpenCV raise several kinds
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise ConvertError("image", f"a compressed image is too strange: {error}") from error
+    if bgr is None:
         raise ConvertError(
-            "image", f"a compressed image ({message.format!r}) could not be decoded: {error}"
-        ) from error
+            "image",
+            f"a compressed image ({message.format!r}, {data.size} bytes) could not be decoded",
+        )
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def rgb_to_image(rgb: NDArray[np.uint8], header: Header) -> Image:

@@ -18,9 +18,10 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from zipmap_ros.frame import Estimate
-from zipmap_ros.geometry import Array, invert
+from zipmap_ros.geometry import BODY_T_OPTICAL, Array, invert
 from zipmap_ros.nodes import convert
 from zipmap_ros.parameters import Parameters
+from zipmap_ros.srv import QueryView
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 UNKNOWN = -1.0  # first element of a covariance that is not known, as in sensor_msgs
@@ -38,6 +39,10 @@ class Outputs:
         self._add(Path, "path", LATCHED)
         self._add(PointCloud2, "points", 5)
         self._add(PointCloud2, "map", LATCHED)
+        self._add(PoseStamped, "query/pose", LATCHED)
+        self._add(Image, "query/image", LATCHED)
+        self._add(Image, "query/depth", LATCHED)
+        self._add(PointCloud2, "query/points", LATCHED)
         for camera in parameters.cameras or ("",):
             self._add(Image, _depth(camera, "image"), 5)
             self._add(Image, _depth(camera, "confidence"), 5)
@@ -50,7 +55,7 @@ class Outputs:
     def close(self) -> None:
         """Take all topics away."""
         for publisher in self._publishers.values():
-            self._node.destroy_publisher(publisher)
+            self._node.destroy_lifecycle_publisher(publisher)
 
     def wanted(self, topic: str) -> bool:
         """Whether anybody listens to ``~/topic``."""
@@ -90,6 +95,19 @@ class Outputs:
         self._publishers["map"].publish(
             convert.points_to_cloud(cloud.points, cloud.colors, cloud.confidence, header)
         )
+
+    def publish_query(self, map_T_camera: Array, response: QueryView.Response) -> None:
+        """Publish what ``query_view`` answered, as far as it was asked for, for all to see."""
+        pose = PoseStamped(
+            header=Header(stamp=response.depth.header.stamp, frame_id=self._map_frame),
+            pose=convert.matrix_to_pose(map_T_camera @ invert(BODY_T_OPTICAL)),
+        )
+        self._publishers["query/pose"].publish(pose)
+        self._publishers["query/depth"].publish(response.depth)
+        if response.rgb.width:
+            self._publishers["query/image"].publish(response.rgb)
+        if response.cloud.width:
+            self._publishers["query/points"].publish(response.cloud)
 
     def publish_path(self) -> None:
         """Publish the path, if it changed and somebody listens."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,7 @@ TIME_JUMP_NS = NS
 MAP_TIMEOUT_S = 5.0
 # SIGINT ends the node within 2 s: a chunk that takes longer is left behind.
 STOP_TIMEOUT_S = 1.0
+WARN_EVERY_S = 5.0
 THREADS = 6
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -71,6 +73,7 @@ class StreamNode(LifecycleNode):
         self._last_stamps: dict[str, int] = {}
         self._mounted: dict[str, str] = {}
         self._rate_timers: list[Any] = []
+        self._next_warning: dict[str, float] = {}
         self._declared = NodeParameters(self, self._on_parameters)
         self._hint = "loading" if self.values.autostart else "configure the node"
         self._groups = {
@@ -130,7 +133,12 @@ class StreamNode(LifecycleNode):
         self._path_gauge, self._map_version = -1, self.facts.map_version
         self.outputs = Outputs(self, p)
         self.worker = Worker(
-            mapper, self.deliver, self.now_ns, self._warn, p.queue_frames, p.chunk_timeout_s
+            mapper,
+            self.deliver,
+            self.now_ns,
+            partial(self._warn, "worker"),
+            p.queue_frames,
+            p.chunk_timeout_s,
         )
         self._served = Services(self)
         self._configured, self._hint = True, "activate the node"
@@ -225,7 +233,7 @@ class StreamNode(LifecycleNode):
         except (TransformError, ConvertError) as error:
             self._unmounted[frame.source] = str(error)
             self.worker.drop("no_transform")
-            self._warn(str(error))
+            self._warn("mount", str(error))
             return
         self._unmounted.pop(frame.source, None)
         if self._mounted.get(frame.source) != frame.frame_id:
@@ -239,7 +247,7 @@ class StreamNode(LifecycleNode):
         try:
             odom_T_base = self.transforms.odom_T_base(stamp_ns)
         except (TransformError, ConvertError) as error:
-            self._warn(f"no odometry on TF for the scale: {error}")
+            self._warn("odometry", f"no odometry on TF for the scale: {error}")
             return
         self.worker.post(lambda m: m.add_odometry(stamp_ns, odom_T_base))
 
@@ -247,7 +255,7 @@ class StreamNode(LifecycleNode):
         try:
             odom_T_base = convert.pose_to_matrix(message.pose.pose)
         except ConvertError as error:
-            self._warn(f"odom: {error}")
+            self._warn("odometry", f"odom: {error}")
             return
         self.transforms.add_odometry(message)
         if self.values.scale_source == "odom":
@@ -285,7 +293,7 @@ class StreamNode(LifecycleNode):
         dropped = self.facts.dropped.total()
         self.facts = MapperFacts.of(mapper)
         if self.facts.dropped.total() > dropped:
-            self._warn(self.facts.problem)
+            self._warn("mapper", self.facts.problem)
         if self.facts.gauge_id != self._path_gauge:
             self._rebuild_path(len(estimates))
         p = self.values
@@ -293,7 +301,7 @@ class StreamNode(LifecycleNode):
             try:
                 self.transforms.publish(estimate, self.facts.gauge_id)
             except (TransformError, ConvertError) as error:
-                self._warn(f"no transform could be published: {error}")
+                self._warn("transform", f"no transform could be published: {error}")
             body = p.base_frame if self.transforms.has_base else estimate.frame_id
             map_T_body = self.transforms.map_T_body(estimate)
             self.outputs.publish(estimate, map_T_body, body, p.map_min_confidence)
@@ -367,10 +375,9 @@ class StreamNode(LifecycleNode):
     def _check_silence(self) -> None:
         if self._active and not self._paused:
             for camera in self._silent():
-                self.get_logger().warning(
-                    f"no image for {self.values.no_data_warn_s:g} s: {camera.silence()}",
-                    throttle_duration_sec=self.values.no_data_warn_s,
-                )
+                limit_s = self.values.no_data_warn_s
+                text = f"no image for {limit_s:g} s: {camera.silence()}"
+                self._warn(f"silence of {camera.name}", text, every_s=limit_s)
 
     def _make_status(self) -> Status:
         state, hint = self._state()
@@ -416,8 +423,12 @@ class StreamNode(LifecycleNode):
             )
         ]
 
-    def _warn(self, text: str) -> None:
-        self.get_logger().warning(text, throttle_duration_sec=5.0)
+    def _warn(self, kind: str, text: str, every_s: float = WARN_EVERY_S) -> None:
+        """Warn, but of one kind of trouble no more often than ``every_s``."""
+        now_s = time.monotonic()
+        if now_s >= self._next_warning.get(kind, 0.0):
+            self._next_warning[kind] = now_s + every_s
+            self.get_logger().warning(text)
 
 
 def main() -> None:
