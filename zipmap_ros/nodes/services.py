@@ -109,6 +109,7 @@ class Services:
                 points.astype(np.float32), view.rgb[known], view.confidence[known], header
             )
         response.duration = time.perf_counter() - began
+        self._node.outputs.publish_query(map_T_camera, response)
 
     @_answered
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> None:

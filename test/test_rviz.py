@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The RViz files ask for topics that a running node has, with their types, frames and QoS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import launch_pytest
+import pytest
+import yaml
+from launch import LaunchDescription
+from launch_pytest.actions import ReadyToTest
+from rclpy.qos import (
+    DurabilityPolicy,
+    QoSCompatibility,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
+from rosbench import (
+    FRAME,
+    LATCHED,
+    Bench,
+    Pictures,
+    bench,
+    launch_file,
+    parameter_file,
+    tiny_checkpoint,
+    until,
+)
+from tf2_ros import Buffer, TransformListener
+
+from zipmap_ros.msg import Status
+
+DOMAIN = 61
+CONFIG = Path(__file__).resolve().parent.parent / "config"
+FILES = sorted(CONFIG.glob("*.rviz"))
+WILD = {"max_jump_m": 1e4, "max_turn_deg": 180.0, "map_min_confidence": 1.0, "map_range_m": 1e4}
+# What the classes of RViz take; displays without a topic of their own are not listed.
+TYPES = {
+    "Camera": "sensor_msgs/msg/Image",
+    "Image": "sensor_msgs/msg/Image",
+    "Odometry": "nav_msgs/msg/Odometry",
+    "Path": "nav_msgs/msg/Path",
+    "PointCloud2": "sensor_msgs/msg/PointCloud2",
+    "Pose": "geometry_msgs/msg/PoseStamped",
+    "SetInitialPose": "geometry_msgs/msg/PoseWithCovarianceStamped",
+}
+NO_TOPIC = {"Grid", "TF", "MoveCamera", "Measure"}
+DURABILITY = {
+    "Transient Local": DurabilityPolicy.TRANSIENT_LOCAL,
+    "Volatile": DurabilityPolicy.VOLATILE,
+}
+RELIABILITY = {"Reliable": ReliabilityPolicy.RELIABLE, "Best Effort": ReliabilityPolicy.BEST_EFFORT}
+
+
+@launch_pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchDescription]:
+    folder = tmp_path_factory.mktemp("rviz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_DOMAIN_ID", str(DOMAIN))
+        yield LaunchDescription(
+            [
+                launch_file(
+                    checkpoint=str(tiny_checkpoint(folder)),
+                    device="cpu",
+                    tf_mode="camera",
+                    params_file=str(parameter_file(folder, **WILD)),
+                ),
+                ReadyToTest(),
+            ]
+        )
+
+
+@pytest.fixture(scope="module")
+def ros() -> Iterator[Bench]:
+    with bench(DOMAIN) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def tracking(ros: Bench) -> None:
+    pictures = Pictures(ros)
+    status = ros.listen(Status, "zipmap/status", LATCHED)
+    until(lambda: status and status[-1].state == Status.TRACKING, 60, f"no tracking: {status[-1:]}")
+    yield
+    pictures.stop()
+
+
+def parts(path: Path, what: str) -> list[dict[str, Any]]:
+    """Displays or Tools of a file."""
+    return yaml.safe_load(path.read_text())["Visualization Manager"][what]
+
+
+def kind(part: dict[str, Any]) -> str:
+    package, _, name = part["Class"].partition("/")
+    assert package == "rviz_default_plugins", part["Class"]
+    return name
+
+
+def profile(topic: dict[str, Any]) -> QoSProfile:
+    return QoSProfile(
+        depth=topic["Depth"],
+        reliability=RELIABILITY[topic["Reliability Policy"]],
+        durability=DURABILITY[topic["Durability Policy"]],
+    )
+
+
+def test_there_is_a_file_for_each_use() -> None:
+    assert [path.stem for path in FILES] == ["map", "query", "zipmap"]
+
+
+@pytest.mark.launch(fixture=stream)
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_display_finds_its_publisher(path: Path, ros: Bench, tracking: None) -> None:
+    shown = 0
+    for display in parts(path, "Displays"):
+        if kind(display) in NO_TOPIC:
+            assert "Topic" not in display
+            continue
+        topic = display["Topic"]
+        infos = until(
+            lambda name=topic["Value"]: ros.node.get_publishers_info_by_topic(name),
+            10,
+            f"nobody publishes {topic['Value']}",
+        )
+        shown += 1
+        for info in infos:
+            assert info.topic_type == TYPES[kind(display)], topic
+            compatibility, why = qos_check_compatible(info.qos_profile, profile(topic))
+            assert compatibility == QoSCompatibility.OK, f"{topic['Value']}: {why}"
+            # A latched topic that is not asked for as such is empty until it changes.
+            latched = info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+            assert latched == (profile(topic).durability == DurabilityPolicy.TRANSIENT_LOCAL), topic
+    assert shown
+
+
+@pytest.mark.launch(fixture=stream)
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_tool_is_heard(path: Path, ros: Bench, tracking: None) -> None:
+    for tool in parts(path, "Tools"):
+        if kind(tool) in NO_TOPIC:
+            continue
+        topic = tool["Topic"]
+        infos = ros.node.get_subscriptions_info_by_topic(topic["Value"])
+        assert infos, f"nobody hears {topic['Value']}"
+        for info in infos:
+            assert info.topic_type == TYPES[kind(tool)]
+            compatibility, why = qos_check_compatible(profile(topic), info.qos_profile)
+            assert compatibility == QoSCompatibility.OK, f"{topic['Value']}: {why}"
+
+
+@pytest.mark.launch(fixture=stream)
+def test_the_fixed_frame_is_on_tf(ros: Bench, tracking: None) -> None:
+    fixed = {
+        yaml.safe_load(path.read_text())["Visualization Manager"]["Global Options"]["Fixed Frame"]
+        for path in FILES
+    }
+    assert fixed == {"map"}
+    buffer = Buffer()
+    listener = TransformListener(buffer, ros.node)
+    until(lambda: buffer.can_transform("map", FRAME, ros.node.get_clock().now()), 10)
+    listener.unregister()
+
+
+def test_the_launch_file_starts_rviz_with_a_file_that_is_there() -> None:
+    text = (CONFIG.parent / "launch" / "stream.launch.py").read_text()
+    assert '"zipmap.rviz"' in text
