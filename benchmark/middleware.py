@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ STOCK_BUFFERS = (
 LIMITS = {
     "image_send_ms": 0.5, "image_receive_ms": 0.3, "cloud_send_ms": 2.5, "cloud_receive_ms": 1.5,
     "images_p99_ms": 20.0, "images_lost": 0, "clouds_lost": 0, "map_lost": 0, "map_stock_lost": 0,
-    "small_lost": 0, "service_median_ms": 2.0, "idle_cpu_percent": 1.0, "start_s": 0.8,
+    "small_lost": 0, "service_median_ms": 2.0, "service_p99_ms": 2.0,
+    "idle_cpu_percent": 1.0, "start_s": 0.8,
 }  # fmt: skip
 
 
@@ -71,6 +73,21 @@ STREAMS: dict[str, tuple[type, Callable[[], Any], float]] = {
     "clouds": (PointCloud2, lambda: make_cloud(CLOUD_POINTS), 10.0),
     "map": (PointCloud2, lambda: make_cloud(MAP_POINTS), 0.5),
 }
+
+# Sends one message as soon as there is somebody to take it, and imports nothing else.
+STARTER = """
+import rclpy
+from std_msgs.msg import String
+
+rclpy.init(args=[])
+node = rclpy.create_node("starter")
+publisher = node.create_publisher(String, "start", 10)
+while not publisher.get_subscription_count():
+    rclpy.spin_once(node, timeout_sec=0.01)
+publisher.publish(String(data="here"))
+publisher.wait_for_all_acked()
+rclpy.shutdown()
+"""
 
 
 # The other process
@@ -121,19 +138,9 @@ def idle(count: int) -> None:
     rclpy.spin(node)
 
 
-def start(count: int) -> None:
-    """Send one message as soon as there is somebody to take it."""
-    node = rclpy.create_node("starter")
-    publisher = node.create_publisher(String, "start", 10)
-    while not publisher.get_subscription_count():
-        rclpy.spin_once(node, timeout_sec=0.01)
-    publisher.publish(String(data="here"))
-    publisher.wait_for_all_acked()
-
-
 ROLES: dict[str, Callable[[int], None]] = {
-    "small": small, "serve": serve, "idle": idle, "start": start,
-    **{kind: (lambda count, kind=kind: stream(kind, count)) for kind in STREAMS},
+    "small": small, "serve": serve, "idle": idle,
+    **{kind: partial(stream, kind) for kind in STREAMS},
 }  # fmt: skip
 
 
@@ -142,7 +149,6 @@ class Other:
 
     def __init__(self, role: str, count: int = 0) -> None:
         command = [sys.executable, __file__, "--role", role, "--count", str(count)]
-        self.started = time.monotonic()
         self.process = subprocess.Popen(command)
 
     def __enter__(self) -> Other:
@@ -282,19 +288,29 @@ def measure_idle(seconds: float) -> dict[str, float]:
 
 
 def measure_start() -> dict[str, float]:
-    """From starting a process to its first message here, the best of three."""
-    times = []
-    for _ in range(3):
+    """From starting a process to its first message here, the best of five; processor time of one.
+
+    Python may keep its byte code, as it does by default: the first start compiles.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    times, used = [], []
+    for _ in range(5):
         node = rclpy.create_node("waiter")
         received: list[Any] = []
         node.create_subscription(String, "start", received.append, 10)
-        with Other("start") as other:
-            while not received and time.monotonic() < other.started + 20:
-                rclpy.spin_once(node, timeout_sec=0.5)
-            times.append(time.monotonic() - other.started)
-            other.process.wait(10)
+        before, begin = os.times(), time.monotonic()
+        process = subprocess.Popen([sys.executable, "-c", STARTER], env=environment)
+        while not received and time.monotonic() < begin + 20:
+            rclpy.spin_once(node, timeout_sec=0.5)
+        times.append(time.monotonic() - begin)
+        process.wait(10)
+        after = os.times()
+        used.append(
+            after.children_user + after.children_system
+            - before.children_user - before.children_system
+        )  # fmt: skip
         node.destroy_node()
-    return {"start_s": min(times)}
+    return {"start_s": min(times), "start_cpu_s": min(used)}
 
 
 def measure_fuzz(count: int) -> dict[str, float]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
 
+# A task to go on with, or an entity whose callback may begin and what was taken for it.
+_Work = tuple[Task | None, Executable | None, Any]
 # Candidates that get another turn before timers are looked at again.
 _ENCORES = 16
 
@@ -183,6 +185,22 @@ class Executor:
         Raises TimeoutException, ShutdownException, ExternalShutdownException, or
         ConditionReachedException once `condition()` holds.
         """
+        task, entity, taken = self._wait_for_work(timeout_sec, nodes, condition)
+        if entity is None:
+            assert task is not None
+            return task, None, None
+        return self._task(entity, taken), entity, entity._node
+
+    def _task(self, entity: Executable, taken: Any) -> Task:
+        return Task(self._run_callback, (entity, taken), executor=self)
+
+    def _wait_for_work(
+        self,
+        timeout_sec: float | None,
+        nodes: list[Node] | None,
+        condition: Callable[[], bool] | None,
+    ) -> _Work:
+        """What `wait_for_ready_callbacks` returns and raises, without a task for an entity."""
         timeout_ns = timeout_sec_to_nsec(timeout_sec)
         end = None if timeout_ns is None else time.monotonic_ns() + timeout_ns
         polled = False
@@ -191,7 +209,7 @@ class Executor:
                 raise ShutdownException()
             if not self._context.ok():
                 raise ExternalShutdownException()
-            if condition():
+            if condition is not None and condition():
                 raise ConditionReachedException()
             work = self._next_work()
             if work is not None:
@@ -202,7 +220,7 @@ class Executor:
             polled = True
             self._wait(left, nodes)
 
-    def _next_work(self) -> tuple[Task, Executable | None, Node | None] | None:
+    def _next_work(self) -> _Work | None:
         while self._pending:
             try:
                 task = self._pending.popleft()
@@ -226,7 +244,7 @@ class Executor:
                 # There may be more of it: looking is cheaper than waiting again.
                 self._encores -= 1
                 self._candidates.append(entity)
-            return Task(self._run_callback, (entity, taken), executor=self), entity, entity._node
+            return None, entity, taken
         return None
 
     def _run_callback(self, entity: Executable, taken: Any) -> Any:
@@ -238,7 +256,7 @@ class Executor:
             raise
         if not hasattr(outcome, "__await__"):
             self._end(entity)
-            return outcome
+            return None
 
         async def finish() -> Any:
             try:
@@ -261,13 +279,13 @@ class Executor:
         waiting: dict[int, Executable] = {}
         soonest: int | None = timeout_ns
         for node in self.get_nodes() if nodes is None else nodes:
+            for timer in list(node._timers):
+                if self.can_execute(timer):
+                    delay = timer._delay_ns()
+                    if delay is not None:
+                        soonest = delay if soonest is None else min(soonest, delay)
             for entity in node._executables():
-                if not self.can_execute(entity):
-                    continue
-                delay = entity._delay_ns()
-                if delay is not None:
-                    soonest = delay if soonest is None else min(soonest, delay)
-                if entity._handle:
+                if self.can_execute(entity):
                     waiting[entity._handle] = entity
         with self._wait_lock:
             if self._is_shutdown:
@@ -294,14 +312,20 @@ class SingleThreadedExecutor(Executor):
 
     def _spin_once_impl(self, timeout_sec: float | None, until: Callable[[], bool] | None) -> None:
         try:
-            handler, _, _ = self.wait_for_ready_callbacks(
-                timeout_sec, None, until or (lambda: False)
-            )
+            task, entity, taken = self._wait_for_work(timeout_sec, None, until)
         except (ShutdownException, TimeoutException, ConditionReachedException):
             return
-        handler()
-        if handler.exception() is not None:
-            raise handler.exception()  # type: ignore[misc]
+        if entity is not None:
+            # Most callbacks are plain functions, which need no task.
+            outcome = self._run_callback(entity, taken)
+            if not hasattr(outcome, "__await__"):
+                return
+            task = Task(outcome, executor=self)
+        assert task is not None
+        task()
+        error = task.exception()
+        if error is not None:
+            raise error
 
 
 class MultiThreadedExecutor(Executor):
@@ -329,13 +353,13 @@ class MultiThreadedExecutor(Executor):
 
     def _spin_once_impl(self, timeout_sec: float | None, until: Callable[[], bool] | None) -> None:
         try:
-            handler, _, _ = self.wait_for_ready_callbacks(
+            task, entity, taken = self._wait_for_work(
                 timeout_sec, None, lambda: bool(self._failed) or (until is not None and until())
             )
         except (ShutdownException, TimeoutException, ConditionReachedException):
             self._raise_failure()
             return
-        self._work_queue.put(handler)
+        self._work_queue.put(task if entity is None else self._task(entity, taken))
         self._raise_failure()
 
     def _work(self) -> None:

@@ -156,10 +156,10 @@ def _plain(values: Any) -> list:
 
 def get_parameter_value(string_value: str) -> ParameterValue:
     """Read a value as command lines write it: YAML."""
-    from rclpy.impl.arguments import _load_yaml
+    from rclpy.impl.yaml_text import load_yaml
 
     try:
-        value = _load_yaml(string_value)
+        value = load_yaml(string_value)
         return Parameter("", value=value).get_parameter_value()
     except Exception:
         return Parameter("", value=string_value).get_parameter_value()

@@ -127,6 +127,7 @@ class Timer(Executable):
         self._wake()
 
     def _delay_ns(self) -> int | None:
+        """Nanoseconds until it is ready, None where no wait on the wall clock makes it so."""
         if self._canceled or self._destroyed:
             return None
         until = self._until()

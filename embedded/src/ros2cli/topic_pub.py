@@ -8,7 +8,6 @@ import sys
 import time
 from typing import Any
 
-import yaml
 from rclpy.node import Node
 from rosidl_runtime_py import set_message_fields
 
@@ -86,6 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> str | None:
     """Publish a message to a topic."""
+    import yaml
+
     values = yaml.safe_load(sys.stdin.read() if args.stdin else args.values)
     if not isinstance(values, dict):
         return "The passed value needs to be a dictionary in YAML format"

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 _SWITCHES = {
     "--enable-stdout-logs": ("log_to_console", True),
     "--disable-stdout-logs": ("log_to_console", False),
@@ -129,12 +127,14 @@ def _read_remap(parsed: Arguments, text: str) -> None:
 
 
 def _read_parameter(parsed: Arguments, text: str) -> None:
+    from rclpy.impl.yaml_text import load_yaml
+
     match = _PARAMETER.fullmatch(text)
     if match is None:
         raise RCLInvalidROSArgsError(f"Couldn't parse parameter override rule: '-p {text}'.")
     try:
-        value = _load_yaml(match["value"])
-    except yaml.YAMLError as error:
+        value = load_yaml(match["value"])
+    except ValueError as error:
         raise RCLInvalidROSArgsError(f"Couldn't parse parameter '-p {text}': {error}") from error
     parsed.parameters.append((match["node"] or "/**", {match["name"]: value}))
 
@@ -172,32 +172,16 @@ _READERS = {
 }
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as ROS reads it: `1e3` is a number, tuples are lists."""
-
-
-_Loader.add_constructor(
-    "tag:yaml.org,2002:python/tuple", lambda loader, node: loader.construct_sequence(node)
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+"),
-    list("-+0123456789."),
-)
-
-
-def _load_yaml(text: str) -> Any:
-    return yaml.load(text, _Loader)
-
-
 def read_parameter_file(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """Parameters by pattern of node names, in the order of the file.
 
     Raises RCLInvalidROSArgsError for a file that is missing or has another form.
     """
+    from rclpy.impl.yaml_text import load_yaml
+
     try:
-        content = _load_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise RCLInvalidROSArgsError(f"cannot read parameter file {path}: {error}") from error
     found: list[tuple[str, dict[str, Any]]] = []
     _collect(path, content or {}, "", found)

@@ -17,10 +17,6 @@ class Executable:
     _node: Node | None = None
     _handle = 0
 
-    def _delay_ns(self) -> int | None:
-        """Nanoseconds until it is ready by itself, None where only its handle tells."""
-        return None
-
     def _take(self) -> Any:
         """Take what makes it ready; None where there is nothing after all."""
         raise NotImplementedError()

@@ -108,11 +108,12 @@ class NodeEntities:
         yield from self._waitables
 
     def _executables(self) -> Iterator[Executable]:
-        """Everything an executor may have to run, in the order in which it looks."""
-        return itertools.chain(
-            list(self._timers), list(self._subscriptions), list(self._guards),
-            list(self._clients), list(self._services), list(self._events), list(self._waitables),
+        """Everything but timers that an executor may have to run, where it is not destroyed."""
+        entities = itertools.chain(
+            list(self._subscriptions), list(self._guards), list(self._clients),
+            list(self._services), list(self._events), list(self._waitables),
         )  # fmt: skip
+        return (entity for entity in entities if entity._handle)
 
     def _wake_executor(self) -> None:
         executor = self.executor

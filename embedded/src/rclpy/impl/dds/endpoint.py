@@ -16,14 +16,17 @@ from rclpy.impl.dds.library import (
     DdsError,
     Iovec,
     SampleInfo,
+    SmallIovec,
     TopicDescriptor,
     check,
     dds,
+    quick,
 )
 
-# Samples up to this size are copied out of DDS, which is faster than keeping a reference.
+# Samples up to this size are copied in and out of DDS, which is faster than keeping references.
 _SMALL = 2048
-_PADDING = [memoryview(bytes(-i % 4)) for i in range(4)]
+_Small = ct.c_char * _SMALL
+_PADDING = [bytes(-i % 4) for i in range(4)]
 
 
 class Sample(NamedTuple):
@@ -85,12 +88,16 @@ class Writer(Endpoint):
         """Write the joined buffers, padded to 4 bytes. The only copy is DDS's own."""
         size = sum(map(len, parts))
         if size & 3:
-            parts = [*parts, _PADDING[size & 3]]
+            parts = [*parts, memoryview(_PADDING[size & 3])]
             size += -size % 4
-        vectors = (Iovec * len(parts))()
-        for vector, part in zip(vectors, parts, strict=True):
-            vector.base, vector.length = _address(part), len(part)
-        sample = dds.ddsi_serdata_from_ser_iov(self._sertype, SDK_DATA, len(parts), vectors, size)
+        vectors: Any
+        if size <= _SMALL:
+            count, vectors = 1, ct.byref(SmallIovec(b"".join(parts), size))
+        else:
+            count, vectors = len(parts), (Iovec * len(parts))()
+            for vector, part in zip(vectors, parts, strict=True):
+                vector.base, vector.length = _address(part), len(part)
+        sample = dds.ddsi_serdata_from_ser_iov(self._sertype, SDK_DATA, count, vectors, size)
         if not sample:
             raise DdsError(f"a sample of {size} bytes is not of the type of '{self.topic_name}'")
         check(dds.dds_writecdr(self.handle, sample), f"write to '{self.topic_name}'")
@@ -154,19 +161,20 @@ class _Loan:
         self._reference, self._vector = reference, vector
 
     def __del__(self) -> None:
-        dds.ddsi_serdata_to_ser_unref(self._reference, ct.byref(self._vector))
+        quick.ddsi_serdata_to_ser_unref(self._reference, ct.byref(self._vector))
 
 
 def _own(serdata: ct.c_void_p) -> memoryview | bytes:
     """The bytes of a sample, of which one reference is given over."""
-    vector = Iovec()
-    size = dds.ddsi_serdata_size(serdata)
-    reference = dds.ddsi_serdata_to_ser_ref(serdata, 0, size, ct.byref(vector))
-    dds.ddsi_serdata_unref(serdata)
+    size = quick.ddsi_serdata_size(serdata)
     if size <= _SMALL:
-        data = ct.string_at(vector.base, vector.length) if vector.base else b""
-        dds.ddsi_serdata_to_ser_unref(reference, ct.byref(vector))
-        return data
+        room = _Small()
+        quick.ddsi_serdata_to_ser(serdata, 0, size, room)
+        quick.ddsi_serdata_unref(serdata)
+        return ct.string_at(room, size)
+    vector = Iovec()
+    reference = quick.ddsi_serdata_to_ser_ref(serdata, 0, size, ct.byref(vector))
+    quick.ddsi_serdata_unref(serdata)
     array = (ct.c_ubyte * vector.length).from_address(vector.base)
     array.loan = _Loan(reference, vector)
     return memoryview(array).cast("B").toreadonly()

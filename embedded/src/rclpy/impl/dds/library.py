@@ -30,6 +30,12 @@ class Iovec(ct.Structure):
     _fields_ = [("base", ct.c_void_p), ("length", ct.c_size_t)]
 
 
+class SmallIovec(ct.Structure):
+    """An `Iovec` of a bytes object, which it keeps alive."""
+
+    _fields_ = [("base", ct.c_char_p), ("length", ct.c_size_t)]
+
+
 class SampleInfo(ct.Structure):
     """What DDS knows of a sample; times in nanoseconds since 1970."""
 
@@ -104,12 +110,7 @@ _PROTOTYPES: dict[str, tuple] = {
     "dds_takecdr": (_ret, _entity, _pointer, _u32, ct.POINTER(SampleInfo), _u32),
     "dds_take": (_ret, _entity, _pointer, ct.POINTER(SampleInfo), ct.c_size_t, _u32),
     "dds_return_loan": (_ret, _entity, _pointer, _u32),
-    "ddsi_serdata_from_ser_iov": (_pointer, _pointer, _int, ct.c_size_t, ct.POINTER(Iovec),
-                                  ct.c_size_t),
-    "ddsi_serdata_unref": (None, _pointer),
-    "ddsi_serdata_size": (_u32, _pointer),
-    "ddsi_serdata_to_ser_ref": (_pointer, _pointer, ct.c_size_t, ct.c_size_t, ct.POINTER(Iovec)),
-    "ddsi_serdata_to_ser_unref": (None, _pointer, ct.POINTER(Iovec)),
+    "ddsi_serdata_from_ser_iov": (_pointer, _pointer, _int, ct.c_size_t, _pointer, ct.c_size_t),
     "dds_create_readcondition": (_entity, _entity, _u32),
     "dds_create_guardcondition": (_entity, _entity),
     "dds_set_guardcondition": (_ret, _entity, ct.c_bool),
@@ -142,10 +143,18 @@ _PROTOTYPES: dict[str, tuple] = {
     "dds_free": (None, _pointer),
     "dds_strretcode": (ct.c_char_p, _ret),
 }  # fmt: skip
+# A few instructions each: letting other threads run meanwhile would cost more.
+_QUICK_PROTOTYPES: dict[str, tuple] = {
+    "ddsi_serdata_unref": (None, _pointer),
+    "ddsi_serdata_size": (_u32, _pointer),
+    "ddsi_serdata_to_ser": (None, _pointer, ct.c_size_t, ct.c_size_t, _pointer),
+    "ddsi_serdata_to_ser_ref": (_pointer, _pointer, ct.c_size_t, ct.c_size_t, ct.POINTER(Iovec)),
+    "ddsi_serdata_to_ser_unref": (None, _pointer, ct.POINTER(Iovec)),
+}
 
 
-def _load() -> ct.CDLL:
-    """Load the library that the cyclonedds wheel carries, without importing its Python half."""
+def _find() -> str:
+    """Path of the library that the cyclonedds wheel carries, without importing its Python half."""
     spec = importlib.util.find_spec("cyclonedds")
     if spec is None or not spec.submodule_search_locations:
         raise ImportError("Cyclone DDS is not installed: pip install cyclonedds")
@@ -154,14 +163,18 @@ def _load() -> ct.CDLL:
     assert location is not None and location.loader is not None
     module = importlib.util.module_from_spec(location)
     location.loader.exec_module(module)
-    library = ct.CDLL(str(module.library_path))
-    for name, (result, *arguments) in _PROTOTYPES.items():
+    return str(module.library_path)
+
+
+def _declare(library: ct.CDLL, prototypes: dict[str, tuple]) -> ct.CDLL:
+    for name, (result, *arguments) in prototypes.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
 
 
-dds = _load()
+dds = _declare(ct.CDLL(_find()), _PROTOTYPES)
+quick = _declare(ct.PyDLL(dds._name), _QUICK_PROTOTYPES)
 
 
 def check(code: int, action: str) -> int:
