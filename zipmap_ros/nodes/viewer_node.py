@@ -257,7 +257,7 @@ class ViewerNode(Node):
             if body_T_camera is not None:
                 stamp_ns = convert.stamp_to_ns(message.header.stamp)
                 self._eye = Eye(map_T_body @ body_T_camera, stamp_ns)
-        if self._eye is None:
+        if self._eye is None or not self._scene.depth:
             return
         for visitor in visitors:
             if visitor.follow.value or not visitor.placed:
@@ -283,11 +283,11 @@ class ViewerNode(Node):
             metres = convert.image_to_depth(depth)
             self._budget.spend(self._panel.show_depth(metres, convert.image_to_depth(confidence)))
             if np.isfinite(metres).any():
-                self._scene.depth = float(np.nanmedian(metres))
+                self._scene.see_depth(float(np.nanmedian(metres)))
         images = list(self._images)
         if images:
             self._budget.spend(self._panel.show_image(convert.image_to_rgb(images[-1])))
-        if self._eye is not None and self._camera is not None:
+        if self._eye is not None and self._camera is not None and self._scene.depth:
             of_eye = [
                 m for m in images if convert.stamp_to_ns(m.header.stamp) == self._eye.stamp_ns
             ]

@@ -49,7 +49,7 @@ class Panel:
             dark_mode=True, show_logo=False, show_share_button=False, brand_color=(255, 140, 40)
         )
         gui.main_panel.dock_right()
-        self._status = gui.add_html(_status_html(None), order=0)
+        self._status = gui.add_html(status_html(None), order=0)
         with gui.add_folder("Camera", order=2):
             blank = np.full((90, 160, 3), 30, np.uint8)
             self._image = gui.add_image(blank, label="Image", jpeg_quality=70)
@@ -61,7 +61,7 @@ class Panel:
 
     def show_status(self, status: Status | None) -> None:
         """Write the status; sent only when its words change."""
-        text = _status_html(status)
+        text = status_html(status)
         if text != self._shown:
             self._shown = self._status.content = text
         paused = status is not None and status.state == Status.PAUSED
@@ -168,10 +168,10 @@ def _tell(event: viser.GuiEvent, title: str, act: Callable[[], str]) -> None:
         )
 
 
-def _status_html(status: Status | None) -> str:
+def status_html(status: Status | None) -> str:
     """The status as a small table; what nodes say is escaped."""
     if status is None:
-        return _chip("no node", "#868e96") + _hint("waiting for the topic zipmap/status")
+        return _padded(_chip("no node", "#868e96") + _hint("waiting for the topic zipmap/status"))
     name, color = STATES.get(status.state, (f"state {status.state}", "#868e96"))
     mode = "localisation" if status.mode == Status.LOCALIZATION else "mapping"
     dropped = sum(int(pair.value) for pair in status.frames_dropped)
@@ -190,12 +190,16 @@ def _status_html(status: Status | None) -> str:
         f'<tr><td style="opacity:.6;padding-right:1em">{key}</td><td>{html.escape(value)}</td></tr>'
         for key, value in rows.items()
     )
-    return (
+    return _padded(
         _chip(name, color)
         + _chip(mode, "#495057")
         + f'<table style="font-size:.8em;margin-top:.5em;line-height:1.5">{cells}</table>'
         + (_hint(status.hint) if status.hint else "")
     )
+
+
+def _padded(content: str) -> str:
+    return f'<div style="padding:.2em .8em .6em">{content}</div>'
 
 
 def _chip(text: str, color: str) -> str:

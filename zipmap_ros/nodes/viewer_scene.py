@@ -24,6 +24,7 @@ QUERY_COLOR = (255, 60, 200)
 PATH_CHUNK = 64  # poses in one line
 MAX_FRUSTA = 32
 MAX_NEWEST = 6000
+CAMERA_SIZE, KEYFRAME_SIZE = 0.12, 0.06  # shares of the usual depth
 THUMBNAIL = 96  # px, longest side
 BURST_S = 0.5  # unused bytes are kept this long
 
@@ -77,7 +78,7 @@ class Scene:
         self._server, self.settings, self._budget = server, settings, budget
         self.cloud = MapCloud(max_points)
         self.cloud.settings = settings.cloud
-        self.depth = 1.0
+        self.depth = 0.0
         self._blocks: dict[str, viser.PointCloudHandle] = {}
         self._point_size = 0.0
         self._newest: viser.PointCloudHandle | None = None
@@ -101,6 +102,10 @@ class Scene:
         )
         self._root = server.scene.add_frame("/path", show_axes=False)
         self._keyframes = server.scene.add_frame("/keyframes", show_axes=False)
+
+    def see_depth(self, median: float) -> None:
+        """Follow the median depth of a frame slowly."""
+        self.depth = 0.9 * self.depth + 0.1 * median if self.depth else median
 
     def apply_settings(self) -> None:
         """Show and hide what the panel says, and size the points."""
@@ -165,7 +170,7 @@ class Scene:
                 "/camera",
                 map_T_camera,
                 camera,
-                0.3 * self.depth,
+                CAMERA_SIZE * self.depth,
                 ACCENT,
                 None if image is None else shrink(image, 2 * THUMBNAIL),
             )
@@ -227,7 +232,7 @@ class Scene:
                 f"/keyframes/{self._frusta_made}",
                 map_T_camera,
                 camera,
-                0.15 * self.depth,
+                KEYFRAME_SIZE * self.depth,
                 FRUSTUM_COLOR,
                 shrink(image, THUMBNAIL),
             )

@@ -11,7 +11,7 @@ import viser
 from zipmap_ros.geometry import Array, matrix_from_quaternion, pose
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes.viewer_pictures import beside, depth_picture, shrink
-from zipmap_ros.nodes.viewer_scene import QUERY_COLOR, THUMBNAIL, frustum
+from zipmap_ros.nodes.viewer_scene import CAMERA_SIZE, QUERY_COLOR, THUMBNAIL, frustum
 from zipmap_ros.nodes.viewer_server import ViewerError
 from zipmap_ros.nodes.viewer_services import Robot
 from zipmap_ros.srv import QueryView
@@ -79,7 +79,7 @@ class Visitor:
                     name,
                     map_T_view,
                     camera,
-                    0.25 * float(np.nanmedian(depth)),
+                    CAMERA_SIZE * float(np.nanmedian(depth)),
                     QUERY_COLOR,
                     shrink(rgb, 2 * THUMBNAIL),
                 )
