@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 .PHONY: demo test lint pytest setup bench train
 
-# Empty: until Ctrl-C.
+# Empty: 20, and in a terminal on until Ctrl-C.
 DEMO_SECONDS ?=
 VIDEO ?=
 CHECKPOINT ?=

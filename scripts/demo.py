@@ -3,13 +3,16 @@
 
     python scripts/demo.py [--video CLIP] [--checkpoint FILE] [--seconds 20] [--out demo]
 
-Runs until Ctrl-C, or for --seconds. Prints what it sees, asks ``query_view`` once, and writes
+Prints what it sees, asks ``query_view`` once, and after 20 seconds (--seconds) writes
 ``report.png`` (images, depth, the queried view, the map from above with the path) and ``map.ply``.
+In a terminal and without --seconds it then goes on for the web view, and writes both again at
+Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import socket
 import subprocess
@@ -34,7 +37,7 @@ from zipmap_ros.nodes.status import STATE_NAMES
 from zipmap_ros.srv import QueryView
 
 START_S = 120.0  # patience until the first depth image; weights load meanwhile
-QUERY_AFTER_S = 10.0  # the view is queried this long after the first depth image
+REPORT_AFTER_S = 20.0  # the report is written this long after the first depth image
 VIEWER_PORTS = range(8080, 8100)  # the first that is free
 QUERY_STEP = 0.15  # the queried view is this share of the median depth to the right
 SHOWN = 5  # images in the report
@@ -235,10 +238,7 @@ def launch(video: str, checkpoint: str) -> subprocess.Popen:
 
 
 def watch(demo: Demo, launched: subprocess.Popen, seconds: float) -> None:
-    """Spin until ``seconds`` after the first depth image, or until nothing more can come.
-
-    ``seconds`` 0: until Ctrl-C.
-    """
+    """Spin until ``seconds`` after the first depth image, or until nothing more can come."""
     began = said = time.monotonic()
     first = None
     while launched.poll() is None and not demo.has_failed():
@@ -246,11 +246,11 @@ def watch(demo: Demo, launched: subprocess.Popen, seconds: float) -> None:
         now = time.monotonic()
         if first is None and demo.pairs:
             first = now
-        if first is not None and now > first + min(seconds / 2 or QUERY_AFTER_S, QUERY_AFTER_S):
+        if first is None and now > began + START_S:
+            return
+        if first is not None and now > first + min(seconds, REPORT_AFTER_S) / 2:
             demo.ask()
-        if (first is None and now > began + START_S) or (
-            first and seconds and now > first + seconds
-        ):
+        if first is not None and now > first + seconds:
             return
         if now > said + 2.0:
             said = now
@@ -273,9 +273,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--video", default="", help="video, image folder or /dev/video0")
     parser.add_argument("--checkpoint", default="", help="default: the small model that ships")
-    parser.add_argument(
-        "--seconds", type=float, default=0.0, help="after the first depth image; 0: until Ctrl-C"
-    )
+    parser.add_argument("--seconds", type=float, help="end so long after the first depth image")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder of the report")
     args = parser.parse_args()
     if args.video and not Path(args.video).expanduser().exists():
@@ -285,7 +283,11 @@ def main() -> int:
     rclpy.init()
     demo = Demo()
     try:
-        watch(demo, launched, args.seconds)
+        watch(demo, launched, args.seconds or REPORT_AFTER_S)
+        if args.seconds is None and demo.pairs and sys.stdout.isatty():
+            finish(demo, args.out)
+            print("the web view stays open until Ctrl-C", flush=True)
+            watch(demo, launched, math.inf)
     except (KeyboardInterrupt, ExternalShutdownException):
         print("stopped; reporting what came until now", flush=True)
     finally:
