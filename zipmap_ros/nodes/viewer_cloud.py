@@ -146,7 +146,7 @@ class MapCloud:
             level = np.log10(np.maximum(confidence, 1.0)) / CONFIDENCE_DECADES
             return palette(level, cv2.COLORMAP_VIRIDIS)
         if self.settings.mode == "Age":
-            began_s = self._began_s or now_s
+            began_s = now_s if self._began_s is None else self._began_s
             while now_s - began_s > self._age_span_s:
                 self._age_span_s *= 2
             return palette((seen_s - began_s) / self._age_span_s, cv2.COLORMAP_PLASMA)

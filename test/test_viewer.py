@@ -1,0 +1,484 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The web view: what is sent, what is refused, and the real page in a real browser."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import launch_pytest
+import numpy as np
+import pytest
+import viser
+from browser import Browser, find_chromium
+from diagnostic_msgs.msg import KeyValue
+from launch import LaunchDescription
+from launch_pytest.actions import ReadyToTest
+from rosbench import (
+    LATCHED,
+    Bench,
+    Pictures,
+    bench,
+    launch_file,
+    parameter_file,
+    tiny_checkpoint,
+    until,
+)
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from zipmap_ros.geometry import Camera, look_at, quaternion_from_matrix
+from zipmap_ros.msg import Status
+from zipmap_ros.nodes import convert
+from zipmap_ros.nodes.viewer_cloud import MAX_BLOCKS, CloudSettings, MapCloud
+from zipmap_ros.nodes.viewer_node import PARAMETERS
+from zipmap_ros.nodes.viewer_panel import status_html
+from zipmap_ros.nodes.viewer_pictures import beside, depth_picture, enlarge, shrink
+from zipmap_ros.nodes.viewer_scene import Budget, Scene, Settings
+from zipmap_ros.nodes.viewer_server import Server, ViewerError, is_local, open_server
+from zipmap_ros.nodes.viewer_services import pose_request
+from zipmap_ros.nodes.viewer_visitor import view_pose
+
+DOMAIN = 62
+ROOT = Path(__file__).resolve().parent.parent
+SCREENSHOTS = ROOT / "out" / "viewer"
+WILD = {
+    "max_jump_m": 1e4,
+    "max_turn_deg": 180.0,
+    "map_min_confidence": 1.0,
+    "map_range_m": 1e4,
+    "keyframe_translation_m": 0.0,
+    "keyframe_rotation_deg": 0.0,
+    "tf_mode": "camera",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wall(n: int, x: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points on a plane, one in each cell of 0.1; colours and confidences."""
+    grid = (np.mgrid[:n, :n].reshape(2, -1).T + 0.5) * 0.1
+    points = np.concatenate([np.full((n * n, 1), x + 0.05), grid], axis=1).astype(np.float32)
+    colors = np.full((n * n, 3), 100, np.uint8)
+    return points, colors, np.full(n * n, 2.0, np.float32)
+
+
+def blocks(cloud: MapCloud) -> list:
+    return list(iter(cloud.next_block, None))
+
+
+@pytest.fixture
+def cloud() -> MapCloud:
+    made = MapCloud(max_points=100_000)
+    made.settings = CloudSettings(voxel=0.1, min_confidence=1.0)
+    return made
+
+
+# -- the map
+
+
+def test_the_first_map_is_sent_whole_and_where_it_is(cloud: MapCloud) -> None:
+    points, colors, confidence = wall(64)
+    cloud.update(points, colors, confidence, 0.0)
+    sent = blocks(cloud)
+    assert len(sent) == 16  # 64 / 16 voxels, squared
+    placed = np.concatenate([b.points + b.origin for b in sent])
+    order = np.lexsort(placed.T)
+    np.testing.assert_allclose(placed[order], points[np.lexsort(points.T)], atol=1e-5)
+
+
+def test_only_what_changed_is_sent_again(cloud: MapCloud) -> None:
+    points, colors, confidence = wall(64)
+    cloud.update(points, colors, confidence, 0.0)
+    whole = sum(b.nbytes for b in blocks(cloud))
+    cloud.update(points, colors, confidence, 1.0)
+    assert blocks(cloud) == []
+    points[:3, 0] += 0.04  # nearly half a voxel
+    cloud.update(points, colors, confidence, 2.0)
+    changed = blocks(cloud)
+    assert len(changed) == 1
+    assert sum(b.nbytes for b in changed) == whole / 16
+
+
+def test_what_is_gone_is_removed_after_the_new_is_there(cloud: MapCloud) -> None:
+    cloud.update(*wall(16), 0.0)
+    (old,) = blocks(cloud)
+    cloud.update(*wall(16, x=5.0), 1.0)
+    new, removed = blocks(cloud)
+    assert len(new.points) == 256
+    assert removed.name == old.name
+    assert not len(removed.points)
+
+
+def test_a_waiting_block_is_sent_once_with_its_newest_points(cloud: MapCloud) -> None:
+    points, colors, confidence = wall(16)
+    cloud.update(points, colors, confidence, 0.0)
+    colors[:] = 200
+    cloud.update(points, colors, confidence, 1.0)
+    (block,) = blocks(cloud)
+    assert (block.colors == 200).all()
+
+
+def test_too_many_points_are_thinned_not_cut_off() -> None:
+    cloud = MapCloud(max_points=1100)
+    cloud.settings = CloudSettings(voxel=0.1, min_confidence=1.0)
+    cloud.update(*wall(64), 0.0)  # 4096 points
+    sent = np.concatenate([b.points + b.origin for b in blocks(cloud)])
+    assert cloud.shown_voxel == pytest.approx(0.2)
+    assert len(sent) == 1024
+    assert sent.max() > 6.1
+
+
+def test_a_wide_map_has_few_blocks(cloud: MapCloud) -> None:
+    points = np.random.default_rng(1).uniform(-500, 500, (20_000, 3)).astype(np.float32)
+    cloud.update(points, np.zeros((20_000, 3), np.uint8), np.full(20_000, 2, np.float32), 0.0)
+    assert 0 < len(blocks(cloud)) <= MAX_BLOCKS
+
+
+def test_the_confidence_slider_hides_and_the_best_of_a_voxel_shows(cloud: MapCloud) -> None:
+    points = np.array([[0.01, 0, 0], [0.02, 0, 0], [5, 5, 5]], np.float32)
+    colors = np.array([[1, 1, 1], [2, 2, 2], [3, 3, 3]], np.uint8)
+    cloud.update(points, colors, np.array([2, 3, 1.2], np.float32), 0.0)
+    assert sorted(int(c[0]) for b in blocks(cloud) for c in b.colors) == [2, 3]
+    cloud.settings.min_confidence = 1.5
+    cloud.update(points, colors, np.array([2, 3, 1.2], np.float32), 1.0)
+    assert [len(b.points) for b in blocks(cloud)] == [0]
+
+
+def test_age_tells_old_points_from_new(cloud: MapCloud) -> None:
+    cloud.settings.mode = "Age"
+    cloud.update(*wall(16), 0.0)
+    old = blocks(cloud)[0].colors[0]
+    both = [np.concatenate(pair) for pair in zip(wall(16), wall(16, x=5.0), strict=True)]
+    cloud.update(*both, 20.0)
+    (new,) = blocks(cloud)
+    assert np.abs(new.colors[0].astype(int) - old).max() > 50
+
+
+def test_an_empty_map_and_points_that_are_none(cloud: MapCloud) -> None:
+    cloud.update(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros(0), 0.0)
+    assert blocks(cloud) == []
+    points = np.array([[np.nan, 0, 0], [np.inf, 0, 0], [1e30, 0, 0]], np.float32)
+    cloud.update(points, np.zeros((3, 3), np.uint8), np.full(3, 2, np.float32), 1.0)
+    assert blocks(cloud) == []
+
+
+# -- bytes, browsers
+
+
+def test_the_budget_holds_over_time() -> None:
+    budget = Budget(1000.0)
+    start_s = time.monotonic()
+    for tick in range(100):  # 10 s in steps of 0.1
+        budget.refill(start_s + tick * 0.1)
+        while budget.open:
+            budget.spend(300)
+    assert 9_000 <= budget.spent <= 10_300
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = open_server("127.0.0.1", free_port())
+    yield made
+    made.stop()
+
+
+def join(server: Server, origin: str | None = None, host: str = "127.0.0.1") -> ClientConnection:
+    """A browser's WebSocket."""
+    port = server.get_port()
+    sock = socket.create_connection(("127.0.0.1", port))
+    return connect(
+        f"ws://{host}:{port}",
+        sock=sock,
+        origin=origin or f"http://{host}:{port}",
+        subprotocols=[Subprotocol(f"viser-v{viser.__version__}")],
+        max_size=None,
+    )
+
+
+def test_pages_of_others_and_names_of_others_are_refused(server: Server) -> None:
+    join(server).close()
+    join(server, host="localhost").close()
+    for stranger in ({"origin": "http://evil.example"}, {"host": "evil.example"}):
+        with pytest.raises(InvalidStatus) as refused:
+            join(server, **stranger)
+        assert refused.value.response.status_code == 403
+    # A page on another port of this machine is another page.
+    with pytest.raises(InvalidStatus):
+        join(server, origin="http://127.0.0.1:1")
+
+
+def test_nothing_is_passed_on_to_servers_elsewhere(server: Server) -> None:
+    assert server.request_share_url() is None
+
+
+def test_a_port_that_is_taken_is_said(server: Server) -> None:
+    with pytest.raises(ViewerError, match=r"cannot listen on .* set viewer_port"):
+        open_server("127.0.0.1", server.get_port())
+
+
+def test_which_hosts_are_this_machine_alone() -> None:
+    assert all(map(is_local, ("127.0.0.1", "127.8.0.1", "::1", "localhost")))
+    assert not any(map(is_local, ("0.0.0.0", "192.168.1.4", "robot.local", "")))
+
+
+def test_a_browser_that_does_not_read_slows_nothing_and_costs_no_memory(server: Server) -> None:
+    budget = Budget(1e9)
+    settings = Settings(CloudSettings(voxel=0.1, min_confidence=1.0))
+    scene = Scene(server, settings, budget, 100_000)
+    sleeper = join(server)  # connected; recv is never called
+    points, colors, confidence = wall(128)
+    slowest_s = 0.0
+    for step in range(60):
+        colors[:] = (step % 2) * 200
+        scene.cloud.update(points, colors, confidence, float(step))
+        began_s = time.monotonic()
+        budget.refill(began_s)
+        scene.send_map()
+        slowest_s = max(slowest_s, time.monotonic() - began_s)
+    messages = server._websock_server.get_message_buffer().message_from_id
+    held = sum(
+        m.props.points.nbytes + m.props.colors.nbytes
+        for m in messages.values()
+        if hasattr(getattr(m, "props", None), "points")
+    )
+    sleeper.close_socket() if hasattr(sleeper, "close_socket") else sleeper.socket.close()
+    assert budget.spent == 60 * 9 * len(points), "every step was a change"
+    assert held == 9 * len(points), "one copy waits, not all that were sent"
+    assert slowest_s < 1.0
+
+
+# -- what is shown and asked
+
+
+def test_the_view_that_is_queried_is_the_browsers_camera(server: Server) -> None:
+    map_T_view = look_at([1.0, 2.0, 3.0], [4.0, 4.0, 1.0])
+
+    class BrowserCamera:
+        wxyz = np.roll(quaternion_from_matrix(map_T_view), 1)
+        position = map_T_view[:3, 3]
+
+    np.testing.assert_allclose(view_pose(BrowserCamera()), map_T_view, atol=1e-9)
+    request = pose_request(map_T_view, "world")
+    assert request.pose.header.frame_id == "world"
+    np.testing.assert_allclose(convert.pose_to_matrix(request.pose.pose), map_T_view, atol=1e-9)
+    assert request.want_rgb
+    assert request.want_cloud
+    assert request.camera.width == 0  # the stream's camera, which the network was trained for
+
+
+def test_pictures_fit() -> None:
+    image = np.zeros((480, 640, 3), np.uint8)
+    assert shrink(image, 320).shape == (240, 320, 3)
+    assert shrink(image, 1000).shape == image.shape
+    assert enlarge(image[:48, :64], 320).shape == (240, 320, 3)
+    assert beside(image, image[:240, :320]).shape == (480, 1280, 3)
+    depth = np.array([[1.0, 2.0], [3.0, np.nan]], np.float32)
+    near, unknown = depth_picture(depth)[0, 0], depth_picture(depth)[1, 1]
+    assert near[0] > near[2]  # warm
+    assert (unknown == 30).all()
+    assert (depth_picture(np.full((2, 2), np.nan, np.float32)) == 30).all()
+
+
+def test_what_nodes_say_cannot_run_in_the_page() -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    status = Status(hint=evil, variant=evil, device=evil, state=Status.LOST, scale_source=evil)
+    status.frames_dropped = [KeyValue(key=evil, value="3")]
+    status.metric = True
+    page = status_html(status)
+    assert "<img" not in page
+    assert page.count("&lt;img") >= 4
+    assert "lost" in page
+
+
+def test_the_path_is_sent_in_pieces_and_follows_a_new_anchor(server: Server) -> None:
+    budget = Budget(1e6)
+    scene = Scene(server, Settings(CloudSettings()), budget, 1000)
+    budget.refill(time.monotonic() + 1)
+    for i in range(200):
+        scene.add_pose([i, 0, 0])
+    scene.send_path()
+    sent = budget.spent
+    scene.send_path()
+    assert budget.spent == sent, "nothing new, nothing sent"
+    scene.add_pose([200, 0, 0])
+    scene.send_path()
+    assert budget.spent - sent < sent / 2, "only the last piece"
+    scene.set_path(np.zeros((3, 3)))
+    scene.send_path()
+    paths = {
+        m.name
+        for m in server._websock_server.get_message_buffer().message_from_id.values()
+        if type(m).__name__ == "LineSegmentsMessage"
+    }
+    assert paths == {"/path/0"}
+
+
+def test_frusta_stay_few_however_long_the_way(server: Server) -> None:
+    scene = Scene(server, Settings(CloudSettings()), Budget(1e9), 1000)
+    scene.see_depth(1.0)
+    picture = np.zeros((48, 64, 3), np.uint8)
+    for i in range(300):
+        scene.show_camera(look_at([i, 0, 0], [i + 1, 0, 0]), Camera.from_fov(64, 48, 70.0), picture)
+    assert 10 < len(scene._frusta) <= 32
+
+
+def test_every_parameter_is_documented_with_its_default() -> None:
+    page = (ROOT / "docs" / "viewer.md").read_text()
+    for name, (default, _, description) in PARAMETERS.items():
+        shown = f'"{default}"' if isinstance(default, str) else f"{default}"
+        assert f"| `{name}` | {shown} | {description} |" in page
+
+
+# -- the page, in a browser
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_port()
+
+
+@launch_pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[LaunchDescription]:
+    if find_chromium() is None:
+        pytest.skip("no Chromium here: apt install chromium")
+    folder = tmp_path_factory.mktemp("viewer")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_DOMAIN_ID", str(DOMAIN))
+        yield LaunchDescription(
+            [
+                launch_file(
+                    checkpoint=str(tiny_checkpoint(folder)),
+                    device="cpu",
+                    viewer="true",
+                    viewer_port=str(port),
+                    params_file=str(parameter_file(folder, "*", **WILD)),
+                ),
+                ReadyToTest(),
+            ]
+        )
+
+
+@pytest.fixture(scope="module")
+def ros() -> Iterator[Bench]:
+    with bench(DOMAIN) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def status(ros: Bench) -> list[Status]:
+    return ros.listen(Status, "zipmap/status", LATCHED)
+
+
+@pytest.fixture(scope="module")
+def page(
+    ros: Bench, status: list[Status], port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
+    """The page, while the node tracks."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    pictures = Pictures(ros, rate_hz=5.0)
+    until(lambda: status and status[-1].state == Status.TRACKING, 90, f"{status[-1:]}")
+    until(lambda: listens(port), 60, "the viewer does not listen")
+    browser = Browser(str(find_chromium()), tmp_path_factory.mktemp("profile"))
+    browser.open(f"http://127.0.0.1:{port}")
+    yield browser
+    browser.close()
+    pictures.stop()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def scene_of(screenshot: np.ndarray) -> np.ndarray:
+    """The part of the page that is 3D alone: no panel, no messages."""
+    return screenshot[180:, :950].astype(np.int16)
+
+
+def is_scene(screenshot: np.ndarray) -> bool:
+    """Whether there is more than background and grid: many bright pixels of many colours."""
+    pixels = scene_of(screenshot).reshape(-1, 3)
+    bright = pixels[pixels.max(axis=1) > 90]
+    return len(bright) > 0.01 * len(pixels) and len(np.unique(bright // 8, axis=0)) > 20
+
+
+def differ(one: np.ndarray, other: np.ndarray) -> float:
+    """The share of pixels of the scene that changed."""
+    changed = np.abs(scene_of(one) - scene_of(other)).max(axis=2) > 20
+    return float(changed.mean())
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.launch(fixture=launched)
+def test_the_page_shows_a_growing_scene(
+    page: Browser, port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = until(lambda: page.text() and page.screenshot(SCREENSHOTS / "opened.png"), 60)
+    until(lambda: "tracking" in page.text(), 60, "the status is not on the page")
+    before = until(lambda: shot_of_scene(page, "scene"), 90, "no points on the page")
+    assert differ(first, before) > 0.01
+    until(
+        lambda: differ(before, page.screenshot(SCREENSHOTS / "later.png")) > 0.001,
+        60,
+        "the scene stands still while the camera moves",
+    )
+    strange = [
+        url
+        for url in page.requests
+        if not url.startswith((f"http://127.0.0.1:{port}/", "data:", "blob:"))
+    ]
+    assert strange == [], "the page works without internet"
+    with capsys.disabled():
+        print(f"\nscreenshots: {SCREENSHOTS}")
+
+
+def shot_of_scene(page: Browser, name: str) -> np.ndarray | None:
+    screenshot = page.screenshot(SCREENSHOTS / f"{name}.png")
+    return screenshot if is_scene(screenshot) else None
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.launch(fixture=launched)
+def test_query_this_view_answers_and_can_be_taken_away(page: Browser) -> None:
+    before = until(lambda: shot_of_scene(page, "before_query"), 90)
+    assert until(lambda: page.click("Query this view"), 30)
+    until(lambda: "From the network's state in" in page.text(), 60, page.text())
+    until(
+        lambda: differ(before, page.screenshot(SCREENSHOTS / "queried.png")) > 0.02,
+        60,
+        "the answer is not in the scene",
+    )
+    assert page.click("Remove answers")
+    until(lambda: "Remove answers" not in page.text(), 30)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.launch(fixture=launched)
+def test_the_buttons_reach_the_node(page: Browser, status: list[Status]) -> None:
+    assert until(lambda: page.click("Pause"), 60)
+    until(lambda: status[-1].state == Status.PAUSED, 30, "the node is not paused")
+    until(lambda: "paused" in page.text() and "Resume" in page.text(), 30, page.text())
+    page.screenshot(SCREENSHOTS / "paused.png")
+    assert page.click("Resume")
+    until(lambda: status[-1].state == Status.TRACKING, 30, "the node did not go on")
+    assert page.click("localisation")
+    until(lambda: status[-1].mode == Status.LOCALIZATION, 30)
+    assert page.click("mapping")
+    until(lambda: status[-1].mode == Status.MAPPING, 30)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.launch(fixture=launched)
+def test_reset_asks_first(page: Browser, status: list[Status]) -> None:
+    gauge_id = status[-1].gauge_id
+    assert until(lambda: page.click("Reset"), 60)
+    assert until(lambda: page.click("Forget everything"), 30)
+    until(lambda: status[-1].gauge_id != gauge_id, 30, "the node did not forget")
