@@ -37,6 +37,7 @@ class Talker(Node):
         )
         self.declare_parameter("camera.name", "front")
         self.declare_parameter("camera.sizes", [640, 480])
+        self.declare_parameter("note", "free", ParameterDescriptor(dynamic_typing=True))
         self.add_on_set_parameters_callback(self.judge)
         self.text = self.create_publisher(String, "chatter", 10)
         self.image = self.create_publisher(Image, "image", qos_profile_sensor_data)

@@ -262,6 +262,16 @@ def test_parameter_files_and_several_at_once(tmp_path):
     assert wrong.startswith("Setting parameter failed: ")
 
 
+def test_parameter_is_deleted_where_its_type_is_free():
+    assert ros2("param", "delete", "/robot/talker", "note") == "Deleted parameter successfully\n"
+    gone, typed = (
+        failing("param", "get", "/robot/talker", "note"),
+        failing("param", "delete", "/robot/talker", "speed"),
+    )
+    assert gone == "Parameter not set\n"
+    assert typed.startswith("Deleting parameter failed: ")
+
+
 def test_lifecycle():
     nodes, state, transitions = ros2_each(
         "lifecycle nodes", "lifecycle get /robot/machine", "lifecycle list /robot/machine"

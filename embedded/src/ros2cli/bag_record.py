@@ -81,6 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="Choose mode of compression for the storage",
     )
+    parser.add_argument(
+        "--compression-format", choices=("zstd",), default="zstd", help="Always zstd here"
+    )
 
 
 def main(args: argparse.Namespace) -> str | None:
