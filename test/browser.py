@@ -51,7 +51,7 @@ class Browser:
     """One page in a browser and a profile of its own. ``requests`` has what it asked the net."""
 
     def __init__(
-        self, executable: str, profile: Path, width: int = 1280, height: int = 800
+        self, executable: str, profile: Path, width: int = 1120, height: int = 700
     ) -> None:
         self._process = subprocess.Popen(
             [

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import launch_pytest
@@ -400,7 +400,7 @@ def listens(port: int) -> bool:
 
 def scene_of(screenshot: np.ndarray) -> np.ndarray:
     """The part of the page that is 3D alone: no panel, no messages."""
-    return screenshot[180:, :950].astype(np.int16)
+    return screenshot[180:, :-340].astype(np.int16)
 
 
 def is_scene(screenshot: np.ndarray) -> bool:
@@ -408,6 +408,20 @@ def is_scene(screenshot: np.ndarray) -> bool:
     pixels = scene_of(screenshot).reshape(-1, 3)
     bright = pixels[pixels.max(axis=1) > 90]
     return len(bright) > 0.01 * len(pixels) and len(np.unique(bright // 8, axis=0)) > 20
+
+
+def wait_for_shot(
+    page: Browser, name: str, accept: Callable[[np.ndarray], bool], what: str
+) -> np.ndarray:
+    """The first screenshot that is accepted."""
+    shots: list[np.ndarray] = []
+
+    def accepted() -> bool:
+        shots[:] = [page.screenshot(SCREENSHOTS / f"{name}.png")]
+        return accept(shots[0])
+
+    until(accepted, 90, what)
+    return shots[0]
 
 
 def differ(one: np.ndarray, other: np.ndarray) -> float:
@@ -421,15 +435,13 @@ def differ(one: np.ndarray, other: np.ndarray) -> float:
 def test_the_page_shows_a_growing_scene(
     page: Browser, port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = until(lambda: page.text() and page.screenshot(SCREENSHOTS / "opened.png"), 60)
+    until(page.text, 60, "the page stays empty")
+    first = page.screenshot(SCREENSHOTS / "opened.png")
     until(lambda: "tracking" in page.text(), 60, "the status is not on the page")
-    before = until(lambda: shot_of_scene(page, "scene"), 90, "no points on the page")
+    before = wait_for_shot(page, "scene", is_scene, "no points on the page")
     assert differ(first, before) > 0.01
-    until(
-        lambda: differ(before, page.screenshot(SCREENSHOTS / "later.png")) > 0.001,
-        60,
-        "the scene stands still while the camera moves",
-    )
+    what = "the scene stands still while the camera moves"
+    wait_for_shot(page, "later", lambda shot: differ(before, shot) > 0.001, what)
     strange = [
         url
         for url in page.requests
@@ -440,22 +452,14 @@ def test_the_page_shows_a_growing_scene(
         print(f"\nscreenshots: {SCREENSHOTS}")
 
 
-def shot_of_scene(page: Browser, name: str) -> np.ndarray | None:
-    screenshot = page.screenshot(SCREENSHOTS / f"{name}.png")
-    return screenshot if is_scene(screenshot) else None
-
-
 @pytest.mark.timeout(300)
 @pytest.mark.launch(fixture=launched)
 def test_query_this_view_answers_and_can_be_taken_away(page: Browser) -> None:
-    before = until(lambda: shot_of_scene(page, "before_query"), 90)
+    before = wait_for_shot(page, "before_query", is_scene, "no points on the page")
     assert until(lambda: page.click("Query this view"), 30)
     until(lambda: "From the network's state in" in page.text(), 60, page.text())
-    until(
-        lambda: differ(before, page.screenshot(SCREENSHOTS / "queried.png")) > 0.02,
-        60,
-        "the answer is not in the scene",
-    )
+    what = "the answer is not in the scene"
+    wait_for_shot(page, "queried", lambda shot: differ(before, shot) > 0.02, what)
     assert page.click("Remove answers")
     until(lambda: "Remove answers" not in page.text(), 30)
 

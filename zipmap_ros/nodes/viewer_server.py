@@ -7,6 +7,7 @@ import contextlib
 import functools
 import io
 import ipaddress
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
@@ -42,6 +43,8 @@ def open_server(host: str, port: int) -> Server:
                 f"the viewer cannot listen on {host}:{port} ({error.strerror or error}): "
                 "set viewer_port to another port, or viewer_host to an address of this machine"
             ) from error
+    # Whoever connects and says nothing is no error of ours.
+    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     with _own_pages_only(host), contextlib.redirect_stdout(io.StringIO()):
         return Server(host=host, port=port, verbose=False, label="zipmap")
 
