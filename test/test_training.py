@@ -20,7 +20,7 @@ from zipmap_ros.training.config import PRESETS, Phase, TrainingConfig
 from zipmap_ros.training.data import BatchPlan, Clips, sample_batch
 from zipmap_ros.training.losses import camera_loss, depth_loss, gradient_loss, point_loss
 from zipmap_ros.training.muon import Muon
-from zipmap_ros.training.network import split_parameters
+from zipmap_ros.training.network import split_parameters, whiten_patches
 from zipmap_ros.training.plot import plot_log
 from zipmap_ros.training.pool import whole_batch
 from zipmap_ros.training.trainer import Trainer, shrink
@@ -167,8 +167,12 @@ def test_transplant_to_larger_patches_sees_the_same_tokens() -> None:
     a, _ = source.stream(images, source.new_state())
     b, _ = target.stream(enlarged, target.new_state())
     assert torch.allclose(a.pose_encoding, b.pose_encoding, atol=1e-4)
+    again = ZipMap(small)
+    transplant(target.state_dict(), again)
+    name = "aggregator.patch_embed.patch_embed.proj.weight"
+    assert torch.allclose(again.state_dict()[name], source.state_dict()[name], atol=1e-6)
     with pytest.raises(TrainingError, match="patch"):
-        transplant(target.state_dict(), source)
+        transplant(target.state_dict(), ZipMap(replace(small, patch_size=12, image_size=48)))
 
 
 def test_muon_steps_are_orthogonal() -> None:
@@ -189,6 +193,26 @@ def test_muon_moves_the_blocks_matrices_alone() -> None:
     assert any(p is model.aggregator.global_blocks[0].ttt_block.to_qkv.weight for p in matrices)
     assert any(p is model.aggregator.global_blocks[0].ttt_block.w0 for p in others)
     assert any(p is model.camera_mlp_head.mlp.fc1.weight for p in others)
+
+
+def test_whitening_shows_edges_beside_brightness() -> None:
+    torch.manual_seed(0)
+    model = ZipMap(replace(ModelConfig.tiny(), width=32, patch_size=8, image_size=32))
+    smooth = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 12, 16), size=(48, 64), mode="bicubic"
+    )
+    bright = torch.rand(24, 1, 1, 1) * 2
+    images = (smooth.roll(5, -1) * bright)[None]
+    x = (images[0] - model.aggregator.mean) / model.aggregator.std
+
+    def share_of_brightness() -> float:
+        tokens = model.aggregator.patch_embed.patch_embed(x).detach().flatten(0, 1)
+        variance = torch.linalg.eigvalsh(tokens.T.cov())
+        return float(variance[-1] / variance.sum())
+
+    before = share_of_brightness()
+    whiten_patches(model, images)
+    assert before > 0.5 and share_of_brightness() < 0.2
 
 
 def test_training_reduces_the_loss(tmp_path: Path) -> None:

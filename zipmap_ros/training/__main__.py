@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from zipmap_ros.model import ModelError, load_checkpoint
 from zipmap_ros.synthetic import Textures
 from zipmap_ros.training import TrainingError
 from zipmap_ros.training.config import PRESETS, TrainingConfig
@@ -25,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--preset", choices=sorted(PRESETS), default="small")
     parser.add_argument("--out", type=Path, default=Path("runs/small"), help="checkpoints and log")
+    parser.add_argument(
+        "--start", type=Path, help="weights (.safetensors) that a new run goes on from"
+    )
     parser.add_argument("--textures", type=Path, help="folder of images for the world's surfaces")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--validate-every", type=int, default=100, metavar="STEPS")
@@ -51,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
         last = config.phases[-1]
         height = UNSEEN_HEIGHT * last.width // 128 // last.patch * last.patch
         batch = whole_batch(unseen, last.width, height)
-        trainer = Trainer(config, pool, batch, arguments.out, device, processes)
+        start = load_checkpoint(arguments.start).state_dict() if arguments.start else None
+        trainer = Trainer(config, pool, batch, arguments.out, device, processes, start)
         if arguments.export:
             trainer.export(arguments.export, {"training": config.to_json()})
             return 0
@@ -59,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         if processes.rank == 0:
             plot_log(arguments.out / "log.jsonl", arguments.out / "loss.png")
             trainer.export(arguments.out / "small.safetensors", {"training": config.to_json()})
-    except TrainingError as error:
+    except (TrainingError, ModelError) as error:
         print(f"zipmap train: {error}", file=sys.stderr)
         return 2
     return 0

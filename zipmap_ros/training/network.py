@@ -9,10 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from zipmap_ros.model import ModelConfig, ZipMap
+from zipmap_ros.model.dense_head import uv_embedding, uv_grid
 from zipmap_ros.model.layers import LayerScale
 from zipmap_ros.training.config import Phase
 from zipmap_ros.training.twin import attention_twin
 
+TOKEN_SCALE = 0.5  # of what a patch shows and of where it is, at the start
+POSITION_SPAN = 8.0  # radians per unit of uv
+NOISE_VARIANCE = 0.02  # of a normalised pixel: what whitening must not amplify
 CELLS = 2  # points per patch and axis
 FIRST_ENCODING = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.8, 1.1)  # still, 46 by 63 degrees
 
@@ -44,16 +48,50 @@ def phase_config(model: ModelConfig, phase: Phase) -> ModelConfig:
 
 
 def fresh_network(config: ModelConfig, twin: bool, layer_scale: float) -> ZipMap:
-    """A network that starts from nothing: its branches count at once, its camera stands still."""
+    """A network that starts from nothing, so that it learns soon.
+
+    Its branches count at once (a LayerScale of 0.01 is for networks that start from trained ones),
+    its tokens know where they are, without which no motion can be read from them; what is asked of
+    other frames begins as what is stored, so that like finds like; and its camera stands still.
+    """
     model = attention_twin(config) if twin else ZipMap(config)
     for module in model.modules():
         if isinstance(module, LayerScale):
             nn.init.constant_(module.gamma, layer_scale)
+    side = config.image_size // config.patch_size
+    places = uv_embedding(POSITION_SPAN * uv_grid(side, side, 1.0), config.width)
     last = model.camera_mlp_head.mlp.fc2
     with torch.no_grad():
+        model.aggregator.patch_embed.pos_embed[:, 1:] = TOKEN_SCALE * places.flatten(0, 1)
+        for block in model.aggregator.global_blocks:
+            qkv = block.ttt_block.to_qkv
+            for tensor in (qkv.weight, qkv.bias) if qkv.bias is not None else (qkv.weight,):
+                queries, keys, _ = tensor.chunk(3)
+                queries.copy_(keys)
         last.weight.mul_(0.1)
         last.bias.copy_(torch.tensor(FIRST_ENCODING))
     return model
+
+
+@torch.no_grad()
+def whiten_patches(model: ZipMap, images: Tensor) -> None:
+    """Start the image patches' projection as a PCA whitening of ``images`` (B, S, 3, H, W).
+
+    A patch differs from another a hundred times more in brightness than in anything that tells of
+    depth or motion; a random projection hides edges under it, and training idles until it has
+    found them.
+    """
+    backbone, width = model.aggregator, model.config.width
+    projection, patch = backbone.patch_embed.patch_embed.proj, model.config.patch_size
+    x = (images.flatten(0, 1) - backbone.mean) / backbone.std
+    patches = nn.functional.unfold(x, patch, stride=patch).transpose(1, 2).flatten(0, 1).double()
+    mean = patches.mean(0)
+    variance, directions = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
+    variance, directions = variance.flip(0)[:width], directions.flip(1)[:, :width]
+    filters = TOKEN_SCALE * (directions / (variance + NOISE_VARIANCE).sqrt()).T
+    count = len(filters)  # fewer than width where a patch has fewer values
+    projection.weight[:count] = filters.view(count, 3, patch, patch).float()
+    projection.bias[:count] = -(filters @ mean).float()
 
 
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

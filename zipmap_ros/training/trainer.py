@@ -41,11 +41,13 @@ from zipmap_ros.training.network import (
     fresh_network,
     phase_config,
     split_parameters,
+    whiten_patches,
 )
 from zipmap_ros.training.twin import transplant
 from zipmap_ros.training.validate import validate
 
-SAVE_EVERY_S = 120.0
+SAVE_EVERY_S = 60.0
+WHITENING_CLIPS = 64
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,13 @@ class Trainer:
         out: Path,
         device: torch.device,
         processes: Processes | None = None,
+        start: dict[str, Tensor] | None = None,
     ) -> None:
-        """``unseen`` are the clips to validate on, at the last phase's image size."""
+        """``unseen`` are the clips to validate on, at the last phase's image size.
+
+        ``start`` is the state dict of an earlier network to go on from, if not from nothing; a
+        checkpoint in ``out`` goes before it.
+        """
         self.config, self.pool, self.unseen, self.out = config, pool, unseen, out
         self.device, self.processes = device, processes or Processes()
         self.phase_index = self.step = 0
@@ -100,7 +107,7 @@ class Trainer:
         if self.checkpoint_path.exists():
             self._resume()
         else:
-            self._begin_phase(None)
+            self._begin_phase(start)
 
     @property
     def checkpoint_path(self) -> Path:
@@ -198,7 +205,8 @@ class Trainer:
             return options[int(torch.randint(len(options), (), generator=shared))]
 
         views, chunk, stride = choose(phase.views), choose(phase.chunks), choose(phase.strides)
-        asks = bool(torch.rand((), generator=shared) < phase.query_share)
+        drawn = float(torch.rand((), generator=shared))
+        asks = phase.query_views > 0 and drawn < phase.query_share
         total = views * phase.segments + (phase.query_views if asks else 0)
         height = choose_height(phase.width, phase.patch, shared)
         plan = BatchPlan(max(1, phase.frames // count // total), total, stride, phase.width, height)
@@ -266,15 +274,23 @@ class Trainer:
         torch.manual_seed(_mix(self.config.seed, self.phase_index))
         self.model = fresh_network(config, self.phase.twin, self.config.layer_scale)
         if source is None:
-            self.points = PatchPoints(2 * config.width).to(self.device)
+            self._whiten()
         else:
             transplant(source, self.model)
+        if not hasattr(self, "points"):
+            self.points = PatchPoints(2 * config.width).to(self.device)
         self.model.to(self.device).train()
         self.model.aggregator.register_forward_hook(self._keep_levels)
         matrices, others = split_parameters(self.model)
+        if not self.phase.muon_lr:
+            matrices, others = [], [*matrices, *others]
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         self.optimisers: list[torch.optim.Optimizer] = [
-            Muon(matrices, weight_decay=self.config.weight_decay, dtype=dtype),
+            *(
+                [Muon(matrices, weight_decay=self.config.weight_decay, dtype=dtype)]
+                if matrices
+                else []
+            ),
             torch.optim.AdamW(
                 [*others, *self.points.parameters()],
                 betas=(0.9, 0.98),
@@ -282,6 +298,12 @@ class Trainer:
             ),
         ]
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+    def _whiten(self) -> None:
+        width, patch = self.phase.width, self.phase.patch
+        plan = BatchPlan(WHITENING_CLIPS, 1, 1, width, 3 * width // 4 // patch * patch)
+        some = sample_batch(self.pool, plan, torch.Generator().manual_seed(self.config.seed))
+        whiten_patches(self.model, some.images)
 
     def _keep_levels(self, module: nn.Module, inputs: tuple, output: tuple) -> None:
         self.levels: list[Tensor] = output[0]
@@ -291,7 +313,8 @@ class Trainer:
         warm = min(1.0, (self.step + 1) / max(1, phase.warmup))
         left = 1 - self.step / phase.steps
         factor = warm * (phase.floor + (1 - phase.floor) * left)
-        for optimiser, lr in zip(self.optimisers, (phase.muon_lr, phase.adam_lr), strict=True):
+        for optimiser in self.optimisers:
+            lr = phase.muon_lr if isinstance(optimiser, Muon) else phase.adam_lr
             for group in optimiser.param_groups:
                 group["lr"] = lr * factor
 

@@ -94,18 +94,17 @@ def transplant(tensors: dict[str, Tensor], model: ZipMap) -> list[str]:
 
 
 def _resample_patches(tensor: Tensor, own: Tensor) -> Tensor:
-    """A patch projection (width, channels, p, p) for another whole multiple of its patch size."""
+    """A patch projection (width, channels, p, p) for n times or 1 / n of its patch size."""
     if tensor.shape == own.shape:
         return tensor
-    factor = own.shape[-1] // tensor.shape[-1] if tensor.ndim == 4 else 0
-    if (
-        factor < 1
-        or tensor.shape[:2] != own.shape[:2]
-        or tensor.shape[-1] * factor != own.shape[-1]
-    ):
-        raise TrainingError(
-            f"a tensor {tuple(tensor.shape)} does not become {tuple(own.shape)}: "
-            "only patch projections can grow, by a whole factor"
-        )
-    larger = tensor.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
-    return larger / factor**2
+    if tensor.ndim == 4 and tensor.shape[:2] == own.shape[:2]:
+        p, q = tensor.shape[-1], own.shape[-1]
+        if q % p == 0:
+            n = q // p
+            return tensor.repeat_interleave(n, -2).repeat_interleave(n, -1) / n**2
+        if p % q == 0:
+            return tensor.unflatten(-1, (q, -1)).sum(-1).unflatten(-2, (q, -1)).sum(-2)
+    raise TrainingError(
+        f"a tensor {tuple(tensor.shape)} does not become {tuple(own.shape)}: "
+        "only patch projections can change their size, by a whole factor"
+    )
