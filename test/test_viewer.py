@@ -36,7 +36,7 @@ from zipmap_ros.nodes import convert
 from zipmap_ros.nodes.viewer_cloud import MAX_BLOCKS, CloudSettings, MapCloud
 from zipmap_ros.nodes.viewer_node import PARAMETERS
 from zipmap_ros.nodes.viewer_panel import status_html
-from zipmap_ros.nodes.viewer_pictures import beside, depth_picture, enlarge, shrink
+from zipmap_ros.nodes.viewer_pictures import beside, depth_picture, fit, shrink
 from zipmap_ros.nodes.viewer_scene import Budget, Scene, Settings
 from zipmap_ros.nodes.viewer_server import Server, ViewerError, is_local, open_server
 from zipmap_ros.nodes.viewer_services import pose_request
@@ -278,7 +278,8 @@ def test_pictures_fit() -> None:
     image = np.zeros((480, 640, 3), np.uint8)
     assert shrink(image, 320).shape == (240, 320, 3)
     assert shrink(image, 1000).shape == image.shape
-    assert enlarge(image[:48, :64], 320).shape == (240, 320, 3)
+    assert fit(image[:48, :64], 320).shape == (240, 320, 3)
+    assert fit(image, 400).shape == (300, 400, 3)
     assert beside(image, image[:240, :320]).shape == (480, 1280, 3)
     depth = np.array([[1.0, 2.0], [3.0, np.nan]], np.float32)
     near, unknown = depth_picture(depth)[0, 0], depth_picture(depth)[1, 1]

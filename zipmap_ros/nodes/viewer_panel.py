@@ -17,14 +17,14 @@ from zipmap_ros.nodes.viewer_pictures import (
     beside,
     confidence_picture,
     depth_picture,
-    enlarge,
-    shrink,
+    fit,
 )
 from zipmap_ros.nodes.viewer_scene import Settings
 from zipmap_ros.nodes.viewer_server import ViewerError
 from zipmap_ros.nodes.viewer_services import Robot
 
 PICTURE = 400  # px, width of the pictures that are sent
+JPEG_RATIO = 12  # about how much smaller JPEG makes them
 # What each state is called and coloured.
 STATES = {
     Status.UNCONFIGURED: ("not configured", "#868e96"),
@@ -72,16 +72,14 @@ class Panel:
 
     def show_image(self, image: NDArray[np.uint8]) -> int:
         """Show the camera's image (H, W, 3); about how many bytes that is."""
-        small = shrink(image, PICTURE)
-        self._image.image = small
-        return small.size // 12
+        self._image.image = sized = fit(image, PICTURE)
+        return sized.size // JPEG_RATIO
 
     def show_depth(self, depth: NDArray[np.float32], confidence: NDArray[np.float32]) -> int:
         """Show depth and confidence (H, W); about how many bytes that is."""
         picture = beside(depth_picture(depth), confidence_picture(confidence))
-        picture = shrink(enlarge(picture, PICTURE), PICTURE)
-        self._depth.image = picture
-        return picture.size // 12
+        self._depth.image = sized = fit(picture, PICTURE)
+        return sized.size // JPEG_RATIO
 
     def _add_buttons(self, gui: viser.GuiApi) -> None:
         with gui.add_folder("Mapping", order=3):

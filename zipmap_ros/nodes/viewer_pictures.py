@@ -24,10 +24,10 @@ def shrink(image: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
-def enlarge(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """(H, W, 3) made of larger pixels where it is narrower than ``width`` pixels."""
+def fit(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """(H, W, 3) at most ``width`` pixels wide; small ones are made of larger pixels."""
     factor = -(-width // image.shape[1])
-    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+    return shrink(image.repeat(factor, axis=0).repeat(factor, axis=1), width)
 
 
 def depth_picture(depth: NDArray[np.float32]) -> NDArray[np.uint8]:

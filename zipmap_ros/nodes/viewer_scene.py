@@ -119,7 +119,7 @@ class Scene:
         point_size = settings.point_size * self.cloud.shown_voxel
         if point_size != self._point_size:
             self._point_size = point_size
-            for handle in [*self._blocks.values(), *filter(None, [self._newest])]:
+            for handle in self._blocks.values():
                 handle.point_size = point_size
 
     def send_map(self) -> None:
@@ -152,7 +152,7 @@ class Scene:
             "/newest",
             (points - centre).astype(np.float32),
             tinted.astype(np.uint8),
-            point_size=self._point_size,
+            point_size=1.3 * self._point_size,  # stand out of the map
             point_shape="rounded",
             point_shading="flat",
             position=centre,

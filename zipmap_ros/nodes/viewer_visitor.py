@@ -10,12 +10,14 @@ import viser
 
 from zipmap_ros.geometry import Array, matrix_from_quaternion, pose
 from zipmap_ros.nodes import convert
-from zipmap_ros.nodes.viewer_pictures import beside, depth_picture, shrink
+from zipmap_ros.nodes.viewer_pictures import beside, depth_picture, fit, shrink
 from zipmap_ros.nodes.viewer_scene import CAMERA_SIZE, QUERY_COLOR, THUMBNAIL, frustum
 from zipmap_ros.nodes.viewer_server import ViewerError
 from zipmap_ros.nodes.viewer_services import Robot
 from zipmap_ros.srv import QueryView
 
+PICTURE = 400  # px, width of what is shown
+MAX_ANSWERS = 8  # the oldest go
 BEHIND, ABOVE = 0.6, 0.25  # where a follower stands, shares of the usual depth
 
 
@@ -85,6 +87,8 @@ class Visitor:
                 )
             )
         tinted = (colors.astype(np.uint16) + np.array(QUERY_COLOR, np.uint16)) // 2
+        while len(self._answers) > 2 * MAX_ANSWERS:  # a camera and its points each
+            self._answers.pop(0).remove()
         self._answers.append(
             self.client.scene.add_point_cloud(
                 f"{name}_points",
@@ -96,7 +100,7 @@ class Visitor:
                 position=centre,
             )
         )
-        self._pictures.image = beside(rgb, depth_picture(depth))
+        self._pictures.image = fit(beside(rgb, depth_picture(depth)), PICTURE)
         self._said.content = _words(response, len(points))
         self._pictures.visible = self._said.visible = self._remove.visible = True
 
