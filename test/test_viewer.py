@@ -9,23 +9,31 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import launch_pytest
+import msgspec
 import numpy as np
 import pytest
 import viser
 from browser import Browser, find_chromium
 from diagnostic_msgs.msg import KeyValue
+from geometry_msgs.msg import TransformStamped
 from launch import LaunchDescription
 from launch_pytest.actions import ReadyToTest
+from nav_msgs.msg import Odometry
+from rclpy.parameter import Parameter
 from rosbench import (
     LATCHED,
     Bench,
     Pictures,
     bench,
+    image,
     launch_file,
     parameter_file,
+    scene,
     tiny_checkpoint,
     until,
 )
+from sensor_msgs.msg import Image
+from tf2_ros import StaticTransformBroadcaster
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -34,7 +42,7 @@ from zipmap_ros.geometry import Camera, look_at, quaternion_from_matrix
 from zipmap_ros.msg import Status
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes.viewer_cloud import MAX_BLOCKS, CloudSettings, MapCloud
-from zipmap_ros.nodes.viewer_node import PARAMETERS
+from zipmap_ros.nodes.viewer_node import PARAMETERS, ViewerNode
 from zipmap_ros.nodes.viewer_panel import status_html
 from zipmap_ros.nodes.viewer_pictures import beside, depth_picture, fit, shrink
 from zipmap_ros.nodes.viewer_scene import Budget, Scene, Settings
@@ -190,6 +198,14 @@ def server() -> Iterator[Server]:
     made.stop()
 
 
+def look(browser: ClientConnection) -> None:
+    """Say where the browser's camera is, as its page does first of all."""
+    fields = {"wxyz": (1, 0, 0, 0), "position": (0, 0, 0), "look_at": (0, 0, 1)}
+    fields |= {"up_direction": (0, 0, 1), "fov": 1.0, "near": 0.1, "far": 100.0}
+    fields |= {"image_width": 800, "image_height": 600, "type": "ViewerCameraMessage"}
+    browser.send(msgspec.msgpack.encode(fields))
+
+
 def join(server: Server, origin: str | None = None, host: str = "127.0.0.1") -> ClientConnection:
     """A browser's WebSocket."""
     port = server.get_port()
@@ -253,6 +269,24 @@ def test_a_browser_that_does_not_read_slows_nothing_and_costs_no_memory(server: 
     assert budget.spent == 60 * 9 * len(points), "every step was a change"
     assert held == 9 * len(points), "one copy waits, not all that were sent"
     assert slowest_s < 1.0
+
+
+def test_a_browser_that_comes_late_gets_the_whole_scene(server: Server) -> None:
+    scene = Scene(
+        server, Settings(CloudSettings(voxel=0.1, min_confidence=1.0)), Budget(1e9), 100_000
+    )
+    points, colors, confidence = wall(128)
+    for step in range(5):
+        colors[:] = (step % 2) * 200
+        scene.cloud.update(points, colors, confidence, float(step))
+        scene._budget.refill(time.monotonic() + step)
+        scene.send_map()
+    with join(server) as late:
+        received = 0
+        until(lambda: scene.cloud.next_block() is None)
+        while received < 9 * len(points):
+            received += len(late.recv(timeout=10))
+    assert received < 2 * 9 * len(points), "as it is, not all that it ever was"
 
 
 # -- what is shown and asked
@@ -336,6 +370,67 @@ def test_every_parameter_is_documented_with_its_default() -> None:
     for name, (default, _, description) in PARAMETERS.items():
         shown = f'"{default}"' if isinstance(default, str) else f"{default}"
         assert f"| `{name}` | {shown} | {description} |" in page
+
+
+# -- the node
+
+
+@pytest.fixture
+def viewer(ros_here: Bench) -> Iterator[ViewerNode]:
+    """The node in this process, with nobody looking."""
+    overrides = [Parameter("viewer_port", value=free_port())]
+    node = ViewerNode(context=ros_here.context, parameter_overrides=overrides)
+    ros_here.executor.add_node(node)
+    yield node
+    ros_here.executor.remove_node(node)
+    node.destroy_node()
+
+
+@pytest.fixture(scope="module")
+def ros_here() -> Iterator[Bench]:
+    with bench(DOMAIN + 1) as made:
+        yield made
+
+
+def test_nothing_but_the_status_is_heard_while_nobody_looks(
+    ros_here: Bench, viewer: ViewerNode
+) -> None:
+    heard = [f"/zipmap/{t}" for t in ("map", "points", "odometry", "depth/image")] + ["/image"]
+
+    def listeners() -> list[int]:
+        return [ros_here.node.count_subscribers(topic) for topic in heard]
+
+    until(lambda: ros_here.node.count_subscribers("/zipmap/status") == 1)
+    assert listeners() == [0] * 5
+    with join(viewer.server) as browser:
+        look(browser)
+        until(lambda: listeners() == [1] * 5)
+    until(lambda: listeners() == [0] * 5)
+
+
+def test_the_camera_is_where_tf_mounts_it(ros_here: Bench, viewer: ViewerNode) -> None:
+    """Poses are those of the base; what is drawn is the camera."""
+    base_T_camera = look_at([0.4, 0.0, 0.3], [2.0, 0.0, 0.3])
+    map_T_base = look_at([5.0, 1.0, 0.0], [6.0, 1.0, 0.0], [0.0, 0.0, 1.0])
+    static = StaticTransformBroadcaster(ros_here.node)
+    mount = TransformStamped(child_frame_id="lens", header=convert.make_header(0, "base"))
+    mount.transform = convert.matrix_to_transform(base_T_camera)
+    static.sendTransform(mount)
+    images = ros_here.node.create_publisher(Image, "image", 5)
+    poses = ros_here.node.create_publisher(Odometry, "zipmap/odometry", 10)
+    odometry = Odometry(header=convert.make_header(7, "world"), child_frame_id="base")
+    odometry.pose.pose = convert.matrix_to_pose(map_T_base)
+
+    def publish() -> None:
+        images.publish(image(7, scene(0), "lens"))
+        poses.publish(odometry)
+
+    timer = ros_here.node.create_timer(0.1, publish)
+    with join(viewer.server) as browser:
+        look(browser)
+        until(lambda: viewer.eye is not None and viewer.eye.stamp_ns == 7)
+    timer.cancel()
+    np.testing.assert_allclose(viewer.eye.map_T_camera, map_T_base @ base_T_camera, atol=1e-9)
 
 
 # -- the page, in a browser

@@ -81,9 +81,14 @@ class Eye:
 
 
 class ViewerNode(Node):
-    """The node ``viewer``. Raises ViewerError where it cannot listen."""
+    """The node ``viewer``. Raises ViewerError where it cannot listen.
+
+    server  the web server
+    eye     the camera as last heard of
+    """
 
     server: Server | None = None
+    eye: Eye | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("viewer", **kwargs)
@@ -103,7 +108,6 @@ class ViewerNode(Node):
         self._watching: list[Any] = []
         self._visitors: dict[int, Visitor] = {}
         self._lock = threading.Lock()
-        self._eye: Eye | None = None
         self._camera: Camera | None = None
         self._gauge_id: int | None = None
         self._trajectory: Any = None
@@ -256,12 +260,12 @@ class ViewerNode(Node):
             body_T_camera = self._mount(message.child_frame_id)
             if body_T_camera is not None:
                 stamp_ns = convert.stamp_to_ns(message.header.stamp)
-                self._eye = Eye(map_T_body @ body_T_camera, stamp_ns)
-        if self._eye is None or not self._scene.depth:
+                self.eye = Eye(map_T_body @ body_T_camera, stamp_ns)
+        if self.eye is None or not self._scene.depth:
             return
         for visitor in visitors:
             if visitor.follow.value or not visitor.placed:
-                visitor.place(self._eye.map_T_camera, self._scene.depth)
+                visitor.place(self.eye.map_T_camera, self._scene.depth)
 
     def _mount(self, body: str) -> Array | None:
         """body_T_camera, as TF says now; None while it does not."""
@@ -287,12 +291,10 @@ class ViewerNode(Node):
         images = list(self._images)
         if images:
             self._budget.spend(self._panel.show_image(convert.image_to_rgb(images[-1])))
-        if self._eye is not None and self._camera is not None and self._scene.depth:
-            of_eye = [
-                m for m in images if convert.stamp_to_ns(m.header.stamp) == self._eye.stamp_ns
-            ]
+        if self.eye is not None and self._camera is not None and self._scene.depth:
+            of_eye = [m for m in images if convert.stamp_to_ns(m.header.stamp) == self.eye.stamp_ns]
             picture = convert.image_to_rgb(of_eye[0]) if of_eye else None
-            self._scene.show_camera(self._eye.map_T_camera, self._camera, picture)
+            self._scene.show_camera(self.eye.map_T_camera, self._camera, picture)
         newest = self._take("points")
         if newest is not None and newest.width:
             points, colors, _ = convert.cloud_to_points(newest)
