@@ -5,8 +5,9 @@
     python test/make_bag.py path/to/kitchen OUT --compressed --storage sqlite3
 
 Topics: /camera/image_raw (or /camera/image_raw/compressed), /camera/camera_info, /camera/depth,
-/ground_truth/pose (the camera's optical frame in ``map``) and /tf_static (base_link to the camera).
-What a frame lacks is left out.
+/ground_truth/pose (the camera's optical frame in ``map``) and /tf_static (base_link to the camera);
+with --odometry also /odom and /tf (odom to base_link), both without error. What a frame lacks is
+left out.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, pose, quaternion_from_matrix
+from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, invert, pose, quaternion_from_matrix
 from zipmap_ros.sources import open_source
 
 NS = 1_000_000_000
@@ -38,11 +39,17 @@ TYPES = STORES.types
 class BagWriter:
     """One camera's bag, open for writing: a context manager."""
 
-    def __init__(self, path: Path | str, storage: str = "mcap", compressed: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        storage: str = "mcap",
+        compressed: bool = False,
+        odometry: bool = False,
+    ) -> None:
         """Make the bag folder ``path``; ``storage`` is mcap or sqlite3."""
         plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
         self._writer = Writer(path, version=9, storage_plugin=plugin)
-        self._compressed = compressed
+        self._compressed, self._odometry = compressed, odometry
         self._connections: dict[str, Any] = {}
 
     def __enter__(self) -> BagWriter:
@@ -73,16 +80,27 @@ class BagWriter:
             self.write(DEPTH, image_message(frame.depth, "32FC1", stamp), stamp)
         if frame.map_T_camera is not None:
             self.write(TRUTH, pose_message(frame.map_T_camera, stamp), stamp)
+            if self._odometry:
+                odom_T_base = frame.map_T_camera @ invert(BASE_T_CAMERA)
+                self.write("/odom", odometry_message(odom_T_base, stamp), stamp)
+                moved = transform_message("odom", "base_link", odom_T_base, stamp)
+                self.write("/tf", moved, stamp)
 
 
 def make_bag(
-    path: Path | str, frames: Iterable[Frame], storage: str = "mcap", compressed: bool = False
+    path: Path | str,
+    frames: Iterable[Frame],
+    storage: str = "mcap",
+    compressed: bool = False,
+    odometry: bool = False,
 ) -> None:
     """Write frames to a new bag folder."""
-    with BagWriter(path, storage, compressed) as bag:
+    with BagWriter(path, storage, compressed, odometry) as bag:
         for index, frame in enumerate(frames):
             if index == 0:
-                bag.write("/tf_static", static_transform_message(frame.stamp_ns), frame.stamp_ns)
+                stamp = frame.stamp_ns
+                mount = transform_message("base_link", FRAME_ID, BASE_T_CAMERA, stamp)
+                bag.write("/tf_static", mount, stamp)
             bag.write_frame(frame)
 
 
@@ -135,14 +153,28 @@ def pose_message(map_T_camera: np.ndarray, stamp_ns: int = 0) -> Any:
     return TYPES["geometry_msgs/msg/PoseStamped"](header(stamp_ns, "map"), body)
 
 
-def static_transform_message(stamp_ns: int = 0) -> Any:
-    """A tf2_msgs/TFMessage: where the camera is on the robot."""
+def odometry_message(odom_T_base: np.ndarray, stamp_ns: int = 0) -> Any:
+    """A nav_msgs/Odometry of base_link, its covariance and speed left zero."""
+    vector = TYPES["geometry_msgs/msg/Vector3"](0.0, 0.0, 0.0)
+    still = TYPES["geometry_msgs/msg/Twist"](vector, vector)
+    return TYPES["nav_msgs/msg/Odometry"](
+        header(stamp_ns, "odom"),
+        "base_link",
+        TYPES["geometry_msgs/msg/PoseWithCovariance"](pose_message(odom_T_base).pose, np.zeros(36)),
+        TYPES["geometry_msgs/msg/TwistWithCovariance"](still, np.zeros(36)),
+    )
+
+
+def transform_message(
+    parent: str, child: str, parent_T_child: np.ndarray, stamp_ns: int = 0
+) -> Any:
+    """A tf2_msgs/TFMessage of one transform."""
     transform = TYPES["geometry_msgs/msg/Transform"](
-        TYPES["geometry_msgs/msg/Vector3"](*BASE_T_CAMERA[:3, 3]),
-        TYPES["geometry_msgs/msg/Quaternion"](*quaternion_from_matrix(BASE_T_CAMERA)),
+        TYPES["geometry_msgs/msg/Vector3"](*parent_T_child[:3, 3]),
+        TYPES["geometry_msgs/msg/Quaternion"](*quaternion_from_matrix(parent_T_child)),
     )
     stamped = TYPES["geometry_msgs/msg/TransformStamped"](
-        header(stamp_ns, "base_link"), FRAME_ID, transform
+        header(stamp_ns, parent), child, transform
     )
     return TYPES["tf2_msgs/msg/TFMessage"]([stamped])
 
@@ -155,9 +187,10 @@ def main() -> None:
     parser.add_argument("--frames", type=int, help="at most so many")
     parser.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap")
     parser.add_argument("--compressed", action="store_true", help="jpeg instead of raw images")
+    parser.add_argument("--odometry", action="store_true", help="also /odom and odom on /tf")
     options = parser.parse_args()
     frames = islice(open_source("auto", options.source), options.frames)
-    make_bag(options.out, frames, options.storage, options.compressed)
+    make_bag(options.out, frames, options.storage, options.compressed, options.odometry)
 
 
 if __name__ == "__main__":

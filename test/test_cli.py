@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 
 import cv2
+import make_bag as bags
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from rosbags.typesys import Stores, get_typestore
 from zipmap_ros import cli
 from zipmap_ros.model import ModelConfig, ZipMap, save_checkpoint
 from zipmap_ros.parameters import to_yaml
+from zipmap_ros.sources.synthetic import SyntheticSource
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +143,57 @@ def test_every_frame_of_one_topic_of_a_bag(capsys, tmp_path, checkpoint):
     assert code == 0 and json.loads(out)["frames"] == 3
     stamps = [line.split()[0] for line in (tmp_path / "out/trajectory.tum").open()]
     assert stamps == ["0.000000007", "1.000000007", "2.000000007"]
+
+
+def test_a_bag_twice_gives_the_same_files_with_mount_and_odometry(
+    capsys, tmp_path, checkpoint, monkeypatch
+):
+    """Raw images, calibration, depth, /tf_static, /odom; in chunks, with a parameter file."""
+    # Takes most of the time, and says how long the run took: drawn elsewhere.
+    monkeypatch.setattr("zipmap_ros.mapping.reconstruct.write_report", lambda *_: None)
+    frames = list(islice(SyntheticSource(3, frames=30, width=56, height=42), 7))
+    for frame in frames:  # with strides: each gives the scale a ratio
+        frame.map_T_camera[:3, 3] *= 10
+    bags.make_bag(tmp_path / "bag", frames, odometry=True)
+    params = tmp_path / "stream.yaml"
+    changed = {
+        'scale_source: "none"': 'scale_source: "odom"',
+        "max_jump_m: 2.0": "max_jump_m: 10000.0",
+    }
+    text = to_yaml().replace("chunk_frames: 1", "chunk_frames: 2")
+    for old, new in changed.items():
+        text = text.replace(old, new)
+    params.write_text(text)
+    results = []
+    for name in ("once", "twice"):
+        code, out, _ = run(
+            capsys,
+            *("reconstruct", tmp_path / "bag", "--topic", "/camera/image_raw", "--json"),
+            *("--params", params, "--checkpoint", checkpoint, "--out", tmp_path / name),
+        )
+        assert code == 0
+        results.append(json.loads(out))
+    timing = {"out", "seconds", "frames_per_second"}
+    first, second = ({k: v for k, v in r.items() if k not in timing} for r in results)
+    assert first == second
+    assert (first["frames"], first["estimates"], first["dropped"]) == (7, 7, {})
+    assert first["scale_spread"] > 0, "no odometry has reached the scale"
+    files = ["trajectory.tum", "map.ply", *(f"depth/{i:06d}.npz" for i in range(7))]
+    for name in files:
+        assert (tmp_path / "once" / name).read_bytes() == (tmp_path / "twice" / name).read_bytes()
+    # The first pose of the base is the origin: the camera is where it is mounted.
+    stamp, *position = (tmp_path / "once" / "trajectory.tum").read_text().split()[:4]
+    np.testing.assert_allclose(np.array(position, float), bags.BASE_T_CAMERA[:3, 3], atol=1e-6)
+    assert stamp == "0.000000000"
+
+
+def test_odometry_that_is_not_there_is_said(capsys, tmp_path, folder, checkpoint):
+    params = tmp_path / "odom.yaml"
+    params.write_text("/**:\n  ros__parameters:\n    scale_source: odom\n")
+    end = ("--out", tmp_path / "out", "--checkpoint", checkpoint, "--params", params)
+    assert "only a bag has odometry" in refused(capsys, "reconstruct", folder, *end)
+    write_bag(tmp_path / "run", {"/image": 2})
+    assert "odometry topics none" in refused(capsys, "reconstruct", tmp_path / "run", *end)
 
 
 def test_batch_and_parameters_from_a_file(capsys, tmp_path, folder, checkpoint):

@@ -12,7 +12,7 @@ from known_world import KnownWorld, frame, path, room_depth
 from PIL import Image
 
 from zipmap_ros.frame import Estimate
-from zipmap_ros.geometry import Camera
+from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, invert
 from zipmap_ros.mapping import MappingError, StreamMapper, load_network
 from zipmap_ros.mapping import network as network_module
 from zipmap_ros.mapping.network import resolve_device, resolve_precision
@@ -77,6 +77,23 @@ def test_depth_files_from_before_the_scale_locked_end_in_metres(tmp_path):
     lines = (tmp_path / "trajectory.tum").read_text().splitlines()
     moved = np.linalg.norm(np.array(lines[-1].split()[1:4], float))
     assert moved == pytest.approx(np.linalg.norm(poses[11][:3, 3] - poses[0][:3, 3]), rel=1e-3)
+
+
+def test_odometry_is_given_as_the_frames_come(tmp_path):
+    """More of it than the mapper remembers, and none of it at the stamps of the images."""
+    poses = path(60)
+    mapper = StreamMapper(KnownWorld(poses), Parameters().updated({"scale_source": "odom"}))
+    stamps = [frame(i).stamp_ns for i in range(60)]
+    times = range(stamps[0] - 1, stamps[-1] + 2_000_001, 2_000_000)
+    positions = np.array([T[:3, 3] for T in poses])
+    odometry = []
+    for time_ns in times:
+        T = poses[0] @ invert(BODY_T_OPTICAL)
+        T[:3, 3] = [np.interp(time_ns, stamps, positions[:, axis]) for axis in range(3)]
+        odometry.append((time_ns, T))
+    assert len(odometry) > 2000
+    summary = reconstruct(mapper, map(frame, range(60)), tmp_path, odometry=odometry)
+    assert summary["metric"] and summary["scale"] == pytest.approx(2.0, rel=1e-3)
 
 
 def test_depth_too_deep_for_16_bit_is_unknown(tmp_path):

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import Camera, look_at
+from zipmap_ros.geometry import Camera, look_at, pose
 from zipmap_ros.sources import SourceError, open_source
+from zipmap_ros.sources.bag import BagSource
 from zipmap_ros.sources.decode import (
     camera_info_to_camera,
     compressed_to_rgb,
@@ -249,3 +250,51 @@ def test_images_that_lie_about_themselves_are_refused():
         compressed_to_rgb(replace(broken, data=broken.data[:20]))
     with pytest.raises(SourceError, match="32FC1 or 16UC1"):
         image_to_depth(message)
+
+
+def test_the_mount_and_odometry_of_a_bag(tmp_path):
+    written = frames(5)
+    bags.make_bag(tmp_path / "bag", written, odometry=True)
+    bag = BagSource(str(tmp_path / "bag"))
+    np.testing.assert_allclose(bag.mount("base_link"), bags.BASE_T_CAMERA, atol=1e-12)
+    assert bag.mount("trunk") is None
+    for heard in (bag.odometry(), bag.odometry("/odom"), bag.odometry_from_tf("odom", "base_link")):
+        heard = list(heard)
+        assert [stamp for stamp, _ in heard] == [frame.stamp_ns for frame in written]
+        for (_, odom_T_base), frame in zip(heard, written, strict=True):
+            np.testing.assert_allclose(
+                odom_T_base @ bags.BASE_T_CAMERA, frame.map_T_camera, atol=1e-9
+            )
+    assert list(bag.odometry_from_tf("odom", "trunk")) == []
+    with pytest.raises(SourceError, match="odometry topics /odom: name one"):
+        bag.odometry("/wheels")
+
+
+def test_a_mount_is_found_over_several_links_up_and_down(tmp_path):
+    """trunk is the root; base_link and the mast that carries the camera hang from it."""
+    links = {"base_link": (1.0, 0.0, 0.0), "mast": (0.0, 2.0, 0.0)}
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        for child, position in links.items():
+            message = bags.transform_message("/trunk", child, pose(np.eye(3), position))
+            bag.write("/tf_static", message, 1)
+        message = bags.transform_message("mast", bags.FRAME_ID, pose(np.eye(3), (0.0, 0.0, 3.0)))
+        bag.write("/tf_static", message, 1)
+        bag.write_frame(frames(1)[0])
+    mount = BagSource(str(tmp_path / "bag")).mount("base_link")
+    np.testing.assert_allclose(mount, pose(np.eye(3), (-1.0, 2.0, 3.0)))
+
+
+def test_odometry_on_tf_may_go_over_a_static_link(tmp_path):
+    """odom -> base_footprint moves, base_footprint -> base_link does not."""
+    step = bags.transform_message("base_footprint", "base_link", pose(np.eye(3), (0, 0, 0.1)))
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        bag.write("/tf_static", step, 1)
+        bag.write_frame(frames(1)[0])
+        for i in range(1, 4):
+            moved = bags.transform_message("odom", "base_footprint", pose(np.eye(3), (i, 0, 0)), i)
+            bag.write("/tf", moved, i)
+            wheel = bags.transform_message("base_link", "wheel", pose(np.eye(3), (0, i, 0)), i)
+            bag.write("/tf", wheel, i)
+    heard = list(BagSource(str(tmp_path / "bag")).odometry_from_tf("odom", "base_link"))
+    assert [stamp for stamp, _ in heard] == [1, 2, 3]
+    np.testing.assert_allclose([T[:3, 3] for _, T in heard], [(i, 0, 0.1) for i in (1, 2, 3)])

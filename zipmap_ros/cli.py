@@ -77,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     reconstruct.add_argument("--max-frames", type=int, metavar="N", help="stop after so many")
     reconstruct.add_argument("--topic", help="image topic of a bag (default: its only one)")
+    reconstruct.add_argument(
+        "--odom", help="odometry topic of a bag, for scale_source odom (default: its only one)"
+    )
     info = verbs.add_parser("info", help="what a checkpoint is: variant, sizes, state")
     info.add_argument("checkpoint", nargs="?", help="weights (default: the small model that ships)")
     for verb in (reconstruct, info):
@@ -99,9 +102,28 @@ def _reconstruct(arguments: argparse.Namespace) -> dict[str, Any]:
     frames: Iterable[Frame] = islice(source, arguments.max_frames)
     total = _length(source, arguments.max_frames)
     mapper = StreamMapper(network, parameters, sha256)
+    odometry = _robot(source, mapper, arguments.odom or "")
     with tqdm(frames, total=total, unit="frame", desc=source.name, file=sys.stderr) as progress:
-        summary = reconstruct(mapper, progress, arguments.out, arguments.batch)
+        summary = reconstruct(mapper, progress, arguments.out, arguments.batch, odometry)
     return {"out": str(arguments.out), **summary}
+
+
+def _robot(source: Any, mapper: Any, odom_topic: str) -> Iterable[tuple[int, Any]]:
+    """What a bag knows of the robot: tells the mapper the camera's mount, returns the odometry."""
+    from zipmap_ros.sources.bag import BagSource
+
+    p = mapper.parameters
+    if isinstance(source, BagSource):
+        mount = None if p.tf_mode == "camera" else source.mount(p.base_frame)
+        if mount is not None:
+            mapper.set_extrinsic("", mount)
+        if p.scale_source == "odom":
+            return source.odometry(odom_topic)
+        if p.scale_source == "tf":
+            return source.odometry_from_tf(p.odom_frame, p.base_frame)
+    elif p.scale_source in ("odom", "tf"):
+        raise InputError(f"scale_source is {p.scale_source}, but only a bag has odometry")
+    return ()
 
 
 def _info(arguments: argparse.Namespace) -> dict[str, Any]:

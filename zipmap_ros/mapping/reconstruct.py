@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zipmap_ros.frame import Estimate, Frame
+from zipmap_ros.geometry import Array
 from zipmap_ros.mapping.errors import MappingError
 from zipmap_ros.mapping.mapper import StreamMapper
 from zipmap_ros.mapping.ply import write_ply
@@ -31,14 +32,20 @@ PNG_UNITS = 1000
 
 
 def reconstruct(
-    mapper: StreamMapper, frames: Iterable[Frame], out: str | Path, batch: bool = False
+    mapper: StreamMapper,
+    frames: Iterable[Frame],
+    out: str | Path,
+    batch: bool = False,
+    odometry: Iterable[tuple[int, Array]] = (),
 ) -> dict[str, Any]:
     """Run all frames and write the files above into ``out``; the summary as plain values.
 
-    ``batch`` shows all frames to the network at once. All depth files end in the final scale.
-    Raises MappingError when no frame gave a result.
+    ``batch`` shows all frames to the network at once. ``odometry`` are stamps with (4, 4)
+    odom_T_base in order of time, for scale_source odom and tf. All depth files end in the final
+    scale. Raises MappingError when no frame gave a result.
     """
     out = Path(out)
+    frames = _with_odometry(mapper, frames, odometry)
     depth = _DepthFiles(out / "depth")
     samples = Samples()
     began = time.perf_counter()
@@ -65,6 +72,20 @@ def reconstruct(
     write_report(out / "report.png", samples.chosen(), positions, cloud, title, unit)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def _with_odometry(
+    mapper: StreamMapper, frames: Iterable[Frame], odometry: Iterable[tuple[int, Array]]
+) -> Iterator[Frame]:
+    """The frames, each after the mapper has been given the odometry that encloses its stamp."""
+    entries = iter(odometry)
+    entry = next(entries, None)
+    given_ns = -1
+    for frame in frames:
+        while entry is not None and given_ns < frame.stamp_ns:
+            mapper.add_odometry(*entry)
+            given_ns, entry = entry[0], next(entries, None)
+        yield frame
 
 
 def _estimates(mapper: StreamMapper, frames: Iterable[Frame], batch: bool) -> Iterable[Estimate]:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.rosbag2 import ReaderError
 from rosbags.typesys import Stores, get_typestore
 
 from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import Array, Camera, matrix_from_quaternion, pose
+from zipmap_ros.geometry import Array, Camera
+from zipmap_ros.sources.bag_frames import FrameTree, odometry_from_tf, stamp_ns, to_matrix
 from zipmap_ros.sources.decode import (
     camera_info_to_camera,
     compressed_to_rgb,
@@ -24,6 +24,8 @@ from zipmap_ros.sources.source import NS, RecordedSource, SourceError
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO, POSE = "sensor_msgs/msg/CameraInfo", "geometry_msgs/msg/PoseStamped"
+ODOMETRY = "nav_msgs/msg/Odometry"
+TF, TF_STATIC = "/tf", "/tf_static"
 TRUTH_TOPIC = "/ground_truth/pose"
 MAX_GAP_NS = 20_000_000
 
@@ -48,6 +50,7 @@ class BagSource(RecordedSource):
                     f"{path} has no images on {self.topic}: its image topics are "
                     f"{', '.join(_image_topics(types)) or 'none'}"
                 )
+            self._odometry_topics = sorted(n for n, kind in types.items() if kind == ODOMETRY)
             self._count = reader.topics[self.topic].msgcount
             seconds = reader.duration / NS
         self.fps = (self._count - 1) / seconds if self._count > 1 and seconds > 0 else 30.0
@@ -67,16 +70,47 @@ class BagSource(RecordedSource):
             depths = _Nearest(self._messages(reader, self._depth_topic), image_to_depth)
             truths = _Nearest(self._messages(reader, self._truth_topic), _pose_to_matrix)
             for message in self._messages(reader, self.topic):
-                stamp_ns = _stamp_ns(message)
+                time_ns = stamp_ns(message)
                 decode = image_to_rgb if hasattr(message, "encoding") else compressed_to_rgb
                 yield Frame(
-                    stamp_ns,
+                    time_ns,
                     decode(message),
                     frame_id=message.header.frame_id,
                     camera=camera,
-                    depth=depths.at(stamp_ns),
-                    map_T_camera=truths.at(stamp_ns),
+                    depth=depths.at(time_ns),
+                    map_T_camera=truths.at(time_ns),
                 )
+
+    def mount(self, base_frame: str) -> Array | None:
+        """(4, 4) base_T_camera of the images from ``/tf_static``; None where that has none."""
+        with self._reader() as reader:
+            tree = FrameTree(self._messages(reader, TF_STATIC))
+            first = next(self._messages(reader, self.topic), None)
+        return None if first is None else tree.find(base_frame, first.header.frame_id.lstrip("/"))
+
+    def odometry(self, topic: str = "") -> Iterator[tuple[int, Array]]:
+        """Stamp (ns) and (4, 4) odom_T_base of each nav_msgs/Odometry of a topic.
+
+        ``topic`` may be left out when the bag has one of them. Raises SourceError.
+        """
+        found = self._odometry_topics
+        if (topic and topic not in found) or (not topic and len(found) != 1):
+            raise SourceError(
+                f"{self._path} has the odometry topics {', '.join(found) or 'none'}: name one of "
+                "them, or set another scale_source"
+            )
+        return self._odometry(topic or found[0])
+
+    def odometry_from_tf(self, odom_frame: str, base_frame: str) -> Iterator[tuple[int, Array]]:
+        """As `odometry`, from ``/tf``; nothing where it does not have the two frames."""
+        with self._reader() as reader:
+            tree = FrameTree(self._messages(reader, TF_STATIC))
+            yield from odometry_from_tf(tree, self._messages(reader, TF), odom_frame, base_frame)
+
+    def _odometry(self, topic: str) -> Iterator[tuple[int, Array]]:
+        with self._reader() as reader:
+            for message in self._messages(reader, topic):
+                yield stamp_ns(message), _pose_to_matrix(message.pose)
 
     def _first_camera(self, reader: AnyReader) -> Camera | None:
         first = next(self._messages(reader, self._info_topic), None)
@@ -106,23 +140,18 @@ class _Nearest:
         self._before: Any = None
         self._after: Any = next(messages, None)
 
-    def at(self, stamp_ns: int) -> Any:
-        while self._after is not None and _stamp_ns(self._after) <= stamp_ns:
+    def at(self, time_ns: int) -> Any:
+        while self._after is not None and stamp_ns(self._after) <= time_ns:
             self._before, self._after = self._after, next(self._messages, None)
         near = [m for m in (self._before, self._after) if m is not None]
-        best = min(near, key=lambda m: abs(_stamp_ns(m) - stamp_ns), default=None)
-        if best is None or abs(_stamp_ns(best) - stamp_ns) > MAX_GAP_NS:
+        best = min(near, key=lambda m: abs(stamp_ns(m) - time_ns), default=None)
+        if best is None or abs(stamp_ns(best) - time_ns) > MAX_GAP_NS:
             return None
         return self._decode(best)
 
 
-def _stamp_ns(message: Any) -> int:
-    return message.header.stamp.sec * NS + message.header.stamp.nanosec
-
-
 def _pose_to_matrix(message: Any) -> Array:
-    p, q = message.pose.position, message.pose.orientation
-    return pose(matrix_from_quaternion((q.x, q.y, q.z, q.w)), np.array((p.x, p.y, p.z)))
+    return to_matrix(message.pose.position, message.pose.orientation)
 
 
 def _image_topics(types: dict[str, str]) -> list[str]:
