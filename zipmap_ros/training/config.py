@@ -121,7 +121,7 @@ def _quick() -> TrainingConfig:
         phases=(
             Phase(
                 "clips",
-                500,
+                272,
                 frames=32,
                 views=(2, 2, 4),
                 chunks=(0, 1),
@@ -134,15 +134,15 @@ def _quick() -> TrainingConfig:
             ),
             Phase(
                 "streams",
-                60,
+                40,
                 width=128,
                 patch=16,
                 frames=32,
-                views=(4, 8),
+                views=(4,),
                 chunks=(1,),
                 strides=(1, 2),
                 query_views=1,
-                muon_lr=0.003,
+                muon_lr=0.007,
                 adam_lr=5e-4,
                 warmup=5,
                 ema=0.95,
