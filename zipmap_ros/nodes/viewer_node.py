@@ -28,7 +28,6 @@ from tf2_ros import Buffer, TransformException, TransformListener
 from zipmap_ros.geometry import Array, Camera
 from zipmap_ros.msg import Status
 from zipmap_ros.nodes import convert
-from zipmap_ros.nodes.convert import ConvertError
 from zipmap_ros.nodes.spin import run
 from zipmap_ros.nodes.viewer_cloud import CloudSettings
 from zipmap_ros.nodes.viewer_panel import Panel
@@ -41,6 +40,8 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 TICK_S = 0.1
 PICTURE_S = 0.2  # between two pictures of a kind
+TRAJECTORY_S = 2.0  # between two requests for it
+SILENT_S = 5.0  # a status this old says nothing
 # Turning a whole map into blocks may take this share of the time.
 MAP_SHARE = 0.2
 IMAGE_BYTES = 64_000_000  # images that wait for their pose
@@ -113,11 +114,12 @@ class ViewerNode(Node):
         self._trajectory: Any = None
         self._map: tuple[Any, Any, Any] | None = None
         self._map_settings: Any = None
-        self._next_map_s = self._next_picture_s = 0.0
+        self._next_map_s = self._next_picture_s = self._next_trajectory_s = 0.0
         self._robot = ZipmapServices(self)
         self._buffer = Buffer(node=self)
         self._listener = TransformListener(self._buffer, self)
         self._status: Status | None = None
+        self._status_s = 0.0
         self.create_subscription(Status, "zipmap/status", self._on_status, LATCHED)
         self._settings = Settings(CloudSettings(voxel=values["map_voxel_m"]))
         self._budget = Budget(1e6 * values["viewer_mb_per_s"])
@@ -156,7 +158,9 @@ class ViewerNode(Node):
     # -- from ROS
 
     def _on_status(self, message: Status) -> None:
-        self._status = message
+        if self._status is not None and message.frames_received < self._status.frames_received:
+            self._gauge_id = None  # the node was started again
+        self._status, self._status_s = message, time.monotonic()
 
     def _on_image(self, message: Image) -> None:
         self._images.append(message)
@@ -221,39 +225,45 @@ class ViewerNode(Node):
             visitors = list(self._visitors.values())
         if bool(visitors) != bool(self._watching):
             self._watch() if visitors else self._unwatch()
-        self._panel.show_status(self._status)
+        self._show_status()
         if not visitors:
             return
-        now_s = time.monotonic()
-        self._budget.refill(now_s)
-        try:
-            self._update_trajectory()
-            self._update_eye(visitors)
-            if now_s >= self._next_picture_s and self._budget.open:
-                self._next_picture_s = now_s + PICTURE_S
-                self._send_pictures()
-            self._scene.send_path()
-            self._update_map(now_s)
-            self._scene.send_map()
-        except ConvertError as error:
-            self.get_logger().warning(str(error), throttle_duration_sec=5.0)
+        self._budget.refill(time.monotonic())
+        for step in (
+            self._update_trajectory,
+            lambda: self._update_eye(visitors),
+            self._send_pictures,
+            self._scene.send_path,
+            self._update_map,
+            self._scene.send_map,
+        ):
+            try:
+                step()
+            except ValueError as error:  # a message that cannot be shown must not stop the rest
+                self.get_logger().warning(str(error), throttle_duration_sec=5.0)
+
+    def _show_status(self) -> None:
+        silent_s = time.monotonic() - self._status_s
+        self._panel.show_status(self._status if silent_s < SILENT_S else None)
 
     def _update_trajectory(self) -> None:
         """Ask for all poses when the map was re-anchored; else the odometry makes it longer."""
-        status = self._status
-        if status is not None and status.gauge_id != self._gauge_id and not self._trajectory:
+        status, now_s = self._status, time.monotonic()
+        is_stale = status is not None and status.gauge_id != self._gauge_id
+        if status is not None and is_stale and now_s > self._next_trajectory_s:
+            self._next_trajectory_s = now_s + TRAJECTORY_S
             self._trajectory = self._robot.ask_trajectory()
-            if self._trajectory is not None:
-                self._gauge_id = status.gauge_id
-                self._scene.forget()
-        if self._trajectory is not None and self._trajectory.done():
+        if status is not None and self._trajectory is not None and self._trajectory.done():
             path = self._trajectory.result().path
             self._trajectory = None
+            self._gauge_id = status.gauge_id
+            self._scene.forget()
             places = [(p.pose.position.x, p.pose.position.y, p.pose.position.z) for p in path.poses]
             self._scene.set_path(np.array(places).reshape(-1, 3))
 
     def _update_eye(self, visitors: list[Visitor]) -> None:
-        for message in self._take("odometry") or ():
+        heard = self._take("odometry") or ()
+        for message in heard:
             map_T_body = convert.pose_to_matrix(message.pose.pose)
             self._scene.add_pose(map_T_body[:3, 3])
             self._robot.map_frame = message.header.frame_id
@@ -264,7 +274,7 @@ class ViewerNode(Node):
         if self.eye is None or not self._scene.depth:
             return
         for visitor in visitors:
-            if visitor.follow.value or not visitor.placed:
+            if (heard and visitor.follow.value) or not visitor.placed:
                 visitor.place(self.eye.map_T_camera, self._scene.depth)
 
     def _mount(self, body: str) -> Array | None:
@@ -279,6 +289,10 @@ class ViewerNode(Node):
         return convert.transform_to_matrix(found.transform)
 
     def _send_pictures(self) -> None:
+        now_s = time.monotonic()
+        if now_s < self._next_picture_s or not self._budget.open:
+            return
+        self._next_picture_s = now_s + PICTURE_S
         info = self._take("camera")
         if info is not None:
             self._camera = convert.camera_info_to_camera(info)
@@ -300,8 +314,9 @@ class ViewerNode(Node):
             points, colors, _ = convert.cloud_to_points(newest)
             self._scene.show_newest(points, colors)
 
-    def _update_map(self, now_s: float) -> None:
+    def _update_map(self) -> None:
         """Take a new map, or the same with other settings, but not more often than is cheap."""
+        now_s = time.monotonic()
         if now_s < self._next_map_s:
             return
         message = self._take("map")

@@ -169,7 +169,9 @@ def _tell(event: viser.GuiEvent, title: str, act: Callable[[], str]) -> None:
 def status_html(status: Status | None) -> str:
     """The status as a small table; what nodes say is escaped."""
     if status is None:
-        return _padded(_chip("no node", "#868e96") + _hint("waiting for the topic zipmap/status"))
+        return _padded(
+            _chip("no node", "#868e96") + _hint("nothing heard on the topic zipmap/status")
+        )
     name, color = STATES.get(status.state, (f"state {status.state}", "#868e96"))
     mode = "localisation" if status.mode == Status.LOCALIZATION else "mapping"
     dropped = sum(int(pair.value) for pair in status.frames_dropped)

@@ -90,6 +90,7 @@ class Scene:
         self._path: list[NDArray[np.float32]] = []
         self._lines: dict[int, viser.LineSegmentsHandle] = {}
         self._path_sent = 0
+        self._random = np.random.default_rng(0)
         server.scene.set_up_direction("+z")
         server.scene.set_background_image(np.full((2, 2, 3), BACKGROUND, np.uint8), format="png")
         server.scene.world_axes.visible = False
@@ -144,8 +145,9 @@ class Scene:
 
     def show_newest(self, points: NDArray[np.float32], colors: NDArray[np.uint8]) -> None:
         """Show the points of the last chunk, tinted: (N, 3) map, (N, 3) uint8."""
-        step = len(points) // MAX_NEWEST + 1
-        points, colors = points[::step], colors[::step]
+        if len(points) > MAX_NEWEST:  # at random: every n-th would make stripes
+            chosen = self._random.choice(len(points), MAX_NEWEST, replace=False)
+            points, colors = points[chosen], colors[chosen]
         centre = points.mean(axis=0).astype(np.float64)
         tinted = (colors.astype(np.uint16) + np.array(ACCENT, np.uint16)) // 2
         self._newest = self._server.scene.add_point_cloud(
