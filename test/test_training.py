@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zipmap_ros.model import ModelConfig, ZipMap, load_checkpoint
+from zipmap_ros.model import ModelConfig, ZipMap, load_checkpoint, shipped_checkpoint
 from zipmap_ros.model.cameras import encode_pose, invert, unproject
 from zipmap_ros.model.fast_weights import Operation, chunk_operations
 from zipmap_ros.training import TrainingError
@@ -294,3 +294,13 @@ def test_presets_are_consistent() -> None:
         assert (last.patch, last.width) == (config.model.patch_size, config.model.image_size)
         longest = max(max(p.views) * p.segments + p.query_views for p in config.phases)
         assert longest <= config.pool.frames
+
+
+def test_the_shipped_weights_load_and_have_their_card() -> None:
+    path = shipped_checkpoint()
+    assert path.stat().st_size <= 15_000_000
+    config = load_checkpoint(path).config
+    assert config.streams and config.query and config.reference_view
+    card = (path.parent / "MODEL_CARD.md").read_text()
+    for figure in ("AbsRel", "constant depth", "still camera", "kitchen", "Apache-2.0"):
+        assert figure in card
