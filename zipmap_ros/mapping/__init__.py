@@ -12,7 +12,7 @@ Start reading at ``mapper.py``.
 
 from zipmap_ros.mapping.errors import MappingError
 from zipmap_ros.mapping.mapper import StreamMapper
-from zipmap_ros.mapping.network import load_network
+from zipmap_ros.mapping.network import load_network, release_memory
 from zipmap_ros.mapping.query import QueriedView
 from zipmap_ros.mapping.session import load_session, save_session
 from zipmap_ros.mapping.voxel_map import Cloud, VoxelMap
@@ -25,5 +25,6 @@ __all__ = [
     "VoxelMap",
     "load_network",
     "load_session",
+    "release_memory",
     "save_session",
 ]

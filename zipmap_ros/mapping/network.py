@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import torch
@@ -39,6 +40,13 @@ def load_network(parameters: Parameters) -> tuple[ZipMap, str]:
         ) from error
     model.compute_dtype = resolve_precision(parameters.precision, device)
     return model, sha256
+
+
+def release_memory() -> None:
+    """Hand the memory of networks that nobody holds any more back to the GPU, for others to use."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def resolve_device(name: str) -> torch.device:

@@ -184,6 +184,8 @@ class StreamNode(LifecycleNode):
         self._unsubscribe()
         if not self._configured:
             return
+        from zipmap_ros.mapping import release_memory
+
         self._configured = self._active = False
         self._hint = "configure the node"
         self.worker.stop(STOP_TIMEOUT_S)
@@ -192,6 +194,7 @@ class StreamNode(LifecycleNode):
         self.facts = MapperFacts()
         self._mounted.clear()
         del self.worker, self.outputs, self._mapper, self._served
+        release_memory()
 
     # -- in
 
@@ -263,8 +266,10 @@ class StreamNode(LifecycleNode):
             self.worker.post(lambda m: m.add_odometry(stamp_ns, odom_T_base))
 
     def _check_clock(self, stamp_ns: int) -> None:
-        behind_ns = self.now_ns() - stamp_ns
-        if abs(behind_ns) < FOREIGN_CLOCK_NS or self._clock_hint:
+        now_ns = self.now_ns()
+        behind_ns = now_ns - stamp_ns
+        # At 0 simulated time has not begun: the first /clock is still on its way.
+        if now_ns == 0 or abs(behind_ns) < FOREIGN_CLOCK_NS or self._clock_hint:
             return
         self._clock_hint = (
             f"stamps of images are {behind_ns / NS:.0f} s behind this node's clock: for a bag, "
