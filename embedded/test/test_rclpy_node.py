@@ -2,10 +2,8 @@
 """Nodes: names, QoS, parameters, the graph, logging, shutdown by signals."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -276,45 +274,6 @@ def test_lifecycle(graph):
 
 
 # The process
-
-SPIN = """
-import rclpy
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
-from std_msgs.msg import String
-rclpy.init()
-node = rclpy.create_node("signalled")
-node.create_timer(0.05, lambda: print("alive", flush=True))
-try:
-    {spin}
-except (KeyboardInterrupt, ExternalShutdownException):
-    pass
-finally:
-    rclpy.try_shutdown()
-"""
-SPINS = {
-    "spin": "rclpy.spin(node)",
-    "multi": "rclpy.spin(node, MultiThreadedExecutor())",
-    "take": "print('alive', flush=True); from rclpy.wait_for_message import wait_for_message; "
-    "wait_for_message(String, node, 'nothing')",
-    "service": "print('alive', flush=True); from std_srvs.srv import Trigger; "
-    "node.create_client(Trigger, 'nobody').wait_for_service()",
-}
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("name", SPINS)
-def test_signals_end_a_process_quietly(name, number):
-    """Within two seconds, with status 0 and without a traceback."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SPIN.format(spin=SPINS[name])],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout.readline() == "alive\n"
-    begin = time.monotonic()
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=10)
-    assert time.monotonic() - begin < 2.0
-    assert process.returncode == 0 and errors == ""
 
 
 def test_messages_before_rclpy():

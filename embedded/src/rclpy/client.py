@@ -6,6 +6,8 @@ from __future__ import annotations
 import ctypes as ct
 import itertools
 import threading
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rosidl_embedded import cdr
@@ -62,16 +64,19 @@ class Client(Executable, Generic[SrvType]):
 
         Raises TypeError for a request of another type, and what the call raises.
         """
-        event = threading.Event()
+        # A queue and no event: the lock of that could be held by what a signal interrupts.
+        over: SimpleQueue[None] = SimpleQueue()
+        wake = partial(over.put, None)
         future = self.call_async(request)
-        future._wake_when_done(event.set)
-        self.context._add_waker(event.set)
+        future._wake_when_done(wake)
+        self.context._add_waker(wake)
         try:
-            if not event.wait(None if timeout_sec is None or timeout_sec < 0 else timeout_sec):
-                self.remove_pending_request(future)
-                return None
+            over.get(timeout=None if timeout_sec is None or timeout_sec < 0 else timeout_sec)
+        except Empty:
+            self.remove_pending_request(future)
+            return None
         finally:
-            self.context._remove_waker(event.set)
+            self.context._remove_waker(wake)
         if future.exception() is not None:
             raise future.exception()  # type: ignore[misc]
         return future.result()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
 from rclpy.exceptions import NotInitializedException
+from rclpy.impl.wake import notify_all
 from rclpy.time import Time
 
 if TYPE_CHECKING:
@@ -198,12 +199,7 @@ class Clock:
         return self._is_simulated()
 
     def _wake(self) -> None:
-        # From a signal handler the lock may be held by the very thread that was interrupted.
-        if self._changed.acquire(blocking=False):
-            try:
-                self._changed.notify_all()
-            finally:
-                self._changed.release()
+        notify_all(self._changed)
 
 
 class ROSClock(Clock):

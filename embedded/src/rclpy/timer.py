@@ -12,6 +12,7 @@ from rclpy.clock import Clock, ClockChange, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.exceptions import InvalidHandle, ROSInterruptException
 from rclpy.impl.executable import Executable
+from rclpy.impl.wake import notify_all
 from rclpy.time import Time
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ class Rate:
         self._shutdown = False
         self._destroyed = False
         timer.callback = self._tick
+        self._context = context
         context.on_shutdown(self._on_shutdown)
 
     def _tick(self) -> None:
@@ -193,11 +195,10 @@ class Rate:
 
     def _on_shutdown(self) -> None:
         self._shutdown = True
-        if self._event.acquire(blocking=False):
-            try:
-                self._event.notify_all()
-            finally:
-                self._event.release()
+        self._wake()
+
+    def _wake(self) -> None:
+        notify_all(self._event)
 
     def destroy(self) -> None:
         """Wake whoever sleeps, and free the timer."""
@@ -211,11 +212,17 @@ class Rate:
 
         Raises ROSInterruptException at shutdown, InvalidHandle once destroyed.
         """
-        with self._event:
-            self._raise_if_over()
-            calls = self._calls
-            self._event.wait_for(lambda: self._calls != calls or self._shutdown or self._destroyed)
-            self._raise_if_over()
+        self._context._add_waker(self._wake)
+        try:
+            with self._event:
+                self._raise_if_over()
+                calls = self._calls
+                self._event.wait_for(
+                    lambda: self._calls != calls or self._shutdown or self._destroyed
+                )
+                self._raise_if_over()
+        finally:
+            self._context._remove_waker(self._wake)
 
     def _raise_if_over(self) -> None:
         if self._shutdown:

@@ -30,6 +30,7 @@ from rclpy.impl.dds.library import (
 from rclpy.impl.dds.qos_policies import dds_qos, profile_of, user_data_of
 from rclpy.impl.dds.type_descriptor import ros_type_name, topic_descriptor
 from rclpy.impl.dds.waitset import Trigger, WaitSet
+from rclpy.impl.wake import notify_all
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile
 
 _TOPIC = "ros_discovery_info"
@@ -206,12 +207,8 @@ class Graph:
             return self.changed.wait_for(predicate, timeout)
 
     def wake(self) -> None:
-        """Have whoever waits look again; safe in signal handlers, where it may do nothing."""
-        if self._lock.acquire(blocking=False):
-            try:
-                self.changed.notify_all()
-            finally:
-                self._lock.release()
+        """Have whoever waits look again."""
+        notify_all(self.changed)
 
     def add_listener(self, listener: Callable[[], None]) -> None:
         """Call `listener` on every change, in the graph's thread; it must not block."""

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGINT and SIGTERM end a process, whatever it is waiting for."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SPIN = """
+import rclpy
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from std_msgs.msg import String
+rclpy.init()
+node = rclpy.create_node("signalled")
+node.create_timer(0.05, lambda: print("alive", flush=True))
+try:
+    {spin}
+except (KeyboardInterrupt, ExternalShutdownException):
+    pass
+finally:
+    rclpy.try_shutdown()
+"""
+SPINS = {
+    "spin": "rclpy.spin(node)",
+    "multi": "rclpy.spin(node, MultiThreadedExecutor())",
+    "take": "print('alive', flush=True); from rclpy.wait_for_message import wait_for_message; "
+    "wait_for_message(String, node, 'nothing')",
+    "service": "print('alive', flush=True); from std_srvs.srv import Trigger; "
+    "node.create_client(Trigger, 'nobody').wait_for_service()",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", SPINS)
+def test_signals_end_a_process_quietly(name, number):
+    """Within two seconds, with status 0 and without a traceback."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SPIN.format(spin=SPINS[name])],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "alive\n"
+    begin = time.monotonic()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=10)
+    assert time.monotonic() - begin < 2.0
+    assert process.returncode == 0 and errors == ""
+
+
+ON_THE_WAY = """
+import os, signal, time
+import rclpy
+rclpy.init()
+node = rclpy.create_node("signalled")
+
+def looks_once():
+    over = not rclpy.ok()
+    if not over:
+        os.kill(os.getpid(), signal.SIGTERM)  # its handler runs before the next line
+        time.sleep(0.2)  # others see the signal before this thread sleeps
+    return over
+
+node.context._add_waker(node._graph.wake)  # as waiting for a service does
+assert node._graph.wait_for(looks_once, None)
+"""
+
+
+def test_signal_between_looking_and_sleeping():
+    """A wait that found the context alive is woken although the handler ran before it slept."""
+    subprocess.run([sys.executable, "-c", ON_THE_WAY], timeout=10, check=True)
+
+
+LISTENER = """
+import rclpy
+from std_msgs.msg import UInt8MultiArray
+rclpy.init()
+node = rclpy.create_node("listener")
+node.create_subscription(UInt8MultiArray, "stuck", lambda message: None, 10)
+rclpy.spin(node)
+"""
+WRITER = """
+import os, signal, sys, threading, time
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.qos import HistoryPolicy, QoSProfile
+from std_msgs.msg import UInt8MultiArray
+rclpy.init()
+node = rclpy.create_node("writer")
+keep_all = QoSProfile(history=HistoryPolicy.KEEP_ALL)
+publisher = node.create_publisher(UInt8MultiArray, "stuck", keep_all)
+sent = 0
+
+def watch():
+    seen = -1
+    while seen != sent or not sent:
+        seen = sent
+        time.sleep(0.5)
+    print("stuck", flush=True)
+
+def publish():
+    global sent
+    if publisher.get_subscription_count():
+        os.kill(int(sys.argv[1]), signal.SIGSTOP)
+        while rclpy.ok():
+            publisher.publish(UInt8MultiArray(data=bytes(200_000)))
+            sent += 1
+
+threading.Thread(target=watch, daemon=True).start()
+node.create_timer(0.05, publish)
+try:
+    rclpy.spin(node)
+except (KeyboardInterrupt, ExternalShutdownException):
+    pass
+finally:
+    rclpy.try_shutdown()
+"""
+
+
+def test_a_write_that_waits_for_a_stopped_reader_ends_with_the_lease_of_that():
+    """A stopped reader blocks a writer that keeps all; a signal waits until that one is gone.
+
+    That is after 10 s, the lease of every participant of ROS; shorter here for the test.
+    """
+    short = (
+        "<CycloneDDS><Domain><Discovery><LeaseDuration>2s</LeaseDuration></Discovery></Domain>"
+        "</CycloneDDS>"
+    )
+    listener = subprocess.Popen(
+        [sys.executable, "-c", LISTENER], env={**os.environ, "CYCLONEDDS_URI": short}
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(listener.pid)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert writer.stdout.readline() == "stuck\n"
+        writer.send_signal(signal.SIGINT)
+        _, errors = writer.communicate(timeout=8)
+        assert writer.returncode == 0 and errors == ""
+    finally:
+        for process in (listener, writer):
+            process.kill()
+            process.wait()
