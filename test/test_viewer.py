@@ -43,7 +43,7 @@ from zipmap_ros.msg import Status
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes.viewer_cloud import MAX_BLOCKS, CloudSettings, MapCloud
 from zipmap_ros.nodes.viewer_node import PARAMETERS, ViewerNode
-from zipmap_ros.nodes.viewer_panel import status_html
+from zipmap_ros.nodes.viewer_panel import depth_words, status_html
 from zipmap_ros.nodes.viewer_pictures import beside, depth_picture, fit, shrink
 from zipmap_ros.nodes.viewer_scene import Budget, Scene, Settings
 from zipmap_ros.nodes.viewer_server import Server, ViewerError, is_local, open_server
@@ -320,6 +320,14 @@ def test_pictures_fit() -> None:
     assert near[0] > near[2]  # warm
     assert (unknown == 30).all()
     assert (depth_picture(np.full((2, 2), np.nan, np.float32)) == 30).all()
+
+
+def test_the_span_of_a_depth_picture_is_said() -> None:
+    confidence = np.array([[1.0, 4.25]], np.float32)
+    assert depth_words(np.array([[2.0, 2.0]], np.float32), confidence) == (
+        "Depth 2.0 to 2.0 | confidence up to 4.2"
+    )
+    assert "nowhere" in depth_words(np.full((1, 2), np.nan, np.float32), confidence)
 
 
 def test_what_nodes_say_cannot_run_in_the_page() -> None:

@@ -300,8 +300,8 @@ class ViewerNode(Node):
         if depth is not None and confidence is not None:
             metres = convert.image_to_depth(depth)
             self._budget.spend(self._panel.show_depth(metres, convert.image_to_depth(confidence)))
-            if np.isfinite(metres).any():
-                self._scene.see_depth(float(np.nanmedian(metres)))
+            known = metres[np.isfinite(metres)]
+            self._scene.see_depth(float(np.median(known)) if len(known) else None)
         images = list(self._images)
         if images:
             self._budget.spend(self._panel.show_image(convert.image_to_rgb(images[-1])))

@@ -79,6 +79,9 @@ class Panel:
         """Show depth and confidence (H, W); about how many bytes that is."""
         picture = beside(depth_picture(depth), confidence_picture(confidence))
         self._depth.image = sized = fit(picture, PICTURE)
+        label = depth_words(depth, confidence)
+        if label != self._depth.label:
+            self._depth.label = label
         return sized.size // JPEG_RATIO
 
     def _add_buttons(self, gui: viser.GuiApi) -> None:
@@ -148,6 +151,14 @@ class Panel:
             (path, s, "show_path"),
         ):
             control.on_update(_setter(target, attribute))
+
+
+def depth_words(depth: NDArray[np.float32], confidence: NDArray[np.float32]) -> str:
+    """What the picture of depth and confidence spans."""
+    known = depth[np.isfinite(depth)]
+    near, far = np.percentile(known, [2, 98]) if len(known) else (0.0, 0.0)
+    words = f"Depth {near:.1f} to {far:.1f}" if len(known) else "Depth: nowhere confident"
+    return f"{words} | confidence up to {np.nanmax(confidence):.1f}"
 
 
 def _setter(target: object, attribute: str) -> Callable[[viser.GuiEvent], None]:

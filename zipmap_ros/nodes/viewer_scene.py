@@ -104,9 +104,12 @@ class Scene:
         self._root = server.scene.add_frame("/path", show_axes=False)
         self._keyframes = server.scene.add_frame("/keyframes", show_axes=False)
 
-    def see_depth(self, median: float) -> None:
-        """Follow the median depth of a frame slowly."""
-        self.depth = 0.9 * self.depth + 0.1 * median if self.depth else median
+    def see_depth(self, median: float | None) -> None:
+        """Follow the median depth of a frame slowly; None where no depth is known."""
+        if median is None:
+            self.depth = self.depth or 1.0
+        else:
+            self.depth = 0.9 * self.depth + 0.1 * median if self.depth else median
 
     def apply_settings(self) -> None:
         """Show and hide what the panel says, and size the points."""
