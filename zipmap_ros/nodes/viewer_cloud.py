@@ -50,7 +50,7 @@ class CloudSettings:
     """What the sliders say. ``voxel`` in map units; ``mode`` one of COLOR_MODES."""
 
     voxel: float = 0.05
-    min_confidence: float = 1.5
+    min_confidence: float = 1.0
     mode: str = COLOR_MODES[0]
 
 
