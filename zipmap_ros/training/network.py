@@ -63,10 +63,9 @@ def fresh_network(config: ModelConfig, twin: bool, layer_scale: float) -> ZipMap
     last = model.camera_mlp_head.mlp.fc2
     with torch.no_grad():
         model.aggregator.patch_embed.pos_embed[:, 1:] = TOKEN_SCALE * places.flatten(0, 1)
-        for block in model.aggregator.global_blocks:
-            qkv = block.ttt_block.to_qkv
-            for tensor in (qkv.weight, qkv.bias) if qkv.bias is not None else (qkv.weight,):
-                queries, keys, _ = tensor.chunk(3)
+        for name, parameter in model.aggregator.global_blocks.named_parameters():
+            if "to_qkv" in name:
+                queries, keys, _ = parameter.chunk(3)
                 queries.copy_(keys)
         last.weight.mul_(0.1)
         last.bias.copy_(torch.tensor(FIRST_ENCODING))
@@ -91,6 +90,7 @@ def whiten_patches(model: ZipMap, images: Tensor) -> None:
     filters = TOKEN_SCALE * (directions / (variance + NOISE_VARIANCE).sqrt()).T
     count = len(filters)  # fewer than width where a patch has fewer values
     projection.weight[:count] = filters.view(count, 3, patch, patch).float()
+    assert projection.bias is not None
     projection.bias[:count] = -(filters @ mean).float()
 
 
