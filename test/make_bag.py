@@ -20,6 +20,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -32,6 +40,18 @@ FRAME_ID = "camera_optical_frame"
 IMAGE, COMPRESSED = "/camera/image_raw", "/camera/image_raw/compressed"
 CAMERA_INFO, DEPTH, TRUTH = "/camera/camera_info", "/camera/depth", "/ground_truth/pose"
 BASE_T_CAMERA = pose(BODY_T_OPTICAL[:3, :3], (0.2, 0.0, 0.5))
+# Static transforms are latched, in a bag as in life: who plays it again offers the same.
+LATCHED = Qos(
+    QosHistory.KEEP_LAST,
+    1,
+    QosReliability.RELIABLE,
+    QosDurability.TRANSIENT_LOCAL,
+    QosTime(0, 0),
+    QosTime(0, 0),
+    QosLiveliness.AUTOMATIC,
+    QosTime(0, 0),
+    False,
+)
 STORES = get_typestore(Stores.ROS2_JAZZY)
 TYPES = STORES.types
 
@@ -63,7 +83,12 @@ class BagWriter:
         """Write any message; its topic is added when it is new."""
         kind = message.__msgtype__
         if topic not in self._connections:
-            added = self._writer.add_connection(topic, kind, typestore=STORES)
+            added = self._writer.add_connection(
+                topic,
+                kind,
+                typestore=STORES,
+                offered_qos_profiles=[LATCHED] if topic == "/tf_static" else [],
+            )
             self._connections[topic] = added
         self._writer.write(self._connections[topic], stamp_ns, STORES.serialize_cdr(message, kind))
 

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two examples as they are launched: a bag that plays in a loop, and a session to be located in."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import launch_pytest
+import pytest
+import yaml
+from launch import LaunchDescription
+from launch.actions import GroupAction, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_pytest.actions import ReadyToTest
+from make_bag import make_bag
+from rosbench import LATCHED, Bench, bench, parameter_file, tiny_checkpoint, until
+
+from zipmap_ros.frame import Frame
+from zipmap_ros.mapping import StreamMapper, load_network, save_session
+from zipmap_ros.msg import Status
+from zipmap_ros.parameters import Parameters
+from zipmap_ros.sources.synthetic import SyntheticSource
+
+DOMAIN = 66
+ROOT = Path(__file__).resolve().parent.parent
+BEGUN_S = 1000
+WILD = {
+    "max_jump_m": 1e4,
+    "max_turn_deg": 180.0,
+    "map_min_confidence": 1.0,
+    "map_range_m": 1e4,
+    "keyframe_translation_m": 0.0,
+    "keyframe_rotation_deg": 0.0,
+}
+
+
+def seen() -> list[Frame]:
+    """Two seconds of a small synthetic camera."""
+    source = islice(SyntheticSource(3, width=56, height=42), 30)
+    return [replace(f, stamp_ns=f.stamp_ns + BEGUN_S * 1_000_000_000) for f in source]
+
+
+def example(name: str, folder: Path, changes: dict[str, Any], **arguments: str) -> GroupAction:
+    """An example with its own parameter file, some values changed as the test needs them."""
+    values = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())["/**"]
+    place = folder / name
+    place.mkdir()
+    file = parameter_file(place, **{**values["ros__parameters"], **changes})
+    path = str(ROOT / "launch" / f"{name}.launch.py")
+    given = {"params_file": str(file), "device": "cpu", **arguments}
+    source = PythonLaunchDescriptionSource(path)
+    return GroupAction([IncludeLaunchDescription(source, launch_arguments=given.items())])
+
+
+def save_office(checkpoint: str, directory: Path) -> int:
+    """A session of what the bag shows; how many points its map has."""
+    parameters = Parameters().updated({**WILD, "checkpoint": checkpoint, "device": "cpu"})
+    model, sha256 = load_network(parameters)
+    mapper = StreamMapper(model, parameters, sha256)
+    for frame in seen()[:5]:
+        mapper.add_frame(frame)
+    save_session(mapper, directory, "office")
+    return len(mapper.voxel_map)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("examples")
+
+
+@launch_pytest.fixture(scope="module")
+def examples(folder: Path) -> Iterator[LaunchDescription]:
+    tiny = str(tiny_checkpoint(folder))
+    make_bag(folder / "recorded", seen())
+    points = save_office(tiny, folder / "maps")
+    (folder / "points").write_text(str(points))
+    maps = {"map_directory": str(folder / "maps")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_DOMAIN_ID", str(DOMAIN))
+        patch.setenv(
+            "PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        )
+        bag = {"bag": str(folder / "recorded"), "loop": "true", "delay": "0.5"}
+        yield LaunchDescription(
+            [
+                example("bag", folder, WILD, checkpoint=tiny, **bag),
+                example(
+                    "localization",
+                    folder,
+                    maps,
+                    checkpoint=tiny,
+                    namespace="home",
+                    session="office",
+                ),
+                ReadyToTest(),
+            ]
+        )
+
+
+@pytest.fixture(scope="module")
+def ros() -> Iterator[Bench]:
+    with bench(DOMAIN) as made:
+        yield made
+
+
+@pytest.mark.launch(fixture=examples)
+def test_a_bag_plays_in_its_own_time_and_starts_again(ros: Bench) -> None:
+    status = ros.listen(Status, "zipmap/status", LATCHED)
+    until(lambda: status and status[-1].state == Status.TRACKING, 60, f"{status[-1:]}")
+    assert BEGUN_S <= status[-1].header.stamp.sec < BEGUN_S + 10
+    gauge_id = status[-1].gauge_id
+    until(lambda: status[-1].gauge_id > gauge_id, 30, "the bag did not start again")
+    until(lambda: status[-1].state == Status.TRACKING)
+
+
+@pytest.mark.launch(fixture=examples)
+def test_a_session_is_loaded_to_be_located_in(ros: Bench, folder: Path) -> None:
+    status = ros.listen(Status, "home/zipmap/status", LATCHED)
+    until(lambda: status and status[-1].map_points, 60, f"nothing loaded: {status[-1:]}")
+    assert status[-1].mode == Status.LOCALIZATION
+    assert status[-1].map_points == int((folder / "points").read_text())
