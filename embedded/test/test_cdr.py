@@ -5,6 +5,7 @@ import array
 import json
 import random
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -234,6 +235,7 @@ def test_fuzzed_bytes_are_refused_or_read():
 def test_huge_lengths_allocate_nothing(name):
     """A count of four billion in a small sample is refused before memory is asked for."""
     cls = registry.get_class(name)
+    cdr.deserialize(to_bytes(cls()), cls)  # the codec is made once
     wire = bytearray(to_bytes(cls()) + bytes(4096))
     for offset in range(4, 60, 4):
         damaged = bytes(wire[:offset]) + b"\xff\xff\xff\xff" + bytes(wire[offset + 4 :])
@@ -243,6 +245,33 @@ def test_huge_lengths_allocate_nothing(name):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 4 * len(damaged), offset
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "element", "limit"),
+    [
+        ("sensor_msgs/msg/PointCloud2", "data", 7, 0.5),
+        ("sensor_msgs/msg/JointState", "position", 7.0, 0.5),
+        ("sensor_msgs/msg/JointState", "name", "joint", 10),
+        ("rcl_interfaces/msg/ParameterValue", "bool_array_value", True, 10),
+        ("geometry_msgs/msg/Polygon", "points",
+         registry.get_class("geometry_msgs/msg/Point32")(), 16),
+        ("visualization_msgs/msg/MarkerArray", "markers",
+         registry.get_class("visualization_msgs/msg/Marker")(), 10),
+    ],
+)  # fmt: skip
+def test_memory_grows_with_the_bytes_that_are_there(name, field, element, limit):
+    """Numbers are views; of lists each element is a Python object, whole or cut off."""
+    cls = registry.get_class(name)
+    wire = to_bytes(cls(**{field: [element] * 2_000}))
+    cdr.deserialize(wire, cls)
+    for data in (wire, wire[:-5]):
+        tracemalloc.start()
+        with suppress(cdr.CdrError):
+            cdr.deserialize(data, cls)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 4096 + limit * len(data)
 
 
 def test_interfaces_are_those_of_the_typestore():
