@@ -79,7 +79,7 @@ def test_depth_losses_by_hand() -> None:
     depth = torch.tensor([[math.e, 2.0], [4.0, 9.0]])
     confidence = torch.full((2, 2), 2.0)
     error = 1 / 3  # one pixel of three is off by a factor e
-    expected = 2 * error - 0.2 * math.log(2) + error
+    expected = 2 * error - 0.6 * math.log(2) + error
     assert depth_loss(depth, confidence, truth).item() == pytest.approx(expected, abs=1e-6)
     # A common factor is no gradient; a step is.
     assert gradient_loss(3 * truth.clamp_min(1), truth.clamp_min(1)).item() == pytest.approx(0)
