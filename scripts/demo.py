@@ -69,7 +69,7 @@ class Demo(Node):
         """Ask, once, for a view a step to the right of the camera's present one."""
         if self._asked or not self._pose or not self.pairs or not self._query.service_is_ready():
             return
-        step = QUERY_STEP * float(np.nanmedian(self.pairs[-1][1]))
+        step = QUERY_STEP * percentile(self.pairs[-1][1], 50)
         if not np.isfinite(step):
             return
         map_T_camera = convert.pose_to_matrix(self._pose.pose)
@@ -89,7 +89,7 @@ class Demo(Node):
         depth = convert.image_to_depth(self.view.depth)
         print(
             f"query_view: {depth.shape[1]}x{depth.shape[0]} from {source} in "
-            f"{self.view.duration * 1e3:.0f} ms, median depth {np.nanmedian(depth):.2f}, "
+            f"{self.view.duration * 1e3:.0f} ms, median depth {percentile(depth, 50):.2f}, "
             f"{self.view.cloud.width} points {self.view.message}",
             flush=True,
         )
@@ -153,6 +153,12 @@ class Demo(Node):
         return "\n".join(f"{name:<10} {value}" for name, value in rows.items())
 
 
+def percentile(depth: np.ndarray, q: float) -> float:
+    """The q-th percentile of the depths that are known; NaN when none is."""
+    known = depth[np.isfinite(depth)]
+    return float(np.percentile(known, q)) if known.size else float("nan")
+
+
 def write_report(demo: Demo, path: Path) -> None:
     """Draw images over their depth; below, the queried view and the map with the path."""
     import matplotlib
@@ -161,8 +167,8 @@ def write_report(demo: Demo, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     chosen = np.linspace(0, len(demo.pairs) - 1, SHOWN).astype(int)
-    far = np.nanpercentile(np.concatenate([demo.pairs[i][1].ravel() for i in chosen]), 98)
-    heat = {"cmap": "turbo", "vmin": 0.0, "vmax": far}
+    far = percentile(np.concatenate([demo.pairs[i][1].ravel() for i in chosen]), 98)
+    heat = {"cmap": "turbo", "vmin": 0.0, "vmax": far if np.isfinite(far) else 1.0}
     figure, axes = plt.subplots(3, SHOWN, figsize=(17, 9), layout="constrained")
     for axis in axes.flat:
         axis.set_axis_off()

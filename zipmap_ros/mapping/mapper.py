@@ -252,6 +252,8 @@ class StreamMapper:
             view = project_cloud(self.voxel_map.cloud(), self.voxel_map.voxel, map_T_camera, camera)
         margin = self._parameters.map_range_m
         outside = self.voxel_map.distance(map_T_camera[:3, 3])
+        if np.isinf(outside):
+            return replace(view, warning="the map is empty: nothing was seen with confidence")
         if outside > margin:
             warning = f"the camera is {outside:.3g} m outside of what is mapped"
             return replace(view, warning=warning)
