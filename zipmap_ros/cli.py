@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
-    except Exception as error:
+    except Exception as error:  # each room has an error of its own; all else is raised again
         if not _is_ours(error):
             raise
         print(f"zipmap {arguments.verb}: {' '.join(str(error).split())}", file=sys.stderr)
