@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zipmap_ros.model.config import ModelConfig
 from zipmap_ros.model.encoder import Encoder, PatchProjection
 from zipmap_ros.model.fast_weights import FastWeightLayer, FastWeights, Operation, SceneState
-from zipmap_ros.model.layers import Block, LayerScale, Mlp, grid_positions, rope_table
+from zipmap_ros.model.layers import Block, LayerScale, Mlp, grid_rope
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -122,8 +122,8 @@ class Backbone(nn.Module):
         first, and the fast weights after the operations.
         """
         B, S, P, C = tokens.shape
-        positions = grid_positions(*grid, self.config.special_tokens, tokens.device)
-        rope = rope_table(positions, C // self.config.heads)
+        head_dim = C // self.config.heads
+        rope = grid_rope(*grid, self.config.special_tokens, head_dim, tokens.device)
         levels, layers = [], []
         x = tokens
         for i, (frame_block, global_block) in enumerate(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 FRAMES_AT_ONCE = 8
 LAST_CHANNELS = 32
 POSITION_WEIGHT = 0.1
+TABLES_KEPT = 64  # a head has five maps for each image size
 
 
 def uv_grid(h: int, w: int, aspect: float) -> Tensor:
@@ -22,24 +24,42 @@ def uv_grid(h: int, w: int, aspect: float) -> Tensor:
     diagonal = math.sqrt(aspect**2 + 1)
     u_end = aspect / diagonal * (w - 1) / w
     v_end = 1 / diagonal * (h - 1) / h
-    u = torch.linspace(-u_end, u_end, w, dtype=torch.float64)
-    v = torch.linspace(-v_end, v_end, h, dtype=torch.float64)
+    u = torch.linspace(-u_end, u_end, w, dtype=torch.float64, device="cpu")
+    v = torch.linspace(-v_end, v_end, h, dtype=torch.float64, device="cpu")
     return torch.stack([u.expand(h, w), v[:, None].expand(h, w)], dim=-1)
 
 
 def uv_embedding(uv: Tensor, channels: int) -> Tensor:
     """(h, w, 2) coordinates to (h, w, channels) float32 sines and cosines, u's half first."""
     quarter = channels // 4
-    omega = 100.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
+    omega = 100.0 ** (-torch.arange(quarter, dtype=torch.float64, device=uv.device) / quarter)
     angles = uv.to(torch.float64)[..., None] * omega  # (h, w, 2, quarter)
     return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2).float()
 
 
-def add_position(x: Tensor, aspect: float) -> Tensor:
-    """Add a tenth of the uv embedding to a map (N, C, h, w)."""
-    h, w = x.shape[-2:]
-    embedding = uv_embedding(uv_grid(h, w, aspect), x.shape[1])
-    return x + POSITION_WEIGHT * embedding.permute(2, 0, 1).to(x)
+@lru_cache(maxsize=TABLES_KEPT)
+def position_tables(
+    h: int, w: int, aspect: float, channels: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """A tenth of the uv embedding: u's half (channels / 2, 1, w) and v's (channels / 2, h, 1).
+
+    u changes along a row alone and v along a column alone, so the whole map is never made.
+    """
+    half = channels // 2
+    with torch.inference_mode(False):  # a table made while inferring must serve training too
+        uv = uv_grid(h, w, aspect)
+        u = POSITION_WEIGHT * uv_embedding(uv[:1], channels)[..., :half]
+        v = POSITION_WEIGHT * uv_embedding(uv[:, :1], channels)[..., half:]
+        return u.permute(2, 0, 1).to(device), v.permute(2, 0, 1).to(device)
+
+
+def add_position_(x: Tensor, aspect: float) -> Tensor:
+    """Add a tenth of the uv embedding to a map (N, C, h, w), in place."""
+    C, h, w = x.shape[1:]
+    u, v = position_tables(h, w, aspect, C, x.device)
+    x[:, : C // 2].add_(u)
+    x[:, C // 2 :].add_(v)
+    return x
 
 
 class ResidualConv(nn.Module):
@@ -138,7 +158,8 @@ class DenseHead(nn.Module):
             self._frames([level[start : start + FRAMES_AT_ONCE] for level in frames], grid)
             for start in range(0, B * S, FRAMES_AT_ONCE)
         ]
-        return torch.cat(parts).unflatten(0, (B, S))
+        raw = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return raw.unflatten(0, (B, S))
 
     def _frames(self, levels: list[Tensor], grid: tuple[int, int]) -> Tensor:
         """The same for a few frames: four (N, P, width) -> (N, out, H, W)."""
@@ -148,9 +169,9 @@ class DenseHead(nn.Module):
         for level, project, scale in zip(levels, self.projects, self.resize_layers, strict=True):
             patches = self.norm(level[:, level.shape[1] - h * w :])
             x = project(patches.transpose(1, 2).unflatten(2, (h, w)))
-            maps.append(scale(add_position(x, aspect)))
+            maps.append(scale(add_position_(x, aspect)))
         x = resize(self.scratch.fuse(maps), (h * self.patch, w * self.patch))
-        return self.scratch.output_conv2(add_position(x, aspect))
+        return self.scratch.output_conv2(add_position_(x, aspect))
 
 
 def activate_depth(raw: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,6 +24,9 @@ from torch import Tensor, nn
 from zipmap_ros.model.errors import ModelError
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+# Longer spans are worked on in slabs of so many tokens: 63 frames of 392 x 518. What lies between
+# the tokens and the fast weights then takes the same memory whatever the number of frames.
+SLAB_TOKENS = 65_536
 STATE_FORMAT = "zipmap_state_1"
 
 
@@ -54,21 +57,51 @@ def chunk_operations(tokens: int, chunk_tokens: int | None = None) -> list[Opera
     return [Operation(kind, *span) for span in spans for kind in ("update", "apply")]
 
 
-def newton_schulz(G: Tensor, steps: int = 5, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+def newton_schulz(
+    G: Tensor, steps: int = 5, dtype: torch.dtype = torch.bfloat16, fuse: bool = False
+) -> Tensor:
     """Push the singular values of each matrix of G (N, rows, cols) towards 1, in ``dtype``.
 
     Five steps of the quintic iteration of Muon; without steps only the Frobenius norm is set to 1.
+    In bfloat16, and under autocast, the roundings are part of the official function, so it is
+    computed operation by operation; elsewhere, or with ``fuse``, sums are part of the products.
     """
-    a, b, c = NEWTON_SCHULZ
     X = G.to(dtype)
     tall = X.shape[-2] > X.shape[-1]
     if tall:
         X = X.mT
     X = X / (torch.linalg.matrix_norm(X, keepdim=True) + 1e-7)
+    rounds = dtype == torch.bfloat16 or torch.is_autocast_enabled(X.device.type)
+    if fuse or not rounds:
+        X, step = X.to(dtype), fused_step
+    else:
+        step = official_step
     for _ in range(steps):
-        A = X @ X.mT
-        X = a * X + (b * A + (c * A) @ A) @ X
+        X = step(X)
     return X.mT if tall else X
+
+
+def official_step(X: Tensor) -> Tensor:
+    """One step of Newton-Schulz, rounding after every operation: (N, rows, cols)."""
+    a, b, c = NEWTON_SCHULZ
+    A = X @ X.mT
+    return a * X + (b * A + (c * A) @ A) @ X
+
+
+def fused_step(X: Tensor) -> Tensor:
+    """The same step in three products, without temporaries."""
+    a, b, c = NEWTON_SCHULZ
+    A = torch.bmm(X, X.mT)
+    B = torch.baddbmm(A, A, A, beta=b, alpha=c)
+    return torch.baddbmm(X, B, X, beta=a)
+
+
+def silu_gradient(outer: Tensor, a: Tensor) -> Tensor:
+    """outer times the derivative of SiLU at a, any shape; one operation unless it is trained."""
+    if not torch.is_grad_enabled():
+        return torch.ops.aten.silu_backward(outer, a)
+    sigmoid = torch.sigmoid(a)
+    return outer * sigmoid * (1 + a * (1 - sigmoid))
 
 
 class _HasStartWeights(Protocol):
@@ -188,6 +221,7 @@ class FastWeightLayer(nn.Module):
         super().__init__()
         d = width // heads
         self.heads, self.steps, self.dtype = heads, steps, dtype
+        self.fuse = False  # Newton-Schulz in bfloat16 as well
         self.base_lr_offset = base_lr + math.log(-math.expm1(-base_lr))  # inverse softplus
         self.w0 = nn.Parameter(torch.randn(heads, d, hidden) * math.sqrt(2 / d))
         self.w1 = nn.Parameter(torch.randn(heads, hidden, d) * math.sqrt(2 / hidden))
@@ -221,11 +255,10 @@ class FastWeightLayer(nn.Module):
         """Queries, keys and values per head, and the learning rate of every token and matrix."""
         B, L, _ = x.shape
         qkv = F.silu(self.to_qkv(x)).view(B, L, 3, self.heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).flatten(1, 2)  # (3, B*heads, L, d)
-        q, k = (
-            u / (torch.linalg.vector_norm(u, dim=-1, keepdim=True, dtype=torch.float32) + 1e-5)
-            for u in (q, k)
-        )
+        qkv = qkv.permute(2, 0, 3, 1, 4).flatten(1, 2)  # (3, B*heads, L, d)
+        qk, v = qkv[:2], qkv[2]
+        norm = torch.linalg.vector_norm(qk, dim=-1, keepdim=True, dtype=torch.float32)
+        q, k = qk / (norm + 1e-5)
         lr = F.softplus(self.lr_fc(x).float() + self.base_lr_offset)
         lr0, lr1, lr2 = lr.view(B, L, 3, self.heads, 1).permute(2, 0, 3, 1, 4).flatten(1, 2)
         return Projections(q, k, v, lr0, lr1, lr2)
@@ -240,35 +273,48 @@ class FastWeightLayer(nn.Module):
         """Carry out the operations: (B*heads, L, d) read values and the new weights."""
         reads = []
         for kind, start, stop in operations:
-            span = slice(start, stop)
             if kind == "update":
-                weights = self.update(Projections(*(t[:, span] for t in p)), weights, targets)
+                part = Projections(*(t[:, start:stop] for t in p))
+                weights = self.update(part, weights, targets)
             else:
-                q = p.q[:, span]
-                reads.append((F.silu(q @ weights.w0) * (q @ weights.w2)) @ weights.w1)
-        return torch.cat(reads, dim=1), weights
+                for q in p.q[:, start:stop].split(SLAB_TOKENS, dim=1):
+                    hidden = F.silu(torch.bmm(q, weights.w0)) * torch.bmm(q, weights.w2)
+                    reads.append(torch.bmm(hidden, weights.w1))
+        return reads[0] if len(reads) == 1 else torch.cat(reads, dim=1), weights
 
     def update(self, p: Projections, weights: FastWeights, targets: FastWeights) -> FastWeights:
         """One Muon step on the tokens of ``p``, all three gradients at the old weights."""
-        w0, w1, w2 = weights
-        a, b = p.k @ w0, p.k @ w2
-        sigmoid = torch.sigmoid(a)
-        gate = a * sigmoid
-        d_hidden = p.v @ w1.mT
-        d_b = d_hidden * gate
-        d_a = d_hidden * b * sigmoid * (1 + a * (1 - sigmoid))
-        g0 = (p.k * p.lr0).mT @ d_a
-        g1 = (gate * b * p.lr1).mT @ p.v
-        g2 = (p.k * p.lr2).mT @ d_b
-        # One batch of three: orthogonalising a transpose transposes the result.
-        steps = newton_schulz(torch.cat([g0, g1.mT, g2]), self.steps, self.dtype).chunk(3)
-        stepped = FastWeights(w0 + steps[0], w1 + steps[1].mT, w2 + steps[2])
+        gradient, *others = (
+            self.gradients(Projections(*slab), weights)
+            for slab in zip(*(t.split(SLAB_TOKENS, dim=1) for t in p), strict=True)
+        )
+        for other in others:
+            gradient = gradient.float() + other
+        steps = newton_schulz(gradient, self.steps, self.dtype, self.fuse).chunk(3)
+        stepped = FastWeights(
+            weights.w0 + steps[0], weights.w1 + steps[1].mT, weights.w2 + steps[2]
+        )
         return FastWeights(
             *(
                 w / (norm + 1e-5) * target
                 for w, norm, target in zip(stepped, stepped.column_norms(), targets, strict=True)
             )
         )
+
+    def gradients(self, p: Projections, weights: FastWeights) -> Tensor:
+        """The gradients for w0, w1 transposed and w2, one below the other: (3*B*heads, d, hidden).
+
+        One batch of three: orthogonalising a transpose transposes the result.
+        """
+        a, b = torch.bmm(p.k, weights.w0), torch.bmm(p.k, weights.w2)
+        gate = F.silu(a)
+        d_hidden = torch.bmm(p.v, weights.w1.mT)
+        d_b = d_hidden * gate
+        d_a = silu_gradient(d_hidden * b, a)
+        g0 = torch.bmm((p.k * p.lr0).mT, d_a)
+        g1 = torch.bmm(p.v.mT, gate * b * p.lr1)
+        g2 = torch.bmm((p.k * p.lr2).mT, d_b)
+        return torch.cat([g0, g1, g2])
 
     def merge(self, read: Tensor, x: Tensor) -> Tensor:
         """Normalise per head, merge heads, gate by the layer's input, project: (B, L, width)."""

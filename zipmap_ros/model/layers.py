@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 Rope = tuple[Tensor, Tensor]
 
 ROPE_BASE = 100.0
+ROPES_KEPT = 16
 
 
 def grid_positions(h: int, w: int, special_tokens: int, device: torch.device | str) -> Tensor:
@@ -30,12 +33,23 @@ def rope_table(positions: Tensor, head_dim: int, dtype: torch.dtype = torch.floa
     """cos and sin, each (..., P, 2, head_dim / 2), for positions (..., P, 2).
 
     The first half of a head's channels turns with y, the second with x (RoFormer, axis by axis).
+    The sines of each first quarter carry the minus of a rotation.
     """
     half = head_dim // 2
     exponent = torch.arange(0, half, 2, device=positions.device, dtype=torch.float32) / half
     angles = positions[..., None].float() / ROPE_BASE**exponent  # (..., P, 2, half / 2)
-    angles = torch.cat([angles, angles], dim=-1)
-    return angles.cos().to(dtype), angles.sin().to(dtype)
+    cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+    return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
+
+
+@lru_cache(maxsize=ROPES_KEPT)
+def grid_rope(h: int, w: int, special_tokens: int, head_dim: int, device: torch.device) -> Rope:
+    """The table of one frame's tokens, each part (P, 1, 2, head_dim / 2), for q and k
+    (..., P, heads, head_dim). Kept: images of a stream have one size."""
+    with torch.inference_mode(False):  # a table made while inferring must serve training too
+        positions = grid_positions(h, w, special_tokens, device)
+        cos, sin = rope_table(positions[:, None], head_dim)
+        return cos, sin
 
 
 def apply_rope(x: Tensor, rope: Rope) -> Tensor:
@@ -43,8 +57,8 @@ def apply_rope(x: Tensor, rope: Rope) -> Tensor:
     cos, sin = rope
     halves = x.unflatten(-1, (2, -1))
     first, second = halves.chunk(2, dim=-1)
-    turned = torch.cat([-second, first], dim=-1)
-    return (halves * cos.to(x.dtype) + turned * sin.to(x.dtype)).flatten(-2)
+    swapped = torch.cat([second, first], dim=-1)
+    return torch.addcmul(halves * cos.to(x.dtype), swapped, sin.to(x.dtype)).flatten(-2)
 
 
 class Attention(nn.Module):
@@ -60,15 +74,13 @@ class Attention(nn.Module):
         self.k_norm = nn.LayerNorm(head_dim) if qk_norm else nn.Identity()
 
     def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
-        """(B, L, width) -> (B, L, width)."""
+        """(B, L, width) -> (B, L, width); a ``rope`` that broadcasts to (L, heads, 2, d / 2)."""
         B, L, C = x.shape
-        q, k, v = (
-            self.qkv(x).view(B, L, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        )  # (B, heads, L, d)
+        q, k, v = self.qkv(x).view(B, L, 3, self.heads, -1).unbind(2)  # (B, L, heads, d)
         q, k = self.q_norm(q), self.k_norm(k)
         if rope is not None:
             q, k = apply_rope(q, rope), apply_rope(k, rope)
-        out = F.scaled_dot_product_attention(q, k, v.to(q.dtype))
+        out = F.scaled_dot_product_attention(*(t.transpose(1, 2) for t in (q, k, v)))
         return self.proj(out.transpose(1, 2).reshape(B, L, C))
 
 

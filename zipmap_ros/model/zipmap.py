@@ -68,14 +68,16 @@ class QueryPrediction:
 class ZipMap(nn.Module):
     """The network. Gradients are recorded only in training mode.
 
-    ``compute_dtype`` (torch.float32 unless set) is the dtype of the backbone's matrix products;
-    the residual stream, the state and the heads stay float32.
+    ``compute_dtype`` (torch.float32 unless set) is the dtype of the backbone's matrix products,
+    ``head_dtype`` that of the dense heads; the residual stream, the state, the camera head and all
+    results stay float32.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.compute_dtype = torch.float32
+        self.head_dtype = torch.float32
         self.aggregator = Backbone(config)
         width = 2 * config.width
         if config.camera_head == "mlp":
@@ -154,7 +156,7 @@ class ZipMap(nn.Module):
                 applied = [Operation("apply", 0, tokens.shape[1] * tokens.shape[2])]
                 grid = self._grid(rays)
                 levels, _ = self.aggregator(tokens, grid, state, applied)
-            return QueryPrediction(*activate_view(self.nvs_head(levels, grid)))
+            return QueryPrediction(*activate_view(self._dense(self.nvs_head, levels, grid)))
 
     def forward(
         self,
@@ -182,9 +184,9 @@ class ZipMap(nn.Module):
         camera_T_world, intrinsics = decode_pose(passes[-1], H, W)
         depth = confidence = local_points = None
         if "depth" in outputs:
-            depth, confidence = activate_depth(self.depth_head(levels, grid))
+            depth, confidence = activate_depth(self._dense(self.depth_head, levels, grid))
         if "local_points" in outputs and self.config.local_points:
-            local_points = activate_points(self.local_point_head(levels, grid))
+            local_points = activate_points(self._dense(self.local_point_head, levels, grid))
         prediction = Prediction(
             passes[-1], camera_T_world, intrinsics, depth, confidence, local_points, tuple(passes)
         )
@@ -196,6 +198,13 @@ class ZipMap(nn.Module):
     def _autocast(self, device: torch.device) -> torch.autocast:
         enabled = self.compute_dtype != torch.float32
         return torch.autocast(device.type, self.compute_dtype, enabled=enabled)
+
+    def _dense(self, head: DenseHead, levels: list[Tensor], grid: tuple[int, int]) -> Tensor:
+        """The raw maps of a dense head, float32."""
+        if self.head_dtype == torch.float32:
+            return head(levels, grid)
+        with torch.autocast(levels[0].device.type, self.head_dtype):
+            return head(levels, grid).float()
 
     def _grid(self, maps: Tensor) -> tuple[int, int]:
         patch = self.config.patch_size

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choices that trade start-up time, exactness or trainability for speed.
+
+None is made unless asked for; `benchmark/network.py precision` measures what each costs in error
+and gains in time.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from zipmap_ros.model.errors import ModelError
+from zipmap_ros.model.zipmap import ZipMap
+
+
+def cast_weights(model: ZipMap, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Keep the backbone's matrices in ``dtype`` and compute in it: cast once, not at every call.
+
+    Gives the bits of ``model.compute_dtype = dtype`` and needs half the memory for these weights.
+    For inference only: the float32 weights are gone. Raises ModelError in training mode.
+    """
+    if model.training:
+        raise ModelError("cast_weights is for inference: call model.eval() first")
+    for module in model.aggregator.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            module.to(dtype)
+    model.compute_dtype = dtype
+
+
+def fuse_newton_schulz(model: ZipMap) -> None:
+    """Fuse Newton-Schulz in bfloat16 too: fewer roundings than the official function, not the same.
+
+    Its sums then pass through memory once instead of four times a step.
+    """
+    for layer in model.fast_weight_layers():
+        layer.fuse = True
+
+
+def compile_blocks(model: ZipMap, **options: object) -> None:
+    """Compile every transformer block (``options`` of torch.compile); the parameters stay in place.
+
+    The first call of each image and chunk size takes minutes; elementwise parts are fused then.
+    """
+    backbone = model.aggregator
+    for blocks in (backbone.patch_embed.blocks, backbone.frame_blocks, backbone.global_blocks):
+        for block in blocks:
+            block.compile(**options)
