@@ -4,18 +4,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from known_world import KnownWorld, frame, path, room_depth
 from PIL import Image
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from zipmap_ros.frame import Estimate
 from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, invert
 from zipmap_ros.mapping import MappingError, StreamMapper, load_network
 from zipmap_ros.mapping import network as network_module
-from zipmap_ros.mapping.network import resolve_device, resolve_precision
+from zipmap_ros.mapping.network import (
+    check_memory,
+    memory_need,
+    resolve_device,
+    resolve_precision,
+)
 from zipmap_ros.mapping.reconstruct import reconstruct
 from zipmap_ros.mapping.report import Samples
 from zipmap_ros.model import ModelConfig, ZipMap, checkpoint_sha256, save_checkpoint
@@ -51,14 +60,75 @@ def test_precision_is_float32_on_a_cpu_unless_asked():
     assert resolve_precision("bfloat16", cpu) == torch.bfloat16
 
 
-def test_weights_larger_than_the_gpu_are_refused_with_numbers(checkpoint, monkeypatch):
-    def too_large(*args, **kwargs):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+class PeakBytes(TorchDispatchMode):
+    """The most bytes of tensors that were alive at once, those ``known`` before not counted.
 
-    monkeypatch.setattr(network_module, "load_checkpoint", too_large)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3_000_000, 8_000_000))
-    with pytest.raises(MappingError, match="has 3 of 8 MB free"):
-        load_network(Parameters().updated({"checkpoint": checkpoint}))
+    Nor float64: coordinates, which are made on the CPU whatever the device.
+    """
+
+    def __init__(self, known):
+        super().__init__()
+        self.peak = 0
+        self._known = {tensor.untyped_storage()._cdata for tensor in known}
+        self._alive = {}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor) and tensor.dtype != torch.float64:
+                reference = StorageWeakRef(tensor.untyped_storage())
+                if reference.cdata not in self._known:
+                    self._alive[reference.cdata] = (reference, tensor.untyped_storage().nbytes())
+        self._alive = {k: v for k, v in self._alive.items() if not v[0].expired()}
+        self.peak = max(self.peak, sum(size for _, size in self._alive.values()))
+        return result
+
+
+SIZES = {
+    "few patches": {},
+    "large images": {"image_size": 224, "width": 64, "dense_width": 64, "patch_size": 14},
+    "large state": {"width": 128, "fast_heads": 1, "fast_hidden": 2048, "image_size": 112},
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("frames", [1, 3, 12])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_estimate_of_memory_is_what_a_chunk_takes(size, frames, dtype):
+    config = replace(ModelConfig.tiny(), **SIZES[size])
+    model = ZipMap(config).eval()
+    model.compute_dtype = dtype
+    state = model.new_state().detach()
+    height, width = config.image_size * 3 // 4 // 14 * 14, config.image_size
+    images = torch.rand(frames, 3, height, width)
+    with PeakBytes([images, *model.parameters(), *model.buffers()]) as measured:
+        model.stream(images, state, frames, outputs=("depth",))
+    need = memory_need(config, height, width, frames, dtype)
+    assert need.weights == 4 * sum(p.numel() for p in model.parameters())
+    assert need.states == 2 * state.nbytes
+    # The candidate state is made meanwhile; the other one was there before.
+    assert 0.8 < (need.chunk + state.nbytes) / measured.peak < 1.5
+
+
+def test_too_little_memory_is_refused_with_numbers():
+    config = ModelConfig.official("online")
+    need = memory_need(config, 392, 518, 8, torch.bfloat16)
+    numbers = rf"takes about {need.total / 1e6:.0f} MB \({need.weights / 1e6:.0f} weights, "
+    numbers += rf"{need.states / 1e6:.0f} state, .* chunks of 8 images of 518x392"
+    check_memory(config, 8, torch.bfloat16, "cuda:0", need.total)
+    with pytest.raises(MappingError, match=numbers + ".* cuda:0 has .*set chunk_frames to 7, "):
+        check_memory(config, 8, torch.bfloat16, "cuda:0", need.total - 1)
+    one = memory_need(config, 392, 518, 1, torch.bfloat16)
+    with pytest.raises(MappingError, match="set chunk_frames to 1, "):
+        check_memory(config, 8, torch.bfloat16, "cuda:0", one.total)
+    with pytest.raises(MappingError, match="has 1000 MB free: take smaller weights"):
+        check_memory(config, 8, torch.bfloat16, "cuda:0", 1_000_000_000)
+
+
+def test_a_device_without_room_is_refused_before_the_weights_go_there(checkpoint, monkeypatch):
+    monkeypatch.setattr(network_module, "free_memory", lambda device: 100_000)
+    with pytest.raises(MappingError, match=r"the tiny network takes about .* MB free"):
+        load_network(Parameters().updated({"checkpoint": checkpoint, "device": "cpu"}))
 
 
 def test_depth_files_from_before_the_scale_locked_end_in_metres(tmp_path):

@@ -4,20 +4,30 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from zipmap_ros.mapping.errors import MappingError
-from zipmap_ros.model import ZipMap, checkpoint_sha256, load_checkpoint, shipped_checkpoint
+from zipmap_ros.model import (
+    ModelConfig,
+    ZipMap,
+    checkpoint_sha256,
+    load_checkpoint,
+    shipped_checkpoint,
+)
 from zipmap_ros.parameters import Parameters
+
+# The network's depth is computed for so many frames of a chunk at once.
+DENSE_FRAMES = 8
 
 
 def load_network(parameters: Parameters) -> tuple[ZipMap, str]:
     """Load the checkpoint that the parameters name: the network, and the SHA-256 of its file.
 
-    Raises MappingError for a device that is not there or a file with another SHA-256, and the
-    model's error for a file that is no checkpoint.
+    Raises MappingError for a device that is not there or has too little memory (see `check_memory`)
+    or a file with another SHA-256, and the model's error for a file that is no checkpoint.
     """
     device = resolve_device(parameters.device)
     path = Path(parameters.checkpoint or shipped_checkpoint()).expanduser()
@@ -30,16 +40,91 @@ def load_network(parameters: Parameters) -> tuple[ZipMap, str]:
             f"{path} has the SHA-256 {sha256}, not {wanted}: download it again, or correct the "
             "parameter checkpoint_sha256"
         )
-    try:
-        model = load_checkpoint(path, device=device)
-    except torch.cuda.OutOfMemoryError as error:
-        free, total = (size / 1e6 for size in torch.cuda.mem_get_info(device))
-        raise MappingError(
-            f"the weights of {path} take {path.stat().st_size / 1e6:.0f} MB, {device} has "
-            f"{free:.0f} of {total:.0f} MB free: end other programs, or set device to cpu"
-        ) from error
+    model = load_checkpoint(path)
     model.compute_dtype = resolve_precision(parameters.precision, device)
-    return model, sha256
+    free = free_memory(device)
+    if free is not None:
+        check_memory(model.config, parameters.chunk_frames, model.compute_dtype, device, free)
+    return model.to(device), sha256
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Bytes on the device: weights, two scene states (a chunk is computed on a candidate), and
+    what else a chunk needs while it is computed."""
+
+    weights: int
+    states: int
+    chunk: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.states + self.chunk
+
+
+def memory_need(
+    config: ModelConfig, height: int, width: int, chunk_frames: int, dtype: torch.dtype
+) -> MemoryNeed:
+    """What streaming chunks of ``chunk_frames`` network inputs (height, width) takes on a device.
+
+    weights  4 bytes a parameter; states  4 bytes an element, twice
+    chunk    the four levels of tokens that the heads read (8 floats a token and channel), and the
+             larger of what one fast-weight layer and what the depth head hold at once:
+      layer  a token's 4 float copies and 6 of ``dtype`` in width, 6 of ``dtype`` in hidden
+             channels; 4 float and 3 Newton-Schulz copies of the layer's three matrices
+      head   up to DENSE_FRAMES frames, 4 floats of dense_width at 8 x 8 a patch, or of half of
+             that and of the last 32 channels 2 a pixel
+    Workspaces of the device's libraries come on top.
+    """
+    with torch.device("meta"):
+        model = ZipMap(config)
+        state = model.new_state()
+    patches = (height // config.patch_size) * (width // config.patch_size)
+    tokens = chunk_frames * (config.special_tokens + patches)
+    size, exact = dtype.itemsize, getattr(torch, config.newton_schulz_dtype).itemsize
+    hidden = config.fast_heads * config.fast_hidden
+    layer = tokens * (config.width * (4 * 4 + 6 * size) + hidden * 6 * size)
+    layer += 3 * config.width * config.fast_hidden * (4 * 4 + 3 * exact)
+    fused = 64 * patches * config.dense_width * 4
+    pixels = height * width * 2 * (config.dense_width // 2 + 32)
+    head = min(chunk_frames, DENSE_FRAMES) * 4 * max(fused, pixels)
+    return MemoryNeed(
+        weights=4 * sum(p.numel() for p in model.parameters()),
+        states=2 * state.nbytes,
+        chunk=tokens * config.width * 8 * 4 + max(layer, head),
+    )
+
+
+def check_memory(
+    config: ModelConfig, chunk_frames: int, dtype: torch.dtype, device: object, free: int
+) -> None:
+    """Raise MappingError, with the numbers, where ``free`` bytes are too few to stream 4:3 images.
+
+    ``device`` is named in the message.
+    """
+    width = config.image_size
+    height = max(round(0.75 * width / config.patch_size), 1) * config.patch_size
+
+    def need(frames: int) -> MemoryNeed:
+        return memory_need(config, height, width, frames, dtype)
+
+    wanted = need(chunk_frames)
+    if wanted.total <= free:
+        return
+    fitting = next((n for n in range(chunk_frames - 1, 0, -1) if need(n).total <= free), 0)
+    remedy = f"set chunk_frames to {fitting}" if fitting else "take smaller weights"
+    raise MappingError(
+        f"the {config.variant} network takes about {wanted.total / 1e6:.0f} MB "
+        f"({wanted.weights / 1e6:.0f} weights, {wanted.states / 1e6:.0f} state, "
+        f"{wanted.chunk / 1e6:.0f} for chunks of {chunk_frames} images of {width}x{height}), "
+        f"{device} has {free / 1e6:.0f} MB free: {remedy}, end other programs, or set device to cpu"
+    )
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Free bytes of a GPU; None for the CPU, where the system lends what it has."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
 
 
 def release_memory() -> None:
