@@ -389,10 +389,12 @@ def _network_poses(views: Sequence[View], prediction: Prediction) -> list[Array]
 
 
 def _relative_change(old: SceneState, new: SceneState) -> float:
-    """The norm of the update relative to that of the state."""
-    change = total = 0.0
-    for before, after in zip(old.layers, new.layers, strict=True):
-        for w_before, w_after in zip(before, after, strict=True):
-            change += float((w_after - w_before).square().sum())
-            total += float(w_before.square().sum())
-    return (change / total) ** 0.5
+    """The norm of the update relative to that of the state; the device is waited for once."""
+    norm = torch.linalg.vector_norm
+    pairs = [
+        (w_before, w_after)
+        for before, after in zip(old.layers, new.layers, strict=True)
+        for w_before, w_after in zip(before, after, strict=True)
+    ]
+    change = norm(torch.stack([norm(w_after - w_before) for w_before, w_after in pairs]))
+    return float(change / norm(torch.stack([norm(w_before) for w_before, _ in pairs])))
