@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "zipmap_ros"
 DOCUMENT = (ROOT / "docs" / "troubleshooting.md").read_text()
 # Where the node's messages are made.
-NODE = ("stream_node", "camera_input", "convert", "transforms", "services", "worker", "diagnostics")
+NODE = (
+    *("stream_node", "intake", "camera_input", "convert", "transforms", "services", "worker"),
+    "diagnostics",
+)
 MAPPING = ("mapper", "prepare", "network", "session", "undistort", "query")
 FILES = [PACKAGE / "nodes" / f"{n}.py" for n in NODE] + [
     PACKAGE / "mapping" / f"{n}.py" for n in MAPPING

@@ -1,22 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node zipmap inside this process: its clock, and what cleanup leaves behind."""
+"""The node zipmap inside this process: clock, odometry of others, lazy topics, status, cleanup."""
 
 from __future__ import annotations
 
 import gc
+import threading
+import time
 import weakref
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import rclpy
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry
+from nav_msgs.msg import Path as PathMessage
 from rclpy.parameter import Parameter
-from rosbench import tiny_checkpoint
+from rosbench import CAMERA, FRAME, LATCHED, Bench, bench, scene, tiny_checkpoint, until
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from zipmap_ros.frame import Frame
+from zipmap_ros.geometry import BODY_T_OPTICAL, pose
+from zipmap_ros.msg import Status
+from zipmap_ros.nodes import convert
+from zipmap_ros.nodes import intake as intake_module
+from zipmap_ros.nodes.intake import Intake
 from zipmap_ros.nodes.stream_node import StreamNode
+from zipmap_ros.nodes.transforms import TransformError
 
 DOMAIN = 67
 BEGUN_NS = 1_000_000_000_000
+# A random network sees wild motion and little confidence.
+WILD = {"max_jump_m": 1e4, "max_turn_deg": 180.0, "map_min_confidence": 1.0, "map_range_m": 1e4}
 
 
 @pytest.fixture
@@ -27,29 +44,259 @@ def context() -> Iterator[rclpy.Context]:
     rclpy.shutdown(context=made)
 
 
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny_checkpoint(tmp_path_factory.mktemp("weights")))
+
+
+@pytest.fixture
+def make(context: rclpy.Context, checkpoint: str) -> Iterator[Any]:
+    """Makes active nodes that nobody spins, and takes them away."""
+    nodes = []
+
+    def made(**values: Any) -> StreamNode:
+        values = {"autostart": False, "checkpoint": checkpoint, "device": "cpu", **WILD, **values}
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
+        node = StreamNode(context=context, parameter_overrides=overrides)
+        nodes.append(node)
+        node.trigger_configure()
+        node.trigger_activate()
+        return node
+
+    yield made
+    for node in nodes:
+        node.destroy_node()
+
+
+@pytest.fixture
+def ros() -> Iterator[Bench]:
+    with bench(DOMAIN) as made:
+        yield made
+
+
+def frame(stamp_ns: int, step: int = 0) -> Frame:
+    return Frame(stamp_ns, scene(step), frame_id=FRAME, camera=CAMERA)
+
+
+def intake(node: StreamNode) -> Intake:
+    assert node._intake is not None
+    return node._intake
+
+
+def dropped(node: StreamNode) -> dict[str, int]:
+    return dict(node.worker.counts().dropped)
+
+
+def heard_states(node: StreamNode) -> list[int]:
+    """The states of the messages that the node publishes from now on."""
+    states: list[int] = []
+    publish = node._status_publisher.publish
+
+    def listen(status: Status) -> None:
+        states.append(status.state)
+        publish(status)
+
+    node._status_publisher.publish = listen
+    return states
+
+
 @pytest.mark.parametrize("sim_time", [True, False])
-def test_a_clock_that_has_not_begun_is_no_foreign_clock(
-    context: rclpy.Context, sim_time: bool
-) -> None:
+def test_a_clock_that_has_not_begun_is_no_foreign_clock(make: Any, sim_time: bool) -> None:
     """Before the first /clock simulated time is 0, and every image far ahead of it."""
-    values = {"autostart": False, "use_sim_time": sim_time}
-    overrides = [Parameter(name, value=value) for name, value in values.items()]
-    node = StreamNode(context=context, parameter_overrides=overrides)
-    node._check_clock(BEGUN_NS)
-    assert bool(node._clock_hint) is not sim_time
-    node.destroy_node()
+    node = make(use_sim_time=sim_time)
+    intake(node)._check_clock(frame(BEGUN_NS))
+    assert bool(intake(node).clock_hint) is not sim_time
 
 
-def test_cleanup_leaves_no_network_behind(context: rclpy.Context, tmp_path: Path) -> None:
-    values = {"autostart": False, "checkpoint": str(tiny_checkpoint(tmp_path)), "device": "cpu"}
-    overrides = [Parameter(name, value=value) for name, value in values.items()]
-    node = StreamNode(context=context, parameter_overrides=overrides)
-    node.trigger_configure()
+def test_a_clock_that_never_begins_is_named(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = make(use_sim_time=True)
+    monkeypatch.setattr(intake_module, "CLOCK_PATIENCE_S", 0.0)
+    intake(node)._check_clock(frame(BEGUN_NS))
+    assert "nothing comes on /clock" in intake(node).clock_hint
+
+
+def test_a_clock_that_is_right_again_is_no_longer_complained_of(make: Any) -> None:
+    node = make(cameras=["front", "left"])
+    front, left = (Frame(BEGUN_NS, scene(0), source=name) for name in ("front", "left"))
+    intake(node)._check_clock(front)
+    now = Frame(node.now_ns(), scene(0), source="left")
+    intake(node)._check_clock(now)
+    assert "set the camera's clock" in intake(node).clock_hint  # of the other camera
+    intake(node)._check_clock(Frame(node.now_ns(), scene(0), source="front"))
+    assert intake(node).clock_hint == ""
+    intake(node)._check_clock(left)
+    assert "behind this node's clock" in intake(node).clock_hint
+
+
+def test_images_without_odometry_of_others_are_dropped_counted_and_named(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = make(tf_mode="map_to_odom", tf_timeout_s=0.0)
+    monkeypatch.setattr(node.transforms, "base_T_camera", lambda frame_id: BODY_T_OPTICAL)
+    states = heard_states(node)
+    begun_ns = node.now_ns()
+    for i in range(3):
+        intake(node)._on_frame(frame(begun_ns + i))
+    assert dropped(node) == {"no_odometry": 3}
+    assert node.worker.counts().received == 3
+    # Said at once, not at the next tick of a timer, and not for a single gap.
+    assert states == [Status.INITIALISING, Status.WAITING_FOR_TF]
+    hint = node._status.hint
+    assert "'base_link' to 'odom'" in hint
+    assert "tf_mode to odom_and_map" in hint
+    odometry = Odometry(header=convert.make_header(begun_ns, "odom"), child_frame_id="base_link")
+    odometry.pose.pose = convert.matrix_to_pose(pose(np.eye(3), [1.0, 0.0, 0.0]))
+    intake(node)._on_odometry(odometry)
+    odometry.header.stamp = convert.ns_to_stamp(begun_ns + 1000)
+    intake(node)._on_odometry(odometry)
+    intake(node)._on_frame(frame(begun_ns + 500))
+    assert dropped(node) == {"no_odometry": 3}
+    until(lambda: states[-1] == Status.TRACKING)
+
+
+def test_odometry_between_other_frames_is_named(make: Any) -> None:
+    node = make(tf_mode="map_to_odom")
+    odometry = Odometry(header=convert.make_header(BEGUN_NS, "world"), child_frame_id="rover")
+    with pytest.raises(TransformError, match="odom is of 'rover' in 'world', not of base_frame"):
+        node.transforms.add_odometry(odometry)
+
+
+def test_unusable_images_are_named_while_there_are_no_others(make: Any) -> None:
+    node = make(tf_mode="camera")
+    camera = intake(node)._cameras[0]
+    camera._on_image(Image(encoding="32FC7", width=4, height=3))
+    assert dropped(node) == {"encoding": 1}
+    state, hint = node._state()
+    assert (state, "'32FC7' cannot be used" in hint) == (Status.WAITING_FOR_IMAGE, True)
+
+
+def test_localization_without_a_map_says_what_to_do(make: Any) -> None:
+    node = make(tf_mode="camera", mode="localization")
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.dropped["no_map"])
+    state, hint = node._state()
+    assert (state, "~/load_map" in hint) == (Status.INITIALISING, True)
+
+
+def test_a_change_of_mode_is_published_at_once(make: Any) -> None:
+    node = make(tf_mode="camera", status_rate_hz=0.01)
+    states = heard_states(node)
+    (result,) = node.set_parameters([Parameter("mode", value="localization")])
+    assert result.successful
+    assert (len(states), node._status.mode) == (1, Status.LOCALIZATION)
+
+
+def test_a_parameter_that_cannot_be_used_is_reported(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = make(tf_mode="camera")
+    said: list[str] = []
+    node.worker._report = said.append
+    node.worker.tell(lambda mapper: 1 / 0)
+    until(lambda: said)
+    assert "a request was not carried out: ZeroDivisionError" in said[0]
+
+
+CONVERSIONS = ("depth_to_image", "points_to_cloud", "camera_to_camera_info")
+
+
+def test_nothing_is_converted_that_nobody_listens_to(
+    make: Any, ros: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: Counter[str] = Counter()
+    for name in CONVERSIONS:
+        original = getattr(convert, name)
+
+        def counted(*args: Any, original: Any = original, name: str = name) -> Any:
+            calls[name] += 1
+            return original(*args)
+
+        monkeypatch.setattr(convert, name, counted)
+    node = make(tf_mode="camera", keyframe_translation_m=0.0, keyframe_rotation_deg=0.0)
+    built: Counter[str] = Counter()
+    for part in ("path", "_odometry"):
+        original = getattr(node.outputs, part)
+        monkeypatch.setattr(
+            node.outputs,
+            part,
+            lambda *args, part=part, original=original: built.update([part]) or original(*args),
+        )
+
+    def map_frames(count: int) -> None:
+        before = node.facts.used
+        for i in range(count):
+            intake(node)._on_frame(frame(node.now_ns(), i))
+            until(lambda wanted=before + i + 1: node.facts.used >= wanted)
+        node._publish_map()
+        node._publish_path()
+
+    map_frames(3)
+    assert len(node._mapper.voxel_map) > 0  # the map grows all the same
+    assert (calls, built) == ({}, {})
+    heard = {
+        topic: ros.listen(kind, f"zipmap/{topic}", qos)
+        for topic, kind, qos in (
+            ("depth/image", Image, 5),
+            ("depth/confidence", Image, 5),
+            ("depth/camera_info", CameraInfo, 5),
+            ("points", PointCloud2, 5),
+            ("map", PointCloud2, LATCHED),
+            ("odometry", Odometry, 10),
+            ("path", PathMessage, LATCHED),
+        )
+    }
+    until(lambda: all(node.outputs.wanted(topic) for topic in heard))
+    map_frames(1)
+    until(lambda: all(heard.values()))
+    assert calls == {"depth_to_image": 2, "camera_to_camera_info": 1, "points_to_cloud": 2}
+    assert built == {"path": 1, "_odometry": 1}
+
+
+def test_twist_is_of_the_last_two_poses(make: Any, ros: Bench) -> None:
+    node = make(tf_mode="camera")
+    heard = ros.listen(Odometry, "zipmap/odometry", 10)
+    poses = ros.listen(PoseStamped, "zipmap/pose", 10)
+    until(lambda: node.outputs.wanted("odometry"))
+    for i in range(2):
+        intake(node)._on_frame(frame(node.now_ns(), i))
+        until(lambda wanted=i + 1: len(heard) >= wanted and len(poses) >= wanted)
+    before, after = (convert.pose_to_matrix(message.pose) for message in poses)
+    seconds = 1e-9 * (
+        convert.stamp_to_ns(poses[1].header.stamp) - convert.stamp_to_ns(poses[0].header.stamp)
+    )
+    v = heard[1].twist.twist.linear
+    in_map = after[:3, :3] @ [v.x, v.y, v.z]
+    np.testing.assert_allclose(in_map * seconds, after[:3, 3] - before[:3, 3], atol=1e-9)
+    assert heard[0].twist.twist.linear.x == 0.0
+    assert heard[1].pose.covariance[0] == heard[1].twist.covariance[0] == -1.0
+
+
+def test_a_status_that_is_made_later_is_published_later(make: Any) -> None:
+    """The topic is latched: of two threads that tell the state the newer one must have it."""
+    node = make(tf_mode="camera")
+    published: list[int] = []
+    publish = node._status_publisher.publish
+
+    def slow(status: Status) -> None:
+        if status.state != Status.PAUSED:
+            time.sleep(0.1)
+        published.append(status.state)
+        publish(status)
+
+    node._status_publisher.publish = slow
+    other = threading.Thread(target=node._publish_status)
+    other.start()
+    time.sleep(0.02)
+    node.set_paused(True)
+    other.join()
+    assert published[-1] == Status.PAUSED
+
+
+def test_cleanup_leaves_no_network_behind(make: Any) -> None:
+    node = make()
     network = weakref.ref(node._mapper.model)
-    node.trigger_activate()
     assert network() is not None
     node.trigger_deactivate()
     node.trigger_cleanup()
     gc.collect()
     assert network() is None, gc.get_referrers(network())
-    node.destroy_node()

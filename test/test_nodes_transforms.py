@@ -17,6 +17,7 @@ from tf2_ros import Buffer, StaticTransformBroadcaster, TransformBroadcaster, Tr
 from zipmap_ros.frame import Estimate
 from zipmap_ros.geometry import BODY_T_OPTICAL, Array, Camera, invert, pose
 from zipmap_ros.nodes import convert
+from zipmap_ros.nodes import transforms as transforms_module
 from zipmap_ros.nodes.transforms import TransformError, Transforms
 from zipmap_ros.parameters import Parameters
 
@@ -138,8 +139,13 @@ def test_with_odometry_of_others_only_map_to_odom_is_published(ros: Bench) -> No
     until(lambda: own.can_transform("odom_e", "lens_e", Time(nanoseconds=t0)), 5)
     tree.transforms.publish(estimate(t0, at(1.0) @ MOUNT, "lens_e"), 1)
     np.testing.assert_allclose(tree.find("map_e", "odom_e", t0), at(-2.0), atol=1e-9)
-    pairs = {(t.header.frame_id, t.child_frame_id) for m in tree.messages for t in m.transforms}
-    assert ("map_e", "odom_e") in pairs
+    until(
+        lambda: any(
+            (t.header.frame_id, t.child_frame_id) == ("map_e", "odom_e")
+            for m in tree.messages
+            for t in m.transforms
+        )
+    )
     tree.close()
 
 
@@ -150,6 +156,55 @@ def test_odometry_from_a_topic_stands_in_for_tf(ros: Bench) -> None:
     odometry.pose.pose = convert.matrix_to_pose(at(1.5))
     tree.transforms.add_odometry(odometry)
     np.testing.assert_allclose(tree.transforms.odom_T_base(tree.now_ns), at(1.5), atol=1e-12)
+    tree.close()
+
+
+def test_odometry_from_a_topic_is_on_tf_while_nobody_else_puts_it_there(
+    ros: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"map_frame": "map_k", "odom_frame": "odom_k", "base_frame": "base_k"}
+    tree = Tree(ros, tf_mode="map_to_odom", **names)
+    stamps: list[int] = []
+
+    def add() -> None:
+        stamps.append(tree.now_ns + len(stamps) * S // 100)
+        odometry = Odometry(header=convert.make_header(stamps[-1], "odom_k"))
+        odometry.child_frame_id = "base_k"
+        odometry.pose.pose = convert.matrix_to_pose(at(1.5))
+        tree.transforms.add_odometry(odometry)
+
+    def on_tf() -> list[int]:
+        return [
+            convert.stamp_to_ns(t.header.stamp)
+            for message in tree.messages
+            for t in message.transforms
+            if t.child_frame_id == "base_k"
+        ]
+
+    add()  # others may be about to begin
+    monkeypatch.setattr(transforms_module, "OTHERS_SILENT_S", -1.0)
+    add()
+    np.testing.assert_allclose(tree.find("odom_k", "base_k", stamps[1]), at(1.5), atol=1e-9)
+    until(lambda: on_tf() == stamps[1:])
+    # A driver that broadcasts what it publishes, with the very stamps that ours have had.
+    monkeypatch.setattr(transforms_module, "OTHERS_SILENT_S", 60.0)
+    own = tree.transforms._buffer
+    before_s = own._others_s
+    others = TransformBroadcaster(ros.node)
+    others.sendTransform(stamped("odom_k", "base_k", at(1.5), stamps[1]))
+    until(lambda: own._others_s > before_s)
+    add()
+    until(lambda: len(on_tf()) == 2)
+    assert on_tf() == [stamps[1], stamps[1]]
+    tree.close()
+
+
+def test_a_static_base_is_never_moved_by_us(ros: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"map_frame": "map_l", "odom_frame": "odom_l", "base_frame": "base_l"}
+    tree = Tree(ros, tf_mode="map_to_odom", **names)
+    own = tree.transforms._buffer
+    own.set_transform_static(stamped("odom_l", "base_l", at(0.0), 0), "driver")
+    assert own.others_silent_s() < -1e9
     tree.close()
 
 

@@ -150,6 +150,19 @@ def test_what_a_request_raises_reaches_whoever_asked(bench: Bench) -> None:
     assert bench.worker.request(lambda mapper: 7, 5.0) == 7
 
 
+def test_who_has_an_answer_finds_the_node_as_it_says(bench: Bench) -> None:
+    """set_pose answers with the new gauge_id, get_trajectory after load_map with the new path."""
+    delivered: list[str] = []
+
+    def slow(estimates: Sequence[Estimate]) -> None:
+        time.sleep(0.05)
+        delivered.append("done")
+
+    bench.worker._deliver = slow
+    assert bench.worker.request(lambda mapper: len(delivered), 5.0) == 0
+    assert delivered == ["done"]
+
+
 def test_a_result_that_cannot_be_published_ends_nothing(bench: Bench) -> None:
     def broken(estimates: Sequence[Estimate]) -> None:
         raise RuntimeError("no such topic")

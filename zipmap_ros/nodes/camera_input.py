@@ -44,6 +44,7 @@ class CameraInput:
 
     submit  takes each Frame; drop takes the reason for each image that gave none. Both are called
             on the executor, one image at a time.
+    problem  why the last image gave no Frame; "" when it did
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class CameraInput:
         self.frame_id = ""
         self.last_image_s = time.monotonic()
         self.images = 0
+        self.problem = ""
         self._node, self._submit, self._drop = node, submit, drop
         self._said: set[str] = set()
         self._camera: Camera | None = None
@@ -143,9 +145,11 @@ class CameraInput:
         try:
             frame = self._to_frame(message)
         except ConvertError as error:
+            self.problem = f"{self._where('image')}: {error}"
             self._drop(error.reason)
-            self._say(f"{self._where('image')}: {error}", key=error.reason + _kind(message))
+            self._say(self.problem, key=error.reason + _kind(message))
             return
+        self.problem = ""
         if self._wants_depth:
             self._pair(frame)
         else:

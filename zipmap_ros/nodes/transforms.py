@@ -2,7 +2,8 @@
 """TF: extrinsics and odometry looked up, map -> odom -> base published (REP-105).
 
 Four ways, by the parameter tf_mode:
-map_to_odom   someone else publishes odom -> base; we publish map -> odom
+map_to_odom   someone else publishes odom -> base; we publish map -> odom. Odometry that comes only
+              on the topic odom we put on TF as well: without it map -> base could not be asked
 odom_and_map  we publish both; odom -> base is continuous, jumps of the gauge move only map -> odom
 camera        map -> optical frame, where nothing else parents it
 off           nothing
@@ -13,6 +14,8 @@ succeed and a lost tracker's last transform is held.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -30,10 +33,53 @@ from zipmap_ros.parameters import Parameters
 
 # Stamps that differ more than this from the node's clock belong to another clock.
 FOREIGN_CLOCK_NS = 10 * convert.NS
+# Odometry of a topic goes on TF once nobody else has placed the base there for this long.
+OTHERS_SILENT_S = 2.0
 
 
 class TransformError(LookupError):
     """A transform that TF does not have; the message names both frames and what to do."""
+
+
+class _Buffer(Buffer):
+    """A buffer that knows when others have last placed a frame on TF.
+
+    What we broadcast comes back to us: the stamps in ``ours`` are not others', but only once, since
+    drivers give their transform and their odometry message the same stamp.
+    """
+
+    def __init__(self, node: Node, child: Callable[[], str]) -> None:
+        self._child = child
+        self._ours: set[int] = set()
+        self._lock = threading.Lock()
+        self._others_s = time.monotonic()
+        super().__init__(node=node)
+
+    def others_silent_s(self) -> float:
+        """Seconds since others have placed the frame, or since the start."""
+        return time.monotonic() - self._others_s
+
+    def expect_ours(self, stamp_ns: int) -> None:
+        """The next transform of the frame with this stamp is ours."""
+        with self._lock:
+            if len(self._ours) > 1000:  # what never came back
+                self._ours.clear()
+            self._ours.add(stamp_ns)
+
+    def set_transform(self, transform: TransformStamped, authority: str) -> None:
+        if transform.child_frame_id.lstrip("/") == self._child() and authority != "odom":
+            with self._lock:
+                stamp_ns = convert.stamp_to_ns(transform.header.stamp)
+                if stamp_ns in self._ours:
+                    self._ours.remove(stamp_ns)
+                else:
+                    self._others_s = time.monotonic()
+        super().set_transform(transform, authority)
+
+    def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
+        if transform.child_frame_id.lstrip("/") == self._child():
+            self._others_s = float("inf")
+        super().set_transform_static(transform, authority)
 
 
 class Transforms:
@@ -41,7 +87,7 @@ class Transforms:
 
     def __init__(self, node: Node, parameters: Callable[[], Parameters]) -> None:
         self._node, self._parameters = node, parameters
-        self._buffer = Buffer(node=node)
+        self._buffer = _Buffer(node, lambda: parameters().base_frame)
         self._listener = TransformListener(self._buffer, node)
         self._broadcaster = TransformBroadcaster(node)
         self._base_T_camera: dict[str, Array] = {}
@@ -89,19 +135,39 @@ class Transforms:
         Raises TransformError.
         """
         p = self._parameters()
-        return self._lookup(p.odom_frame, p.base_frame, Time(nanoseconds=stamp_ns))
+        try:
+            return self._lookup(p.odom_frame, p.base_frame, Time(nanoseconds=stamp_ns))
+        except TransformError as error:
+            raise TransformError(
+                f"{error}; publish odometry at the stamps of the images, on TF or on the topic "
+                "odom, raise tf_timeout_s, or set tf_mode to odom_and_map"
+            ) from error
 
     def add_odometry(self, odometry: Odometry) -> None:
-        """Use odometry from a topic where TF has none (map_to_odom)."""
+        """Use odometry from a topic where TF has none (map_to_odom): here, and on TF for all.
+
+        Raises TransformError for odometry between other frames than odom_frame and base_frame.
+        """
         p = self._parameters()
-        frames = (odometry.header.frame_id.lstrip("/"), odometry.child_frame_id.lstrip("/"))
-        if p.tf_mode != "map_to_odom" or frames != (p.odom_frame, p.base_frame):
+        if p.tf_mode != "map_to_odom":
             return
+        frames = (odometry.header.frame_id.lstrip("/"), odometry.child_frame_id.lstrip("/"))
+        if frames != (p.odom_frame, p.base_frame):
+            raise TransformError(
+                f"odom is of {frames[1]!r} in {frames[0]!r}, not of base_frame {p.base_frame!r} in "
+                f"odom_frame {p.odom_frame!r}: set these parameters to its frames"
+            )
         position = odometry.pose.pose.position
-        transform = TransformStamped(header=odometry.header, child_frame_id=p.base_frame)
+        transform = TransformStamped(
+            header=convert.make_header(convert.stamp_to_ns(odometry.header.stamp), p.odom_frame),
+            child_frame_id=p.base_frame,
+        )
         transform.transform.translation = Vector3(x=position.x, y=position.y, z=position.z)
         transform.transform.rotation = odometry.pose.pose.orientation
         self._buffer.set_transform(transform, "odom")
+        if self._buffer.others_silent_s() > OTHERS_SILENT_S:
+            self._buffer.expect_ours(convert.stamp_to_ns(odometry.header.stamp))
+            self._broadcaster.sendTransform(transform)
 
     def to_map(self, pose: PoseStamped) -> Array:
         """(4, 4) map_T_pose of a pose in any TF frame; no frame means map_frame.

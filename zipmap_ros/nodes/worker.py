@@ -144,6 +144,10 @@ class Worker:
                 self._wake.notify()
         return future
 
+    def tell(self, call: Callable[[Any], object]) -> None:
+        """`post` without waiting for the end of it: what ``call`` raises is reported."""
+        self.post(call).add_done_callback(self._report_failure)
+
     def request(self, call: Callable[[Any], T], timeout_s: float) -> T:
         """`post` and wait for the answer.
 
@@ -214,10 +218,19 @@ class Worker:
         if not future.set_running_or_notify_cancel():
             return
         try:
-            future.set_result(call(self._mapper))
+            answer, failure = call(self._mapper), None
         except Exception as error:  # handed to whoever asked
-            future.set_exception(error)
-        self._hand_over([])
+            answer, failure = None, error
+        self._hand_over([])  # first: who has the answer finds the node as it says
+        if failure is None:
+            future.set_result(answer)
+        else:
+            future.set_exception(failure)
+
+    def _report_failure(self, future: Future) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is not None and not isinstance(error, WorkerError):
+            self._report(f"a request was not carried out: {type(error).__name__}: {error}")
 
     def _map(self, call: Callable[[], list[Estimate]]) -> None:
         try:

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What comes in while the node is active: images, placed on the robot or dropped and counted."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from nav_msgs.msg import Odometry
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.qos import qos_profile_sensor_data
+
+from zipmap_ros.frame import Frame
+from zipmap_ros.msg import Status
+from zipmap_ros.nodes import convert
+from zipmap_ros.nodes.camera_input import CameraInput
+from zipmap_ros.nodes.convert import NS, ConvertError
+from zipmap_ros.nodes.transforms import FOREIGN_CLOCK_NS, TransformError
+
+if TYPE_CHECKING:
+    from zipmap_ros.nodes.stream_node import StreamNode
+
+# An image this much older than the last one says that time has jumped back.
+TIME_JUMP_NS = NS
+# Odometry may miss so many images in a row before the state is WAITING_FOR_TF.
+ODOMETRY_PATIENCE = 3
+# How long the first /clock may take.
+CLOCK_PATIENCE_S = 2.0
+NO_CLOCK = (
+    "use_sim_time is set but nothing comes on /clock: play the bag with --clock, or set "
+    "use_sim_time to false"
+)
+
+
+class Intake:
+    """The subscriptions of an active node, and what is wrong with what comes in.
+
+    An image goes to the worker once TF has said where its camera is and, with tf_mode map_to_odom,
+    where the robot was at its stamp: what cannot be placed on the robot is not mapped either.
+    """
+
+    def __init__(self, node: StreamNode) -> None:
+        self._node, self._worker = node, node.worker
+        self._begun_s = time.monotonic()
+        # All by the name of the camera.
+        self._last_stamps: dict[str, int] = {}
+        self._told: dict[str, str] = {}  # the frame whose mount the mapper knows
+        self._unplaced: dict[str, tuple[int, str]] = {}  # images in a row, and why
+        self._clock_hints: dict[str, str] = {}
+        self._cameras = [
+            CameraInput(node, name, node.values, self._on_frame, node.worker.drop)
+            for name in node.values.cameras or ("",)
+        ]
+        self._odometry = node.create_subscription(
+            Odometry,
+            "odom",
+            self._on_odometry,
+            qos_profile_sensor_data,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+        )
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for camera in self._cameras:
+            camera.close()
+        self._node.destroy_subscription(self._odometry)
+
+    def forget(self) -> None:
+        """Any stamp may come next; what waits for its depth is dropped."""
+        for camera in self._cameras:
+            camera.forget()
+        self._last_stamps.clear()
+
+    def trouble(self) -> tuple[int, str] | None:
+        """The state that says what is missing, with what to do; None while images come in."""
+        missing = [why for _, why in tuple(self._unplaced.values()) if why]
+        if missing:
+            return Status.WAITING_FOR_TF, "; ".join(missing)
+        silent = self._silent()
+        if silent or not self._last_stamps:
+            unusable = [c.problem for c in self._cameras if c.problem]
+            said = [c.silence() for c in silent] or unusable
+            return Status.WAITING_FOR_IMAGE, "; ".join(said)
+        return None
+
+    @property
+    def clock_hint(self) -> str:
+        """What to do about stamps of another clock; "" while there are none."""
+        return next((hint for hint in tuple(self._clock_hints.values()) if hint), "")
+
+    def warn_of_silence(self) -> None:
+        """Name the topics of each camera from which nothing comes."""
+        limit_s = self._node.values.no_data_warn_s
+        for camera in self._silent():
+            text = f"no image for {limit_s:g} s: {camera.silence()}"
+            self._node.warn(f"silence of {camera.name}", text, every_s=limit_s)
+
+    def _silent(self) -> list[CameraInput]:
+        limit_s = self._node.values.no_data_warn_s
+        return [c for c in self._cameras if time.monotonic() - c.last_image_s > limit_s]
+
+    def _on_frame(self, frame: Frame) -> None:
+        if self._node.paused:
+            self._worker.drop("paused")
+        elif self._in_order(frame):
+            self._check_clock(frame)
+            if self._place(frame):
+                self._worker.submit(frame)
+        self._node.refresh_status()
+
+    def _in_order(self, frame: Frame) -> bool:
+        """Whether the frame is newer than the last; much older, it says that time jumped back."""
+        last_ns = self._last_stamps.get(frame.source, frame.stamp_ns - 1)
+        if frame.stamp_ns < last_ns - TIME_JUMP_NS:
+            self._node.time_jumped(f"an image is {(last_ns - frame.stamp_ns) / NS:.1f} s older")
+        elif frame.stamp_ns <= last_ns:
+            self._worker.drop("out_of_order")
+            return False
+        self._last_stamps[frame.source] = frame.stamp_ns
+        return True
+
+    def _check_clock(self, frame: Frame) -> None:
+        """Warn once while a camera's stamps belong to another clock."""
+        now_ns = self._node.now_ns()
+        behind_ns = now_ns - frame.stamp_ns
+        hint = ""
+        if now_ns == 0:  # simulated time has not begun: the first /clock is still on its way
+            waited_s = time.monotonic() - self._begun_s
+            hint = NO_CLOCK if waited_s > CLOCK_PATIENCE_S else ""
+        elif abs(behind_ns) >= FOREIGN_CLOCK_NS:
+            hint = (
+                f"stamps of images are {behind_ns / NS:.0f} s behind this node's clock: for a bag, "
+                "play it with --clock and set use_sim_time to true; else set the camera's clock"
+            )
+        if hint and self._clock_hints.get(frame.source):
+            return  # said already
+        self._clock_hints[frame.source] = hint
+        if hint:
+            self._node.warn("clock", hint, every_s=60.0)
+
+    def _place(self, frame: Frame) -> bool:
+        """Tell the mapper where camera and robot are; False where TF cannot say."""
+        try:
+            base_T_camera = self._node.transforms.base_T_camera(frame.frame_id)
+        except (TransformError, ConvertError) as error:
+            self._worker.drop("no_transform")
+            self._missed(frame, str(error), patience=1)
+            return False
+        if not self._place_robot(frame):
+            return False
+        self._unplaced.pop(frame.source, None)
+        if self._told.get(frame.source) != frame.frame_id:
+            self._told[frame.source] = frame.frame_id
+            self._worker.tell(lambda m: m.set_extrinsic(frame.source, base_T_camera))
+        return True
+
+    def _place_robot(self, frame: Frame) -> bool:
+        """As `_place`, by the odometry of others, where it is asked for."""
+        p = self._node.values
+        if p.tf_mode != "map_to_odom" and p.scale_source != "tf":
+            return True
+        try:
+            odom_T_base = self._node.transforms.odom_T_base(frame.stamp_ns)
+        except (TransformError, ConvertError) as error:
+            if p.tf_mode != "map_to_odom":  # it is for the scale only, which can wait
+                self._node.warn("odometry", f"no odometry on TF for the scale: {error}")
+                return True
+            self._worker.drop("no_odometry")
+            self._missed(frame, str(error), ODOMETRY_PATIENCE)
+            return False
+        if p.scale_source == "tf":
+            self._worker.tell(lambda m: m.add_odometry(frame.stamp_ns, odom_T_base))
+        return True
+
+    def _missed(self, frame: Frame, why: str, patience: int) -> None:
+        """An image could not be placed; ``patience`` of them in a row are a state to be in."""
+        count = self._unplaced.get(frame.source, (0, ""))[0] + 1
+        self._unplaced[frame.source] = (count, why if count >= patience else "")
+        self._node.warn("place", why)
+
+    def _on_odometry(self, message: Odometry) -> None:
+        try:
+            odom_T_base = convert.pose_to_matrix(message.pose.pose)
+            self._node.transforms.add_odometry(message)
+        except (TransformError, ConvertError) as error:
+            self._node.warn("odometry", f"odom: {error}")
+            return
+        if self._node.values.scale_source == "odom":
+            stamp_ns = convert.stamp_to_ns(message.header.stamp)
+            self._worker.tell(lambda m: m.add_odometry(stamp_ns, odom_T_base))
