@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import islice
 from pathlib import Path
 
@@ -265,3 +266,16 @@ def test_help_names_every_verb_and_delegates(capsys):
     assert code == 0 and "usage: zipmap evaluate" in out and "--lengths" in out
     code, _, err = run(capsys, "fly")
     assert code == 2 and "invalid choice" in err
+
+
+def test_help_has_examples_that_parse(capsys) -> None:
+    """Whoever copies a line of --help gets a command, not a usage error."""
+    for verb in ("", "reconstruct", "info", "evaluate", "train"):
+        code, text, _ = run(capsys, *([verb] if verb else []), "--help")
+        assert code == 0
+        lines = text.partition("examples:\n")[2].split("\n\n")[0].splitlines()
+        examples = [re.split(r"\s{3,}", line.strip())[0].split() for line in lines]
+        assert examples, f"zipmap {verb} --help shows no example"
+        for words in examples:
+            if words[0] == "zipmap" and words[1] in ("reconstruct", "info"):
+                assert cli._parser().parse_args(words[1:]).verb == words[1]

@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``zipmap``: the command line, for machines with or without ROS 2.
 
-    zipmap reconstruct clip.mp4 --out out     frames to trajectory, map, depth and a report
-    zipmap info                               what a checkpoint is
-    zipmap evaluate ... | train ...           see their own --help
-
 Parsing only: each verb lives in its room, and is imported when it is asked for.
 """
 
@@ -21,6 +17,30 @@ from typing import Any
 
 from zipmap_ros.frame import Frame
 from zipmap_ros.parameters import ParameterError, Parameters
+
+EXAMPLES = """examples:
+  zipmap reconstruct clip.mp4               trajectory, map, depth and a report in ./out
+  zipmap reconstruct run.mcap --topic /camera/image_raw --params config/stream.yaml
+  zipmap info                               what the weights that ship are
+  zipmap evaluate --data kitchen:FOLDER     errors beside those of guessing
+  zipmap train --help
+
+exit codes: 0 done, 2 bad input (one line says what), 130 interrupted
+"""
+RECONSTRUCT_EXAMPLES = """examples:
+  zipmap reconstruct clip.mp4 --out office
+  zipmap reconstruct photos/ --batch --checkpoint checkpoint_aff_inv.pt --device cuda
+  zipmap reconstruct /dev/video0 --max-frames 300
+  zipmap reconstruct run.mcap --topic /camera/image_raw --params config/stream.yaml
+  zipmap reconstruct synthetic --max-frames 100 --json
+
+writes report.png, map.ply, trajectory.tum and depth/ (16-bit PNG in millimetres or thousandths of
+the map's unit, and NPZ with confidence)
+"""
+INFO_EXAMPLES = """examples:
+  zipmap info
+  zipmap info checkpoint_online.pt --json
+"""
 
 # Verbs that parse their own arguments: the module whose main(argv) does.
 ELSEWHERE = {
@@ -57,16 +77,27 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="zipmap", description=__doc__.split("\n")[0])
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="zipmap",
+        description="Streaming 3D reconstruction from a camera, without ROS.",
+        epilog=EXAMPLES,
+        formatter_class=as_written,
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    purpose = "frames to trajectory, map, depth and a report"
     reconstruct = verbs.add_parser(
-        "reconstruct", help="frames to trajectory, map, depth and a report"
+        "reconstruct",
+        help=purpose,
+        description=f"{purpose.capitalize()}.",
+        epilog=RECONSTRUCT_EXAMPLES,
+        formatter_class=as_written,
     )
     reconstruct.add_argument(
         "input",
         help="a video, a folder (images, 7-Scenes, TUM RGB-D), a bag, /dev/videoN or synthetic",
     )
-    reconstruct.add_argument("--out", required=True, help="folder for the results")
+    reconstruct.add_argument("--out", default="out", help="folder for the results (default: out)")
     reconstruct.add_argument(
         "--batch", action="store_true", help="all frames at once, each seeing every other"
     )
@@ -80,7 +111,14 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct.add_argument(
         "--odom", help="odometry topic of a bag, for scale_source odom (default: its only one)"
     )
-    info = verbs.add_parser("info", help="what a checkpoint is: variant, sizes, state")
+    purpose = "what a checkpoint is: variant, sizes, state"
+    info = verbs.add_parser(
+        "info",
+        help=purpose,
+        description=f"{purpose.capitalize()}.",
+        epilog=INFO_EXAMPLES,
+        formatter_class=as_written,
+    )
     info.add_argument("checkpoint", nargs="?", help="weights (default: the small model that ships)")
     for verb in (reconstruct, info):
         verb.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -44,6 +44,13 @@ from zipmap_ros.mapping.errors import MappingError
 from zipmap_ros.model import ModelError, ZipMap, load_checkpoint, shipped_checkpoint
 from zipmap_ros.synthetic import SyntheticError
 
+EXAMPLES = """examples:
+  zipmap evaluate --lengths 8 24 --clips 4                     the weights that ship, unseen worlds
+  zipmap evaluate --data kitchen:FOLDER --lengths 24 200       7-Scenes layout
+  zipmap evaluate checkpoint_online.pt --data tum:FOLDER --device cuda --precision bfloat16
+
+writes report.html (open it) and report.json into --out
+"""
 LENGTHS = (8, 24, 50, 100, 200, 500)
 CHUNKS = (1, 8)
 
@@ -80,7 +87,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Parse and run; 0, or 2 after one line on standard error."""
-    parser = argparse.ArgumentParser(prog="zipmap evaluate", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="zipmap evaluate",
+        description="Judge a checkpoint on data, by sequence length and chunk size.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_arguments(parser)
     return run(parser.parse_args(argv))
 

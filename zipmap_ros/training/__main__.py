@@ -18,6 +18,14 @@ from zipmap_ros.training.plot import plot_log
 from zipmap_ros.training.pool import load_pool, render_pool, save_pool, whole_batch
 from zipmap_ros.training.trainer import Processes, Trainer
 
+EXAMPLES = """examples:
+  zipmap train --out runs/small --textures PHOTOS      the recipe of the weights that ship
+  torchrun --nproc-per-node 2 -m zipmap_ros.training --out runs/small
+  zipmap train --out runs/next --weights zipmap_ros/weights/small.safetensors
+  zipmap train --out runs/small --export now.safetensors
+
+started again with the same --out, a run goes on from its last checkpoint
+"""
 UNSEEN_SEED = 5_000_000  # validation worlds: neither trained on nor among the evaluation's
 UNSEEN_CLIPS, UNSEEN_HEIGHT = 16, 96
 
@@ -27,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="small")
     parser.add_argument("--out", type=Path, default=Path("runs/small"), help="checkpoints and log")
     parser.add_argument(
-        "--start", type=Path, help="weights (.safetensors) that a new run goes on from"
+        "--weights", type=Path, help="a .safetensors file that a new run goes on from"
     )
     parser.add_argument("--textures", type=Path, help="folder of images for the world's surfaces")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -39,7 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Train, or go on training, or export. Returns the process' exit code."""
-    parser = argparse.ArgumentParser(prog="zipmap train", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="zipmap train",
+        description="Train the small model: render worlds, train, resume, export.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_arguments(parser)
     return run(parser.parse_args(argv))
 
@@ -55,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         last = config.phases[-1]
         height = UNSEEN_HEIGHT * last.width // 128 // last.patch * last.patch
         batch = whole_batch(unseen, last.width, height)
-        start = load_checkpoint(arguments.start).state_dict() if arguments.start else None
+        start = load_checkpoint(arguments.weights).state_dict() if arguments.weights else None
         trainer = Trainer(config, pool, batch, arguments.out, device, processes, start)
         if arguments.export:
             trainer.export(arguments.export, {"training": config.to_json()})
