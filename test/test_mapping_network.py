@@ -54,10 +54,17 @@ def test_what_is_not_there_is_said(checkpoint):
         resolve_device("cuda:99")
 
 
-def test_precision_is_float32_on_a_cpu_unless_asked():
+def test_precision_is_bfloat16_on_a_cpu_only_with_amx_or_when_asked(monkeypatch):
     cpu = resolve_device("cpu")
-    assert resolve_precision("auto", cpu) == torch.float32
     assert resolve_precision("bfloat16", cpu) == torch.bfloat16
+    for flags, dtype in (
+        ({"avx512_bf16": True, "amx_bf16": False}, torch.float32),
+        ({"avx512_bf16": True, "amx_bf16": True}, torch.bfloat16),
+        ({"architecture": "aarch64"}, torch.float32),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda flags=flags: flags)
+        assert resolve_precision("auto", cpu) == dtype
+        assert resolve_precision("float32", cpu) == torch.float32
 
 
 class PeakBytes(TorchDispatchMode):

@@ -72,7 +72,8 @@ def memory_need(
     chunk    the four levels of tokens that the heads read (8 floats a token and channel), and the
              larger of what one fast-weight layer and what the depth head hold at once:
       layer  a token's 4 float copies and 6 of ``dtype`` in width, 6 of ``dtype`` in hidden
-             channels; 4 float and 3 Newton-Schulz copies of the layer's three matrices
+             channels; 4 float and 3 Newton-Schulz copies of the layer's three matrices (2 in
+             float32, where sums are fused into the products)
       head   up to DENSE_FRAMES frames, 4 floats of dense_width at 8 x 8 a patch, or of half of
              that and of the last 32 channels 2 a pixel
     Workspaces of the device's libraries come on top.
@@ -85,7 +86,7 @@ def memory_need(
     size, exact = dtype.itemsize, getattr(torch, config.newton_schulz_dtype).itemsize
     hidden = config.fast_heads * config.fast_hidden
     layer = tokens * (config.width * (4 * 4 + 6 * size) + hidden * 6 * size)
-    layer += 3 * config.width * config.fast_hidden * (4 * 4 + 3 * exact)
+    layer += 3 * config.width * config.fast_hidden * (4 * 4 + (2 if exact == 4 else 3) * exact)
     fused = 64 * patches * config.dense_width * 4
     pixels = height * width * 2 * (config.dense_width // 2 + 32)
     head = min(chunk_frames, DENSE_FRAMES) * 4 * max(fused, pixels)
@@ -148,8 +149,16 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of the parameter ``precision``; auto is bfloat16 on GPUs that multiply in it."""
+    """The dtype of the parameter ``precision``; auto is bfloat16 where the device has units for it.
+
+    Those are tensor cores on a GPU and AMX on a CPU. AVX-512 with bfloat16 is not enough: products
+    were slower with it than in float32.
+    """
     if name == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        if device.type == "cuda":
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            flags = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.5 has none
+            fast = bool(flags.get("amx_bf16"))
         return torch.bfloat16 if fast else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
