@@ -132,15 +132,21 @@ def _wait_for_namespace(pid):
 
 
 @pytest.mark.parametrize(
-    ("environment", "meets"),
+    ("first", "second", "meets"),
     [
-        ({"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}, True),
-        ({"ROS_STATIC_PEERS": "10.99.0.1;10.99.0.2"}, True),
-        ({}, False),
-        ({"ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF", "ROS_STATIC_PEERS": "10.99.0.1"}, False),
+        ({"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}, None, True),
+        ({"ROS_STATIC_PEERS": "10.99.0.1;10.99.0.2"}, None, True),
+        ({}, None, False),
+        ({}, {"ROS_STATIC_PEERS": "10.99.0.1"}, False),
+        ({"ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF"}, {"ROS_STATIC_PEERS": "10.99.0.1"}, False),
+        ({"CYCLONEDDS_URI": "<CycloneDDS><Domain></Domain></CycloneDDS>"}, {"ROS_STATIC_PEERS": "10.99.0.1"}, True),
     ],
 )
-def test_two_hosts(two_hosts, environment, meets):
-    """Hosts of one network meet in range SUBNET or as peers, and not by default."""
-    heard = meet(environment, environment, two_hosts, seconds=12 if meets else 3)
+def test_two_hosts(two_hosts, first, second, meets):
+    """Hosts of one network meet in range SUBNET or as peers, and not by default.
+
+    Not either where one of them asks for the other. The last pair shows that such a request
+    arrives, where the configuration is left to the user.
+    """
+    heard = meet(first, second or first, two_hosts, seconds=12 if meets else 4)
     assert heard == (["['b']", "['a']"] if meets else ["[]", "[]"])

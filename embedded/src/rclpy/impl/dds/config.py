@@ -31,15 +31,10 @@ def domain_configuration(environment: Mapping[str, str] = os.environ) -> str:
 
     Unless ROS_AUTOMATIC_DISCOVERY_RANGE is SUBNET, discovery is by unicast to this host, nothing
     is sent beyond it. No interface is chosen: a participant on loopback alone is invisible to those
-    of a ROS 2 that uses the host's other address. Hosts of ROS_STATIC_PEERS are asked in any range
-    but OFF.
+    of a ROS 2 that uses the host's other address (see `loopback`). Hosts of ROS_STATIC_PEERS are
+    asked in any range but OFF.
     """
-    reach = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper() or "LOCALHOST"
-    if reach not in _RANGES:
-        raise ValueError(
-            f"ROS_AUTOMATIC_DISCOVERY_RANGE is '{reach}': it must be one of {', '.join(_RANGES)}"
-        )
-    peers = [peer for peer in environment.get("ROS_STATIC_PEERS", "").split(";") if peer.strip()]
+    reach, peers = _range(environment), _static_peers(environment)
     general, discovery, internal = "", "", _buffers()
     if reach == "OFF" or (reach == "LOCALHOST" and not peers):
         general, internal = _LOCAL_MESSAGES, internal + _LOCAL_REPAIR
@@ -57,6 +52,26 @@ def domain_configuration(environment: Mapping[str, str] = os.environ) -> str:
     )
     own = environment.get("CYCLONEDDS_URI", "")
     return f"{xml},{own}" if own else xml
+
+
+def is_closed(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether no other host may reach us. With CYCLONEDDS_URI users decide themselves."""
+    reach = _range(environment)
+    is_local = reach == "OFF" or (reach == "LOCALHOST" and not _static_peers(environment))
+    return is_local and not environment.get("CYCLONEDDS_URI")
+
+
+def _range(environment: Mapping[str, str]) -> str:
+    reach = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper() or "LOCALHOST"
+    if reach not in _RANGES:
+        raise ValueError(
+            f"ROS_AUTOMATIC_DISCOVERY_RANGE is '{reach}': it must be one of {', '.join(_RANGES)}"
+        )
+    return reach
+
+
+def _static_peers(environment: Mapping[str, str]) -> list[str]:
+    return [peer for peer in environment.get("ROS_STATIC_PEERS", "").split(";") if peer.strip()]
 
 
 def _unicast(peers: list[str]) -> str:

@@ -7,13 +7,15 @@ import ctypes as ct
 import itertools
 import struct
 import threading
+from contextlib import nullcontext
 
 from rosidl_embedded.type_hash import type_hash
 
-from rclpy.impl.dds.config import domain_configuration
+from rclpy.impl.dds.config import domain_configuration, is_closed
 from rclpy.impl.dds.endpoint import Reader, Writer
 from rclpy.impl.dds.graph import Graph
 from rclpy.impl.dds.library import RETCODE_PRECONDITION_NOT_MET, check, dds
+from rclpy.impl.dds.loopback import hear_this_host_only
 from rclpy.impl.dds.qos_policies import dds_qos
 from rclpy.impl.dds.type_descriptor import topic_descriptor
 from rclpy.qos import QoSProfile
@@ -73,7 +75,8 @@ def _open_domain(domain_id: int) -> None:
     with _lock:
         if domain_id in _domains:
             return
-        code = dds.dds_create_domain(domain_id, domain_configuration().encode())
+        with hear_this_host_only(domain_id) if is_closed() else nullcontext():
+            code = dds.dds_create_domain(domain_id, domain_configuration().encode())
         if code != RETCODE_PRECONDITION_NOT_MET:
             check(code, f"open domain {domain_id}")
         _domains[domain_id] = code
