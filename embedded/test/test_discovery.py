@@ -139,7 +139,11 @@ def _wait_for_namespace(pid):
         ({}, None, False),
         ({}, {"ROS_STATIC_PEERS": "10.99.0.1"}, False),
         ({"ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF"}, {"ROS_STATIC_PEERS": "10.99.0.1"}, False),
-        ({"CYCLONEDDS_URI": "<CycloneDDS><Domain></Domain></CycloneDDS>"}, {"ROS_STATIC_PEERS": "10.99.0.1"}, True),
+        (
+            {"CYCLONEDDS_URI": "<CycloneDDS><Domain></Domain></CycloneDDS>"},
+            {"ROS_STATIC_PEERS": "10.99.0.1"},
+            True,
+        ),
     ],
 )
 def test_two_hosts(two_hosts, first, second, meets):

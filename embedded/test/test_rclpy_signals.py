@@ -143,3 +143,45 @@ def test_a_write_that_waits_for_a_stopped_reader_ends_with_the_lease_of_that():
         for process in (listener, writer):
             process.kill()
             process.wait()
+
+
+ASKER = """
+import os, signal, sys, time
+import rclpy
+from std_msgs.msg import UInt8MultiArray
+rclpy.init()
+node = rclpy.create_node("asker")
+publisher = node.create_publisher(UInt8MultiArray, "stuck", 10)
+while not publisher.get_subscription_count():
+    time.sleep(0.05)
+os.kill(int(sys.argv[1]), signal.SIGSTOP)
+time.sleep(0.3)
+publisher.publish(UInt8MultiArray(data=bytes(200)))
+print("stuck", flush=True)
+try:
+    publisher.wait_for_all_acked()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+rclpy.try_shutdown()
+"""
+
+
+def test_waiting_for_acknowledgements_is_interrupted():
+    """Of a stopped reader, without waiting for its lease."""
+    listener = subprocess.Popen([sys.executable, "-c", LISTENER])
+    asker = subprocess.Popen(
+        [sys.executable, "-c", ASKER, str(listener.pid)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert asker.stdout.readline() == "stuck\n"
+        begin = time.monotonic()
+        asker.send_signal(signal.SIGINT)
+        assert asker.stdout.readline() == "interrupted\n"
+        assert time.monotonic() - begin < 2.0
+        _, errors = asker.communicate(timeout=10)
+        assert asker.returncode == 0 and errors == ""
+    finally:
+        for process in (listener, asker):
+            process.kill()
+            process.wait()

@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -183,4 +184,6 @@ def shut_down_all_contexts() -> None:
 @atexit.register
 def _leave_networks() -> None:
     for context in list(_contexts):
-        context.destroy()
+        # Leaving takes a second at most, too late for a signal to interrupt anything.
+        with suppress(KeyboardInterrupt):
+            context.destroy()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes as ct
+import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,8 @@ from rclpy.impl.dds.library import (
 _SMALL = 2048
 _Small = ct.c_char * _SMALL
 _PADDING = [bytes(-i % 4) for i in range(4)]
+# How long Python may be kept from running the handler of a signal.
+_SLICE_NS = 200_000_000
 
 
 class Sample(NamedTuple):
@@ -112,8 +115,14 @@ class Writer(Endpoint):
 
     def wait_for_acks(self, timeout_ns: int = INFINITY) -> bool:
         """Whether every reliable reader has everything, within the time."""
-        code = dds.dds_wait_for_acks(self.handle, timeout_ns)
-        return code != RETCODE_TIMEOUT and check(code, "wait for acknowledgements") == 0
+        end = time.monotonic_ns() + timeout_ns
+        while True:
+            left = max(0, end - time.monotonic_ns())
+            code = dds.dds_wait_for_acks(self.handle, min(left, _SLICE_NS))
+            if code != RETCODE_TIMEOUT:
+                return check(code, "wait for acknowledgements") == 0
+            if left <= _SLICE_NS:
+                return False
 
     def assert_liveliness(self) -> None:
         """Say that the writer is alive (manual liveliness)."""
