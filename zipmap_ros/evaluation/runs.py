@@ -103,12 +103,13 @@ def batch_run(model: ZipMap, frames: Sequence[Frame]) -> Run:
     return Run("batch", index, poses, depth, K, confidence, 100.0, seconds)
 
 
-def mapper_run(model: ZipMap, frames: Sequence[Frame]) -> Run:
+def mapper_run(model: ZipMap, frames: Sequence[Frame], mapper: StreamMapper | None = None) -> Run:
     """What a robot gets: `StreamMapper` with default parameters, which never see a true depth.
 
-    Frames that the mapper refuses are missing from the result.
+    Frames that the mapper refuses are missing from the result. ``mapper`` is one of one's own,
+    fresh, of the same model and with other parameters.
     """
-    mapper = StreamMapper(model)
+    mapper = mapper or StreamMapper(model)
     device = next(model.parameters()).device
     estimates = []
     start = _now(device)
