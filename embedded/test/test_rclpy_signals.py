@@ -157,8 +157,8 @@ while not publisher.get_subscription_count():
 os.kill(int(sys.argv[1]), signal.SIGSTOP)
 time.sleep(0.3)
 publisher.publish(UInt8MultiArray(data=bytes(200)))
-print("stuck", flush=True)
 try:
+    print("stuck", flush=True)
     publisher.wait_for_all_acked()
 except KeyboardInterrupt:
     print("interrupted", flush=True)

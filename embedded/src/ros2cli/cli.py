@@ -32,12 +32,12 @@ def main(argv: list[str] | None = None) -> int:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # for pipes
     if argv and argv[0] in NOT_BUILT:
         raise NotImplementedError(f"`ros2 {argv[0]}` needs a full ROS 2")
-    parser = _make_parser(argv[0] if argv else "")
-    args = parser.parse_args(argv)
-    if not hasattr(args, "main"):
-        getattr(args, "parser", parser).print_help()
-        return 0
     try:
+        parser = _make_parser(argv[0] if argv else "")
+        args = parser.parse_args(argv)
+        if not hasattr(args, "main"):
+            getattr(args, "parser", parser).print_help()
+            return 0
         result = args.main(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
