@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from zipmap_ros.model import ModelConfig, ZipMap, load_checkpoint, shipped_checkpoint
@@ -18,7 +19,15 @@ from zipmap_ros.model.fast_weights import Operation, chunk_operations
 from zipmap_ros.training import TrainingError
 from zipmap_ros.training.config import PRESETS, Phase, TrainingConfig
 from zipmap_ros.training.data import BatchPlan, Clips, sample_batch
-from zipmap_ros.training.losses import camera_loss, depth_loss, gradient_loss, point_loss
+from zipmap_ros.training.losses import (
+    camera_loss,
+    depth_loss,
+    gradient_loss,
+    motion_loss,
+    patch_motion,
+    patch_points,
+    point_loss,
+)
 from zipmap_ros.training.muon import Muon
 from zipmap_ros.training.network import split_parameters, whiten_patches
 from zipmap_ros.training.plot import plot_log
@@ -125,6 +134,39 @@ def test_batches_move_as_the_pictures_do() -> None:
     standing = (batch.images[:, 1] - batch.images[:, 0]).abs()[inside].mean()
     moved = (warped - batch.images[:, 0]).abs()[inside].mean()
     assert moved < 0.5 * standing
+
+
+def test_motion_leads_back_to_what_the_first_camera_saw() -> None:
+    """A cell's colour is found again in the first image where its motion points to."""
+    plan = BatchPlan(clips=4, views=2, stride=3, width=32, height=24)
+    batch = sample_batch(_wall_clips(), plan, torch.Generator().manual_seed(0))
+    points, depth = patch_points(batch.depth, batch.camera_T_world, batch.K, cell=4)
+    motion, valid = patch_motion(points, depth, batch.K, (24, 32))
+    assert valid.all()
+    assert motion[:, 0].abs().max() < 1e-5
+    assert motion[:, 1].abs().mean() > 0.01
+    v, u = torch.meshgrid(torch.arange(6) * 4 + 2.5, torch.arange(8) * 4 + 2.5, indexing="ij")
+    here = torch.stack([u, v], dim=-1).expand(4, 6, 8, 2)
+
+    def seen(at: Tensor) -> Tensor:
+        places = at / torch.tensor([16.0, 12.0]) - 1
+        return F.grid_sample(batch.images[:, 0], places, align_corners=False)
+
+    there = here + motion[:, 1] * 32
+    inside = ((there > 1) & (there < torch.tensor([31.0, 23.0]))).all(-1)
+    now = F.grid_sample(
+        batch.images[:, 1], here / torch.tensor([16.0, 12.0]) - 1, align_corners=False
+    )
+    # Noise and blur differ from frame to frame; a camera that is thought still is further off.
+    found, still = ((seen(at) - now).abs().mean(1)[inside].mean() for at in (there, here))
+    assert found < 0.5 * still
+
+
+def test_motion_loss_counts_what_was_within_reach() -> None:
+    motion = torch.tensor([[[0.1, 0.0], [9.0, 9.0]]])
+    truth = torch.zeros(1, 2, 2)
+    loss = motion_loss(motion, truth, torch.tensor([[True, False]]))
+    assert float(loss) == pytest.approx(0.1)
 
 
 def test_the_twin_remembers_tokens_as_a_state_does() -> None:

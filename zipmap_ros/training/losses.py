@@ -23,6 +23,7 @@ from zipmap_ros.model.zipmap import QueryPrediction
 CONFIDENCE_PRICE = 0.6
 GRADIENT_SCALES = 4
 COLOUR_WEIGHT = 10.0
+MIN_SEEN_DEPTH = 0.05  # mean distances of the first frame
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class LossWeights:
     depth: float = 1.0
     gradient: float = 0.5
     points: float = 1.0  # of the per-patch points in the first camera's frame
+    motion: float = 5.0  # of where the first camera saw them
     local_points: float = 1.0
     query: float = 1.0
 
@@ -84,6 +86,12 @@ def point_loss(points: Tensor, truth: Tensor, depth: Tensor) -> Tensor:
     return (error / depth[valid].clamp_min(0.1)).mean()
 
 
+def motion_loss(motion: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+    """Mean L1 distance in image widths: motion and truth (..., 2), valid (...)."""
+    error = (motion - truth).abs().sum(-1) * valid
+    return error.sum() / valid.sum().clamp_min(1)
+
+
 def query_loss(view: QueryPrediction, images: Tensor, depth: Tensor) -> Tensor:
     """Colour and depth of unseen views: images (B, T, 3, H, W) in [0, 1], depth (B, T, H, W)."""
     colour = F.mse_loss(view.rgb, images.movedim(-3, -1))
@@ -102,3 +110,28 @@ def patch_points(
     R, t = world_T_camera[..., :3, :3], world_T_camera[..., :3, 3]
     world = torch.einsum("bsij,bshwj->bshwi", R, points) + t[:, :, None, None]
     return world, depth[:, :, cell // 2 :: cell, cell // 2 :: cell]
+
+
+def patch_motion(
+    points: Tensor, depth: Tensor, K: Tensor, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Where the first camera saw what a cell shows, less where the cell is, in image widths.
+
+    ``points`` (B, S, h, w, 3) and ``depth`` (B, S, h, w) from ``patch_points``, K (B, S, 3, 3) in
+    pixels of ``size`` (H, W). Returns (B, S, h, w, 2) and which of them were within the first
+    camera's reach: (B, S, h, w).
+    """
+    h, w = depth.shape[-2:]
+    H, W = size
+    cell = H // h
+    z = points[..., 2]
+    reachable = (depth > 0) & (z > MIN_SEEN_DEPTH)
+    seen = torch.einsum("bij,bshwj->bshwi", K[:, 0], points)[..., :2]
+    seen = seen / z.clamp_min(MIN_SEEN_DEPTH)[..., None]
+    v, u = torch.meshgrid(
+        torch.arange(h, device=z.device) * cell + cell // 2 + 0.5,
+        torch.arange(w, device=z.device) * cell + cell // 2 + 0.5,
+        indexing="ij",
+    )
+    motion = (seen - torch.stack([u, v], dim=-1)) / W
+    return motion, reachable & (motion.abs().amax(-1) < 1)

@@ -22,24 +22,35 @@ FIRST_ENCODING = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.8, 1.1)  # still, 46 by 6
 
 
 class PatchPoints(nn.Module):
-    """Where each patch lies in the first camera's frame: 2 x 2 points from its last tokens.
+    """Where what a patch shows lies in the first camera's frame, and where that camera saw it.
 
-    A dense error for the pose and the depth together, straight from the backbone: with it rotation
-    is learned in a fraction of the steps. It does not leave the training room.
+    2 x 2 points a patch, from its last tokens: a dense error for pose and depth together, straight
+    from the backbone. How far they moved in the image is known without depth; from it the network
+    learns to find in one frame what it sees in another. The head does not leave the training room.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.points = nn.Linear(width, 3 * CELLS * CELLS)
+        self.motion = nn.Linear(width, 2 * CELLS * CELLS)
+        nn.init.zeros_(self.motion.weight)
+        nn.init.zeros_(self.motion.bias)
 
-    def forward(self, level: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Level (B, S, P, width) of h x w patches -> points (B, S, 2h, 2w, 3)."""
+    def forward(self, level: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Level (B, S, P, width) of h x w patches -> points (B, S, 2h, 2w, 3) in the unit of the
+        poses and motion (B, S, 2h, 2w, 2) in image widths."""
         h, w = grid
-        B, S = level.shape[:2]
-        raw = self.points(self.norm(level[:, :, level.shape[2] - h * w :]))
-        cells = raw.view(B, S, h, w, CELLS, CELLS, 3).transpose(3, 4)
-        return cells.reshape(B, S, h * CELLS, w * CELLS, 3)
+        patches = self.norm(level[:, :, level.shape[2] - h * w :])
+        return _cells(self.points(patches), grid), _cells(self.motion(patches), grid)
+
+
+def _cells(raw: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(B, S, h*w, CELLS * CELLS * n) of patches -> (B, S, CELLS * h, CELLS * w, n) of cells."""
+    h, w = grid
+    B, S = raw.shape[:2]
+    cells = raw.view(B, S, h, w, CELLS, CELLS, -1).transpose(3, 4)
+    return cells.reshape(B, S, h * CELLS, w * CELLS, -1)
 
 
 def phase_config(model: ModelConfig, phase: Phase) -> ModelConfig:

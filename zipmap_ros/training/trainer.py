@@ -30,6 +30,8 @@ from zipmap_ros.training.losses import (
     camera_loss,
     depth_loss,
     gradient_loss,
+    motion_loss,
+    patch_motion,
     patch_points,
     point_loss,
     query_loss,
@@ -243,9 +245,11 @@ class Trainer:
         S, H, W = part.depth.shape[1:]
         grid = (H // patch, W // patch)
         points, depth = patch_points(part.depth, part.camera_T_world, part.K, patch // CELLS)
+        places, motion = self.points(levels[-1], grid)
         losses = {
             "camera": camera_loss(encoding, part.camera_T_world, part.K, (H, W)),
-            "points": point_loss(self.points(levels[-1], grid), points, depth),
+            "points": point_loss(places, points, depth),
+            "motion": motion_loss(motion, *patch_motion(points, depth, part.K, (H, W))),
         }
         chosen = torch.arange(self.step % S, S, max(1, round(1 / self.phase.dense_share)))
         some, few = part.views(chosen), [level[:, chosen] for level in levels]
