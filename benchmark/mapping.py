@@ -5,7 +5,7 @@
 
 insert   20,000 points, half of them in voxels that are known
 evict    an insert that finds the map full: an eighth of it goes
-cloud    the arrays of a whole cloud
+cloud    the arrays of a whole cloud; message: the PointCloud2 of them
 rescale  all points moved and sorted into voxels anew, as when the scale locks
 project  a view of 640x480 drawn from the map
 save     a session; load: the same one
@@ -24,6 +24,7 @@ from zipmap_ros.geometry import Camera, look_at
 from zipmap_ros.mapping import StreamMapper, VoxelMap, load_session, save_session
 from zipmap_ros.mapping.query import project_cloud
 from zipmap_ros.model import ModelConfig, ZipMap
+from zipmap_ros.nodes import convert
 from zipmap_ros.parameters import Parameters
 
 BATCH = 20_000
@@ -80,6 +81,10 @@ def main() -> None:
     def save() -> None:
         save_session(mapper, folder, "map", overwrite=True)
 
+    def message() -> None:
+        convert.points_to_cloud(cloud.points, cloud.colors, cloud.confidence, header)
+
+    header = convert.make_header(0, "map")
     camera = Camera.from_fov(640, 480, 70.0)
     pose = look_at([0, 0, 0], [1, 0.5, 0])
     cloud = voxel_map.cloud()
@@ -88,6 +93,7 @@ def main() -> None:
         measured = {
             "insert": seconds(lambda: voxel_map.insert(*batches.pop()), CPU, args.repeats),
             "cloud": seconds(voxel_map.cloud, CPU, args.repeats, warmup=3),
+            "message": seconds(message, CPU, args.repeats, warmup=3),
             "evict": [max(seconds(evict, CPU, few))],
             "rescale": seconds(lambda: voxel_map.transform(np.eye(4), 1.0), CPU, few),
             "project": seconds(lambda: project_cloud(cloud, VOXEL, pose, camera), CPU, few),

@@ -202,16 +202,26 @@ def test_beside_odometry_of_others_only_map_to_odom_is_ours(ros: Bench) -> None:
     heard = ros.listen(TFMessage, "/tf", 100)
     publisher = ros.node.create_publisher(Image, "wheels/image", 5)
 
+    odometry_comes = False
+
     def publish() -> None:
         robot.step += 1
         stamp_ns = robot.now_ns()
         odom_T_base = pose(np.eye(3), [0.1 * robot.step, 0.0, 0.0])
-        robot.moving.sendTransform(
-            robot.transform("wheels_odom", "wheels_base", odom_T_base, stamp_ns)
-        )
+        if odometry_comes:
+            robot.moving.sendTransform(
+                robot.transform("wheels_odom", "wheels_base", odom_T_base, stamp_ns)
+            )
         publisher.publish(image(stamp_ns, scene(robot.step), "wheels_lens"))
 
     timer = ros.node.create_timer(0.15, publish)
+    # Without it no image can be placed: each is dropped and counted, both frames are named.
+    until(lambda: robot.status and robot.status[-1].state == Status.WAITING_FOR_TF, 60)
+    assert "'wheels_base' to 'wheels_odom'" in robot.status[-1].hint
+    assert {pair.key: int(pair.value) for pair in robot.status[-1].frames_dropped}[
+        "no_odometry"
+    ] >= 3
+    odometry_comes = True
     until(robot.tracks, 60)
     until(lambda: len(robot.poses) > 3)
     message = robot.poses[-1]

@@ -100,6 +100,15 @@ def test_bayer_mosaics(pattern: str) -> None:
     np.testing.assert_array_equal(result[2:-2, 2:-2], flat[2:-2, 2:-2])
 
 
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+@pytest.mark.parametrize("big", [False, True])
+def test_bayer_mosaics_of_16_bits_are_their_high_bytes(pattern: str, big: bool) -> None:
+    mosaic = np.random.default_rng(1).integers(0, 1 << 16, (6, 8), dtype=np.uint16)
+    result = convert.image_to_rgb(image(mosaic, f"bayer_{pattern}16", padding=3, big=big))
+    high = (mosaic >> 8).astype(np.uint8)
+    np.testing.assert_array_equal(result, convert.image_to_rgb(image(high, f"bayer_{pattern}8")))
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -26,6 +26,8 @@ from zipmap_ros.geometry import BODY_T_OPTICAL, pose
 from zipmap_ros.msg import Status
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes import intake as intake_module
+from zipmap_ros.nodes import stream_node as stream_node_module
+from zipmap_ros.nodes import transforms as transforms_module
 from zipmap_ros.nodes.intake import Intake
 from zipmap_ros.nodes.stream_node import StreamNode
 from zipmap_ros.nodes.transforms import TransformError
@@ -154,9 +156,11 @@ def test_images_without_odometry_of_others_are_dropped_counted_and_named(
     until(lambda: states[-1] == Status.TRACKING)
 
 
-def test_odometry_between_other_frames_is_named(make: Any) -> None:
+def test_odometry_between_other_frames_is_named(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     node = make(tf_mode="map_to_odom")
     odometry = Odometry(header=convert.make_header(BEGUN_NS, "world"), child_frame_id="rover")
+    node.transforms.add_odometry(odometry)  # TF may have what is needed
+    monkeypatch.setattr(transforms_module, "OTHERS_SILENT_S", -1.0)
     with pytest.raises(TransformError, match="odom is of 'rover' in 'world', not of base_frame"):
         node.transforms.add_odometry(odometry)
 
@@ -290,6 +294,21 @@ def test_a_status_that_is_made_later_is_published_later(make: Any) -> None:
     node.set_paused(True)
     other.join()
     assert published[-1] == Status.PAUSED
+
+
+def test_after_a_transition_that_throws_the_node_can_be_configured_anew(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = make(tf_mode="camera")
+    node.trigger_deactivate()
+    with monkeypatch.context() as patch:
+        patch.setattr(stream_node_module, "Intake", None)
+        node.trigger_activate()
+    assert "configure the node anew" in node._status.hint
+    node.trigger_configure()
+    node.trigger_activate()
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node._status.state == Status.TRACKING)
 
 
 def test_cleanup_leaves_no_network_behind(make: Any) -> None:

@@ -8,6 +8,7 @@ by 0.5 on the way in and out.
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import cv2
@@ -37,10 +38,7 @@ BYTES_PER_PIXEL = {
     "uyvy": 2,
     "yuv422_yuy2": 2,
     "yuyv": 2,
-    "bayer_rggb8": 1,
-    "bayer_bggr8": 1,
-    "bayer_gbrg8": 1,
-    "bayer_grbg8": 1,
+    **{f"bayer_{p}{bits}": bits // 8 for bits in (8, 16) for p in ("rggb", "bggr", "gbrg", "grbg")},
 }
 # Coefficients that each distortion model may carry.
 _DISTORTION_LENGTHS = {
@@ -95,6 +93,8 @@ def image_to_rgb(message: Image) -> NDArray[np.uint8]:
             + ", ".join(BYTES_PER_PIXEL),
         )
     _check_layout(message, pixel_bytes)
+    if message.encoding.startswith("bayer_") and pixel_bytes == 2:
+        message = _high_bytes(message)
     rgb8 = message.encoding == "rgb8"
     try:
         return _BRIDGE.imgmsg_to_cv2(message, "passthrough" if rgb8 else "rgb8")
@@ -146,6 +146,25 @@ def image_to_depth(message: Image) -> NDArray[np.float32]:
 def depth_to_image(depth: NDArray[np.float32], header: Header) -> Image:
     """(H, W) float32 to a 32FC1 Image (REP-118)."""
     return _BRIDGE.cv2_to_imgmsg(np.ascontiguousarray(depth, dtype=np.float32), "32FC1", header)
+
+
+def _high_bytes(message: Image) -> Image:
+    """The 8-bit Bayer mosaic of a 16-bit one, which cv_bridge does not take."""
+    high = np.ndarray(
+        (message.height, message.width),
+        np.uint8,
+        np.frombuffer(message.data, np.uint8),
+        offset=0 if message.is_bigendian else 1,
+        strides=(message.step, 2),
+    )
+    return Image(
+        header=message.header,
+        height=message.height,
+        width=message.width,
+        encoding=message.encoding.removesuffix("16") + "8",
+        step=message.width,
+        data=array("B", high.tobytes()),
+    )
 
 
 def _check_layout(message: Image, pixel_bytes: int) -> None:

@@ -181,10 +181,13 @@ class Intake:
     def _on_odometry(self, message: Odometry) -> None:
         try:
             odom_T_base = convert.pose_to_matrix(message.pose.pose)
-            self._node.transforms.add_odometry(message)
-        except (TransformError, ConvertError) as error:
+        except ConvertError as error:
             self._node.warn("odometry", f"odom: {error}")
             return
+        try:
+            self._node.transforms.add_odometry(message)
+        except TransformError as error:  # good enough for the scale all the same
+            self._node.warn("odometry", str(error))
         if self._node.values.scale_source == "odom":
             stamp_ns = convert.stamp_to_ns(message.header.stamp)
             self._worker.tell(lambda m: m.add_odometry(stamp_ns, odom_T_base))

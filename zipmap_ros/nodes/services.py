@@ -88,9 +88,9 @@ class Services:
         began = time.perf_counter()
         map_T_camera = self._node.transforms.to_map(request.pose)
         camera = requested_camera(request.camera)
+        left_s = self._node.values.query_timeout_s - (time.perf_counter() - began)
         view: QueriedView = self._node.worker.request(
-            lambda mapper: mapper.query(map_T_camera, camera),
-            self._node.values.query_timeout_s,
+            lambda mapper: mapper.query(map_T_camera, camera), max(left_s, 0.0)
         )
         response.message = view.warning
         network = view.source == "network"

@@ -168,6 +168,13 @@ class StreamNode(LifecycleNode):
         self._publish_status()
         return SUCCESS
 
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """A transition threw: free all, so that the node can be configured anew."""
+        self._free()
+        self._hint = "a transition failed, see the log: configure the node anew"
+        self._publish_status()
+        return SUCCESS
+
     def destroy_node(self) -> None:
         """Stop the worker before the node goes."""
         self._free()
@@ -270,8 +277,10 @@ class StreamNode(LifecycleNode):
             self._intake.forget()
 
     def set_paused(self, paused: bool) -> None:
-        """Stop or go on taking images."""
+        """Stop, also with what is queued, or go on taking images."""
         self.paused = paused
+        if paused:
+            self.worker.drop_queued("paused")
         self._publish_status()
 
     def refresh_status(self) -> None:

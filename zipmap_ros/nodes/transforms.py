@@ -146,13 +146,17 @@ class Transforms:
     def add_odometry(self, odometry: Odometry) -> None:
         """Use odometry from a topic where TF has none (map_to_odom): here, and on TF for all.
 
-        Raises TransformError for odometry between other frames than odom_frame and base_frame.
+        Raises TransformError where all that there is is between other frames than odom_frame and
+        base_frame.
         """
         p = self._parameters()
         if p.tf_mode != "map_to_odom":
             return
+        others = self._buffer.others_silent_s() < OTHERS_SILENT_S
         frames = (odometry.header.frame_id.lstrip("/"), odometry.child_frame_id.lstrip("/"))
         if frames != (p.odom_frame, p.base_frame):
+            if others:
+                return
             raise TransformError(
                 f"odom is of {frames[1]!r} in {frames[0]!r}, not of base_frame {p.base_frame!r} in "
                 f"odom_frame {p.odom_frame!r}: set these parameters to its frames"
@@ -165,7 +169,7 @@ class Transforms:
         transform.transform.translation = Vector3(x=position.x, y=position.y, z=position.z)
         transform.transform.rotation = odometry.pose.pose.orientation
         self._buffer.set_transform(transform, "odom")
-        if self._buffer.others_silent_s() > OTHERS_SILENT_S:
+        if not others:
             self._buffer.expect_ours(convert.stamp_to_ns(odometry.header.stamp))
             self._broadcaster.sendTransform(transform)
 

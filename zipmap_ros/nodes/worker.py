@@ -158,7 +158,7 @@ class Worker:
         if not wait([future], timeout_s).done:
             future.cancel()  # not begun yet: it never will
             raise WorkerError(
-                f"no answer within {timeout_s:g} s: the network is busy; ask again, or allow more"
+                f"no answer within {timeout_s:.3g} s: the network is busy; ask again, or allow more"
             )
         return future.result()
 
