@@ -9,6 +9,7 @@ ros2 launch zipmap_ros stream.launch.py --show-args
 """
 
 from pathlib import Path
+from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -72,77 +73,91 @@ FLAGS = ("loop", "use_sim_time", "rviz", "viewer")
 
 def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """The nodes that the arguments ask for."""
-    given = {a.name: LaunchConfiguration(a.name).perform(context) for a in ARGUMENTS}
-    is_true = {name: given[name].lower() == "true" for name in FLAGS}
-    own_source = given["source"] != "topic"
-    tf_mode = given["tf_mode"] or ("camera" if own_source else "")
-    overrides = {"checkpoint": given["checkpoint"], "device": given["device"], "tf_mode": tf_mode}
-    topics = ("image", "camera_info", "depth", "odom")
-    common = {
-        "namespace": given["namespace"],
-        "output": "screen",
-        "ros_arguments": ["--log-level", given["log_level"]],
+    given: dict[str, Any] = {
+        a.name: LaunchConfiguration(a.name).perform(context) for a in ARGUMENTS
     }
-    started: list[LaunchDescriptionEntity] = [
-        Node(
-            package="zipmap_ros",
-            executable="stream_node",
-            name="zipmap",
-            parameters=[
-                given["params_file"],
-                {name: value for name, value in overrides.items() if value},
-                {"use_sim_time": is_true["use_sim_time"]},
-            ],
-            remappings=[(name, given[name]) for name in topics if given[name] != name],
-            **common,
-        )
-    ]
-    if own_source:
-        started.append(
-            Node(
-                package="zipmap_ros",
-                executable="camera_node",
-                name="camera",
-                parameters=[
-                    {
-                        "source": given["source"],
-                        "path": given["path"],
-                        "pace": given["pace"],
-                        "rate_hz": float(given["rate_hz"]),
-                        "loop": is_true["loop"],
-                    }
-                ],
-                remappings=[
-                    *((name, given[name]) for name in topics[:3] if given[name] != name),
-                    ("consumed", "zipmap/pose"),
-                ],
-                **common,
-            )
-        )
-    if is_true["viewer"]:
-        started.append(
-            Node(
-                package="zipmap_ros",
-                executable="viewer_node",
-                name="viewer",
-                parameters=[
-                    given["params_file"],
-                    {
-                        "viewer_host": given["viewer_host"],
-                        "viewer_port": int(given["viewer_port"]),
-                        "use_sim_time": is_true["use_sim_time"],
-                    },
-                ],
-                remappings=[("image", given["image"])] if given["image"] != "image" else [],
-                **common,
-            )
-        )
-    if is_true["rviz"]:
+    given |= {name: given[name].lower() == "true" for name in FLAGS}
+    started: list[LaunchDescriptionEntity] = [stream(given)]
+    if given["source"] != "topic":
+        started.append(camera(given))
+    if given["viewer"]:
+        started.append(viewer(given))
+    if given["rviz"]:
         config = str(SHARE / "config" / "zipmap.rviz")
         started.append(
             Node(package="rviz2", executable="rviz2", arguments=["-d", config], output="screen")
         )
     return started
+
+
+def stream(given: dict[str, Any]) -> Node:
+    """The node zipmap; an argument that is empty leaves its parameter to the file."""
+    own_source = given["source"] != "topic"
+    overrides = {
+        "checkpoint": given["checkpoint"],
+        "device": given["device"],
+        "tf_mode": given["tf_mode"] or ("camera" if own_source else ""),
+    }
+    return ours(
+        given,
+        "stream_node",
+        "zipmap",
+        parameters=[
+            given["params_file"],
+            {name: value for name, value in overrides.items() if value},
+            {"use_sim_time": given["use_sim_time"]},
+        ],
+        remappings=remapped(given, "image", "camera_info", "depth", "odom"),
+    )
+
+
+def camera(given: dict[str, Any]) -> Node:
+    """A source of ours as a camera."""
+    source = {name: given[name] for name in ("source", "path", "pace", "loop")}
+    return ours(
+        given,
+        "camera_node",
+        "camera",
+        parameters=[{**source, "rate_hz": float(given["rate_hz"])}],
+        remappings=[
+            *remapped(given, "image", "camera_info", "depth"),
+            ("consumed", "zipmap/pose"),
+        ],
+    )
+
+
+def viewer(given: dict[str, Any]) -> Node:
+    """The web view."""
+    page = {
+        "viewer_host": given["viewer_host"],
+        "viewer_port": int(given["viewer_port"]),
+        "use_sim_time": given["use_sim_time"],
+    }
+    return ours(
+        given,
+        "viewer_node",
+        "viewer",
+        parameters=[given["params_file"], page],
+        remappings=remapped(given, "image"),
+    )
+
+
+def ours(given: dict[str, Any], executable: str, name: str, **rest: Any) -> Node:
+    """A node of this package."""
+    return Node(
+        package="zipmap_ros",
+        executable=executable,
+        name=name,
+        namespace=given["namespace"],
+        output="screen",
+        ros_arguments=["--log-level", given["log_level"]],
+        **rest,
+    )
+
+
+def remapped(given: dict[str, Any], *topics: str) -> list[tuple[str, str]]:
+    """Those topics that were given another name."""
+    return [(topic, given[topic]) for topic in topics if given[topic] != topic]
 
 
 def generate_launch_description() -> LaunchDescription:
