@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -59,6 +61,7 @@ def machine(device: torch.device) -> dict[str, object]:
         "commit": _commit(),
         "cpu": cpu,
         "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 1),  # processes that wanted to run, over the last minute
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "torch": torch.__version__,
     }
@@ -72,6 +75,7 @@ def _commit() -> str:
     return git("rev-parse", "--short", "HEAD") + ("+changes" if git("diff", "HEAD") else "")
 
 
+@lru_cache
 def ceiling(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
     """What this device reaches: matrix products in TFLOP/s, memory in GB/s read and written."""
     n = 8192 if device.type == "cuda" else 1536
@@ -87,17 +91,43 @@ def ceiling(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
 
 
 def report(
-    question: str, device: torch.device, settings: dict[str, object], rows: list[dict[str, object]]
+    question: str,
+    device: torch.device,
+    settings: dict[str, object],
+    rows: Iterable[dict[str, object]],
+    save: Path | None = None,
 ) -> None:
-    """Print the machine, the rows as a table, and everything as one line of JSON."""
-    record = {"question": question, **machine(device), **settings, "rows": rows}
-    print(", ".join(f"{k} {v}" for k, v in record.items() if k != "rows"))
-    columns = list(rows[0])
-    cells = [columns] + [[_cell(row[c]) for c in columns] for row in rows]
+    """Print the machine, the rows as a table, and everything as one line of JSON.
+
+    ``rows`` may be computed while they are taken: each is printed as it comes, and with ``save``
+    the file holds all that there are, so that a run that is cut off keeps them. A plot beside it.
+    """
+    record = {"question": question, **machine(device), **settings}
+    print(", ".join(f"{k} {v}" for k, v in record.items()))
+    taken: list[dict[str, object]] = []
+    for row in rows:
+        taken.append(row)
+        if save:
+            print("  ".join(f"{key} {_cell(value)}" for key, value in row.items()), flush=True)
+            save.parent.mkdir(parents=True, exist_ok=True)
+            save.write_text(json.dumps({**record, "rows": taken}) + "\n")
+    print(table(taken))
+    print(json.dumps({**record, "rows": taken}), flush=True)
+    if save:
+        from plots import plot
+
+        plot(save)
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    """Rows under their names, right aligned; what a row lacks is '-'."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [columns] + [[_cell(row.get(c, "-")) for c in columns] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-    for line in cells:
-        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
-    print(json.dumps(record))
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in cells
+    )
 
 
 def _cell(value: object) -> str:

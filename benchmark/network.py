@@ -1,158 +1,133 @@
 # SPDX-License-Identifier: Apache-2.0
 """How fast the network is, and whether a frame costs the same for ever.
 
-    python benchmark/network.py batch   --size official --device cuda --dtype bfloat16
-    python benchmark/network.py stream  --size small
-    python benchmark/network.py drift   --size tiny --frames 10000
-    python benchmark/network.py query
-    python benchmark/network.py state
+    python benchmark/network.py all                   # at small size: what `make bench` does
+    python benchmark/network.py all --size official --device cuda --dtype bfloat16 \\
+        --save benchmark/results/h100.json            # `make bench-gpu`
+    python benchmark/network.py drift --size tiny --frames 10000
 
-batch   seconds for N frames at once, beside the same network with quadratic attention over all
-        tokens in place of the fast weights
-stream  frames a second and latency by chunk size
-drift   latency and memory of the last tenth of a long stream over those of the first tenth
-query   views a second from a frozen state
-state   bytes, and seconds to clone, save and load
+batch       seconds for N frames at once, beside the same network with quadratic attention over all
+            tokens in place of the fast weights
+stream      frames a second and latency by chunk size
+drift       latency and memory of the last tenth of a long stream over those of the first tenth
+query       views a second from a frozen state
+state       bytes, and seconds to clone, save and load
+arithmetic  operations a frame, an update and a query by part: the floor
+profile     where the time of a streamed chunk goes
+precision   error of poses, depth and state, and the time, by number format, against float32
+fast_paths  what each fast path gains over its plain form
+train       optimiser steps a second of `zipmap train`
 
 Sizes: official (392x518, random weights: they do not change the arithmetic), small (the model that
-ships), tiny. Run it on an otherwise idle machine.
+ships), tiny. Run it on an otherwise idle machine. With --save every row is kept as it comes; `all`
+writes NAME_QUESTION.json for each question, and goes on where one fails.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
+import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import torch
+from choices import arithmetic, fast_paths, precision, profile, train
+from graph import GraphedStream
 from measure import ceiling, milliseconds, report, seconds, synchronise
+from subject import FAST, IMAGE_SIZES, TF32, build, forget_peak, images, peak_mb, quadratic
 
-from zipmap_ros.model import ModelConfig, SceneState, ZipMap, load_checkpoint, shipped_checkpoint
+from zipmap_ros.model import SceneState
 from zipmap_ros.model.cameras import ray_map
-from zipmap_ros.training.twin import attention_twin
 
-IMAGE_SIZES = {"official": (392, 518), "small": (96, 128), "tiny": (28, 42)}
-
-
-def build(args: argparse.Namespace, variant: str = "online") -> ZipMap:
-    """The network of the size asked for, on the device, in eval mode."""
-    torch.manual_seed(0)
-    if args.size == "small":
-        model = load_checkpoint(shipped_checkpoint())
-    elif args.size == "tiny":
-        model = ZipMap(ModelConfig.tiny())
-    else:
-        with torch.device(args.device):
-            model = ZipMap(ModelConfig.official(variant))
-    model = model.to(args.device).eval()
-    model.compute_dtype = args.dtype
-    return model
+Rows = Iterator[dict[str, object]]
+DENSE = ("depth",)  # what the node asks for, and what the paper timed
 
 
-def images(args: argparse.Namespace, frames: int) -> torch.Tensor:
-    """Random frames (1, frames, 3, H, W)."""
-    generator = torch.Generator(args.device).manual_seed(1)
-    size = (1, frames, 3, *IMAGE_SIZES[args.size])
-    return torch.rand(size, generator=generator, device=args.device)
-
-
-def memory_mb(device: torch.device) -> float:
-    """Peak memory so far: of the GPU's allocator, or of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-
-
-def batch(args: argparse.Namespace) -> list[dict[str, object]]:
+def batch(args: argparse.Namespace) -> Rows:
     """Seconds for N frames in one call, fast weights and quadratic attention."""
     model = build(args, "main")
-    with torch.device(args.device):
-        twin = attention_twin(model.config).eval()
-    twin.compute_dtype = args.dtype
-    rows: list[dict[str, object]] = []
+    twin = quadratic(model, args)
     for n in args.lengths:
         frames = images(args, n)
-        repeats = 3 if n <= 100 else 1
-        run = partial(model.reconstruct, frames)
-        ours = statistics.median(seconds(run, args.device, repeats))
+        few = {"repeats": 3 if n <= 100 else 1, "warmup": int(n <= 100)}
+        forget_peak(args.device)
+        run = partial(model.reconstruct, frames, DENSE)
+        ours = statistics.median(seconds(run, args.device, **few))
         row: dict[str, object] = {"frames": n, "seconds": ours, "ms_per_frame": ours / n * 1e3}
+        row["peak_mb"] = peak_mb(args.device)
         if n <= args.twin_up_to:
-            run = partial(twin.reconstruct, frames)
-            theirs = seconds(run, args.device, 1, warmup=int(n <= 100))[0]
+            run = partial(twin.reconstruct, frames, DENSE)
+            theirs = min(seconds(run, args.device, 1, few["warmup"]))
             row |= {"quadratic_seconds": theirs, "ratio": theirs / ours}
-        else:
-            row |= {"quadratic_seconds": "-", "ratio": "-"}
-        rows.append(row)
-    return rows
+        yield row
 
 
-def stream(args: argparse.Namespace) -> list[dict[str, object]]:
+def stream(args: argparse.Namespace) -> Rows:
     """Frames a second and latency of a chunk, by chunk size."""
     model = build(args)
-    rows: list[dict[str, object]] = []
     for chunk in args.chunks:
+        forget_peak(args.device)
         frames = images(args, chunk)
-        state = model.new_state()
+        _, state = model.stream(frames, model.new_state(), chunk, DENSE)
+        fold = partial(model.stream, chunk_frames=chunk, outputs=DENSE)
+        row: dict[str, object] = {"chunk": chunk}
+        if args.graph:
+            fold = GraphedStream(model, frames, state, DENSE)
+            exact = model.stream(frames, state, chunk, DENSE)[0].depth
+            row["graph_difference"] = float((fold(frames, state)[0].depth - exact).abs().max())
         times = []
         for i in range(args.repeats + 3):
             synchronise(args.device)
             start = time.perf_counter()
-            _, state = model.stream(frames, state, chunk, outputs=("depth",))
+            _, state = fold(frames, state)
             synchronise(args.device)
             if i >= 3:
                 times.append(time.perf_counter() - start)
-        rate = chunk / statistics.median(times)
-        rows.append({"chunk": chunk, "frames_per_s": rate, **milliseconds(times)})
-    return rows
+        row["frames_per_s"] = chunk / statistics.median(times)
+        yield row | {**milliseconds(times), "peak_mb": peak_mb(args.device)}
 
 
-def drift(args: argparse.Namespace) -> list[dict[str, object]]:
+def drift(args: argparse.Namespace) -> Rows:
     """A long stream: does a frame cost more in the end, does memory grow?"""
     model = build(args)
     frames, state = images(args, 1), model.new_state()
-    times, peaks = [], []
-    for i in range(args.frames):
-        synchronise(args.device)
-        start = time.perf_counter()
-        _, state = model.stream(frames, state, outputs=("depth",))
-        synchronise(args.device)
-        times.append(time.perf_counter() - start)
-        if (i + 1) % (args.frames // 10) == 0:
-            peaks.append(memory_mb(args.device))
     tenth = args.frames // 10
-    rows: list[dict[str, object]] = []
+    parts: list[tuple[float, float]] = []
     for i in range(10):
-        part = times[i * tenth : (i + 1) * tenth]
-        rows.append({"frames": f"{i * tenth}..{(i + 1) * tenth}", **milliseconds(part)})
-        rows[-1] |= {"peak_mb": peaks[i], "state_mb": state.nbytes / 1e6}
-    first, last = (statistics.median(times[part]) for part in (slice(tenth), slice(-tenth, None)))
-    print(
-        f"last tenth over first tenth: latency {last / first:.3f}, peak {peaks[-1] / peaks[0]:.3f}"
-    )
-    return rows
+        times = []
+        for _ in range(tenth):
+            synchronise(args.device)
+            start = time.perf_counter()
+            _, state = model.stream(frames, state, outputs=DENSE)
+            synchronise(args.device)
+            times.append(time.perf_counter() - start)
+        parts.append((statistics.median(times), peak_mb(args.device)))
+        row = {"frames": (i + 1) * tenth, **milliseconds(times), "peak_mb": parts[-1][1]}
+        yield row | {"state_mb": state.nbytes / 1e6}
+    latency, memory = (last / first for first, last in zip(parts[0], parts[-1], strict=True))
+    yield {"last_over_first_latency": latency, "last_over_first_peak": memory}
 
 
-def query(args: argparse.Namespace) -> list[dict[str, object]]:
+def query(args: argparse.Namespace) -> Rows:
     """Views a second from a state that is only read."""
     model = build(args, "state_query")
     _, state = model.stream(images(args, 2), model.new_state(), 2, outputs=())
     H, W = IMAGE_SIZES[args.size]
-    rows: list[dict[str, object]] = []
     for views in args.chunks:
         pose = torch.eye(4, device=args.device).expand(1, views, 4, 4)
         K = torch.tensor([[W, 0, W / 2], [0, W, H / 2], [0, 0, 1]], device=args.device)
         rays = ray_map(pose, K.expand(1, views, 3, 3), H, W)
         times = seconds(partial(model.query, state, rays), args.device, args.repeats, 3)
         rate = views / statistics.median(times)
-        rows.append({"views": views, "views_per_s": rate, **milliseconds(times)})
-    return rows
+        yield {"views": views, "views_per_s": rate, **milliseconds(times)}
 
 
-def state(args: argparse.Namespace) -> list[dict[str, object]]:
+def state(args: argparse.Namespace) -> Rows:
     """Size of a state, and what it takes to copy, write and read it."""
     model = build(args)
     _, scene = model.stream(images(args, 1), model.new_state(), outputs=())
@@ -163,40 +138,104 @@ def state(args: argparse.Namespace) -> list[dict[str, object]]:
             "save": lambda: scene.save(path),
             "load": lambda: SceneState.load(path, args.device),
         }
-        return [
-            {"verb": name, "state_mb": scene.nbytes / 1e6, **milliseconds(times)}
-            for name, verb in verbs.items()
-            for times in [seconds(verb, args.device, args.repeats)]
-        ]
+        for name, verb in verbs.items():
+            times = seconds(verb, args.device, args.repeats)
+            yield {"verb": name, "state_mb": scene.nbytes / 1e6, **milliseconds(times)}
 
 
-QUESTIONS = {f.__name__: f for f in (batch, stream, drift, query, state)}
+QUESTIONS = {
+    f.__name__: f
+    for f in (
+        *(arithmetic, stream, query, state, profile, precision),
+        *(fast_paths, batch, drift, train),
+    )
+}
+LENGTHS = {
+    "official": [5, 10, 25, 50, 100, 200, 300, 400, 500, 750],
+    "small": [5, 10, 25, 50, 100],
+    "tiny": [2, 4],
+}
+# What `all` measures once more: the stream with choices that are off unless asked for.
+VARIANTS = {
+    "cpu": {"stream_channels_last": {"fast": ["channels_last"]}},
+    "cuda": {
+        "stream_graph": {"graph": True},
+        "stream_cast": {"fast": ["cast"]},
+        "stream_fused": {"fast": ["cast", "fuse", "heads"]},
+        "stream_fused_graph": {"fast": ["cast", "fuse", "heads"], "graph": True},
+        "stream_compiled": {"fast": ["cast", "fuse", "heads", "compile"]},
+    },
+}
+# Of a drift run; what `all` is to take on a CPU is little.
+DRIFT = {"official": 2000, "small": 300, "tiny": 100}
+
+
+def answer(question: str, args: argparse.Namespace, save: Path | None) -> None:
+    """Compute, print and save one question; what it lacked memory for is a row that says so."""
+
+    def rows() -> Rows:
+        try:
+            yield from QUESTIONS[question](args)
+        except torch.OutOfMemoryError as error:
+            yield {"stopped": str(error).splitlines()[0]}
+
+    reached = ceiling(args.device, args.dtype)
+    args.peak_tflops = reached["matrix_tflops"]
+    settings = {
+        "size": args.size,
+        "dtype": str(args.dtype).removeprefix("torch."),
+        "tf32": args.tf32,
+        "fast": args.fast,
+        "graph": args.graph,
+        **reached,
+    }
+    report(f"network {question}", args.device, settings, rows(), save)
 
 
 def main() -> None:
-    """Answer one question."""
+    """Answer one question, or all."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("question", choices=QUESTIONS)
+    parser.add_argument("question", choices=[*QUESTIONS, "all"])
     parser.add_argument("--size", choices=IMAGE_SIZES, default="small")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--tf32", choices=TF32, default="convolutions", help="torch's own default")
+    parser.add_argument("--fast", nargs="+", choices=FAST, default=[], help="off by default")
+    parser.add_argument("--graph", action="store_true", help="stream: as a CUDA graph")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
-    parser.add_argument("--lengths", type=int, nargs="+", default=[5, 10, 25, 50, 100, 200])
-    parser.add_argument("--twin-up-to", type=int, default=200, help="frames for the quadratic twin")
+    parser.add_argument("--lengths", type=int, nargs="+", help="frames of a batch")
+    parser.add_argument("--twin-up-to", type=int, default=750, help="frames for the quadratic twin")
     parser.add_argument("--chunks", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--frames", type=int, default=1000, help="of a drift run")
+    parser.add_argument("--frames", type=int, default=0, help="of a drift run")
+    parser.add_argument("--save", type=Path, help="a .json file; its plot is put beside it")
     args = parser.parse_args()
     args.dtype = getattr(torch, args.dtype)
+    args.lengths = args.lengths or LENGTHS[args.size]
+    args.frames = args.frames or DRIFT[args.size]
     if args.threads:
         torch.set_num_threads(args.threads)
-    rows = QUESTIONS[args.question](args)
-    settings = {"size": args.size, "dtype": str(args.dtype).removeprefix("torch.")}
-    report(
-        f"network {args.question}", args.device, settings | ceiling(args.device, args.dtype), rows
-    )
+    if args.question != "all":
+        answer(args.question, args, args.save)
+        return
+    sys.exit(answer_all(args))
+
+
+def answer_all(args: argparse.Namespace) -> int:
+    """Every question, then the variants of the stream; 1 if one failed, its traceback printed."""
+    failed = 0
+    plan = {name: (name, {}) for name in QUESTIONS}
+    plan |= {name: ("stream", changes) for name, changes in VARIANTS[args.device.type].items()}
+    for name, (question, changes) in plan.items():
+        save = args.save and args.save.with_name(f"{args.save.stem}_{name}.json")
+        try:
+            answer(question, argparse.Namespace(**{**vars(args), **changes}), save)
+        except Exception:  # the machine may be lent for minutes: go on
+            traceback.print_exc()
+            failed = 1
+    return failed
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def newton_schulz(
     if tall:
         X = X.mT
     X = X / (torch.linalg.matrix_norm(X, keepdim=True) + 1e-7)
-    rounds = dtype == torch.bfloat16 or torch.is_autocast_enabled(X.device.type)
+    rounds = dtype == torch.bfloat16 or _autocasts(X.device.type)
     if fuse or not rounds:
         X, step = X.to(dtype), fused_step
     else:
@@ -79,6 +79,10 @@ def newton_schulz(
     for _ in range(steps):
         X = step(X)
     return X.mT if tall else X
+
+
+def _autocasts(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def official_step(X: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ What is unusual about this network:
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -195,8 +196,10 @@ class ZipMap(nn.Module):
     def _gradients(self) -> torch.set_grad_enabled:
         return torch.set_grad_enabled(self.training and torch.is_grad_enabled())
 
-    def _autocast(self, device: torch.device) -> torch.autocast:
+    def _autocast(self, device: torch.device) -> AbstractContextManager:
         enabled = self.compute_dtype != torch.float32
+        if not enabled and not torch.amp.is_autocast_available(device.type):
+            return nullcontext()  # such as meta, where operations are counted
         return torch.autocast(device.type, self.compute_dtype, enabled=enabled)
 
     def _dense(self, head: DenseHead, levels: list[Tensor], grid: tuple[int, int]) -> Tensor:

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network that a benchmark measures: its size, its input, and the fast choices it runs with."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+from dataclasses import replace
+
+import torch
+
+from zipmap_ros.model import ModelConfig, ZipMap, load_checkpoint, shipped_checkpoint
+from zipmap_ros.model.speed import cast_weights, compile_blocks, fuse_newton_schulz
+from zipmap_ros.training.twin import attention_twin
+
+IMAGE_SIZES = {"official": (392, 518), "small": (96, 128), "tiny": (28, 42)}
+# Choices that are off unless asked for with --fast.
+FAST = ("cast", "fuse", "compile", "heads", "channels_last")
+TF32 = ("none", "convolutions", "all")
+
+
+def build(args: argparse.Namespace, variant: str = "online") -> ZipMap:
+    """The network of the size asked for, on the device, in eval mode, with its choices made."""
+    torch.manual_seed(0)
+    if args.size == "small":
+        model = load_checkpoint(shipped_checkpoint())
+    elif args.size == "tiny":
+        model = ZipMap(ModelConfig.tiny())
+    else:
+        with torch.device(args.device):
+            model = ZipMap(ModelConfig.official(variant))
+    return choose(model.to(args.device).eval(), args)
+
+
+def quadratic(model: ZipMap, args: argparse.Namespace) -> ZipMap:
+    """The twin of ``model`` with VGGT's global attention: as many heads as its frame attention."""
+    config = replace(model.config, fast_heads=model.config.heads)
+    with torch.device(args.device):
+        twin = attention_twin(config)
+    return choose(twin.to(args.device).eval(), args)
+
+
+def choose(model: ZipMap, args: argparse.Namespace) -> ZipMap:
+    """Set the precision and the fast choices of ``args`` on a network in eval mode."""
+    model.compute_dtype = args.dtype
+    if "cast" in args.fast and args.dtype != torch.float32:
+        cast_weights(model, args.dtype)
+    if "fuse" in args.fast:
+        fuse_newton_schulz(model)
+    if "heads" in args.fast:
+        model.head_dtype = torch.bfloat16
+    if "channels_last" in args.fast:
+        model.to(memory_format=torch.channels_last)
+    if "compile" in args.fast:
+        compile_blocks(model, dynamic=False)
+    allow_tf32(args.tf32)
+    return model
+
+
+def allow_tf32(where: str) -> None:
+    """Let float32 products on NVIDIA's tensor cores round to TF32: none, convolutions or all.
+
+    torch allows it in convolutions unless told otherwise.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = where == "all"
+    torch.backends.cudnn.allow_tf32 = where != "none"
+
+
+def images(args: argparse.Namespace, frames: int) -> torch.Tensor:
+    """Random frames (1, frames, 3, H, W)."""
+    generator = torch.Generator(args.device).manual_seed(1)
+    size = (1, frames, 3, *IMAGE_SIZES[args.size])
+    return torch.rand(size, generator=generator, device=args.device)
+
+
+def forget_peak(device: torch.device) -> None:
+    """Measure the GPU's peak from here; that of a process is for ever."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_mb(device: torch.device) -> float:
+    """Peak memory: of the GPU's allocator, or of this process since it began."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
