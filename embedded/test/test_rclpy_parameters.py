@@ -15,6 +15,7 @@ from rclpy import exceptions
 from rclpy.impl.arguments import matches
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
+from rclpy.parameter_event_handler import ParameterEventHandler
 
 
 @pytest.mark.parametrize(
@@ -160,3 +161,24 @@ def test_parameter_services_and_events(graph):
     graph.spin_until(lambda: any(e.changed_parameters for e in events))
     event = next(e for e in events if e.changed_parameters)
     assert event.node == "/served" and event.changed_parameters[0].value.double_value == 2.0
+
+
+def test_changes_of_another_node_are_followed(graph):
+    """By name of node and parameter, until the callback is taken back."""
+    graph.init()
+    node, other = graph.node("changing"), graph.node("following")
+    node.declare_parameter("speed", 1.0)
+    handler = ParameterEventHandler(other)
+    seen, events = [], []
+    handle = handler.add_parameter_callback("speed", "changing", seen.append)
+    handler.add_parameter_event_callback(events.append)
+    graph.spin_until(node._parameter_event_publisher.get_subscription_count)
+    node.set_parameters([Parameter("speed", value=2.0)])
+    graph.spin_until(lambda: seen)
+    assert seen[0].name == "speed" and seen[0].value.double_value == 2.0
+    handler.remove_parameter_callback(handle)
+    node.set_parameters([Parameter("speed", value=3.0)])
+    graph.spin_until(lambda: len(events) == 2)
+    assert len(seen) == 1
+    with pytest.raises(RuntimeError, match="Callback doesn't exist"):
+        handler.remove_parameter_callback(handle)

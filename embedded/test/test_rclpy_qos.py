@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QoS events beside the incompatible ones, and profiles that parameters change."""
+
+import pytest
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.duration import Duration
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.qos import LivelinessPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
+from std_msgs.msg import String
+
+
+def test_match_events_count_peers(graph):
+    """Each side hears that the other came, and that it went."""
+    node = graph.init().node()
+    at_publisher, at_subscription = [], []
+    publisher = node.create_publisher(
+        String, "met", 10, event_callbacks=PublisherEventCallbacks(matched=at_publisher.append)
+    )
+    subscription = node.create_subscription(
+        String, "met", print, 10,
+        event_callbacks=SubscriptionEventCallbacks(matched=at_subscription.append),
+    )  # fmt: skip
+    graph.spin_until(lambda: at_publisher and at_subscription)
+    assert at_publisher[-1].current_count == at_subscription[-1].current_count == 1
+    node.destroy_subscription(subscription)
+    graph.spin_until(lambda: at_publisher[-1].current_count == 0)
+    assert at_publisher[-1].current_count_change == -1
+    assert at_publisher[-1].total_count == 1
+    assert publisher.get_subscription_count() == 0
+
+
+def test_missed_deadlines_are_heard_on_both_sides(graph):
+    """After one message, nothing comes within the 50 ms that were promised."""
+    node = graph.init().node()
+    profile = QoSProfile(depth=1, deadline=Duration(seconds=0.05))
+    missed_by_us, missed_by_them = [], []
+    publisher = node.create_publisher(
+        String,
+        "late",
+        profile,
+        event_callbacks=PublisherEventCallbacks(deadline=missed_by_us.append),
+    )
+    node.create_subscription(
+        String, "late", lambda message: None, profile,
+        event_callbacks=SubscriptionEventCallbacks(deadline=missed_by_them.append),
+    )  # fmt: skip
+    graph.spin_until(publisher.get_subscription_count)
+    publisher.publish(String())
+    graph.spin_until(lambda: missed_by_us and missed_by_them)
+    assert missed_by_us[-1].total_count >= 1 and missed_by_them[-1].total_count >= 1
+
+
+def test_liveliness_that_is_not_asserted_is_lost(graph):
+    """A publisher that has to say that it is alive says so once."""
+    node = graph.init().node()
+    profile = QoSProfile(
+        depth=1,
+        liveliness=LivelinessPolicy.MANUAL_BY_TOPIC,
+        liveliness_lease_duration=Duration(seconds=0.1),
+    )
+    lost, changes = [], []
+    publisher = node.create_publisher(
+        String, "alive", profile, event_callbacks=PublisherEventCallbacks(liveliness=lost.append)
+    )
+    node.create_subscription(
+        String, "alive", lambda message: None, profile,
+        event_callbacks=SubscriptionEventCallbacks(liveliness=changes.append),
+    )  # fmt: skip
+    graph.spin_until(publisher.get_subscription_count)
+    publisher.assert_liveliness()
+    graph.spin_until(lambda: lost and changes and changes[-1].not_alive_count == 1)
+    assert lost[0].total_count == 1 and changes[-1].alive_count == 0
+
+
+def test_parameters_override_profiles_where_that_is_allowed(graph):
+    """Depth and reliability come from parameters, which then are read-only and described."""
+    name = "qos_overrides./images.publisher"
+    graph.init("--ros-args", "-p", f"{name}.depth:=3", "-p", f"{name}.reliability:=best_effort")
+    node = graph.node()
+    options = QoSOverridingOptions.with_default_policies()
+    publisher = node.create_publisher(String, "images", 10, qos_overriding_options=options)
+    assert publisher.qos_profile.depth == 3
+    assert publisher.qos_profile.reliability is ReliabilityPolicy.BEST_EFFORT
+    assert node.get_parameter(f"{name}.history").value == "keep_last"
+    assert node.describe_parameter(f"{name}.depth").read_only
+    plain = node.create_publisher(String, "images", 10)
+    assert plain.qos_profile.depth == 10
+
+
+def test_overrides_can_be_refused(graph):
+    """By the callback that looks at the whole profile; its reason is in the error."""
+    node = graph.init().node()
+
+    def judge(profile):
+        return SetParametersResult(successful=profile.depth > 10, reason="too short")
+
+    options = QoSOverridingOptions([QoSPolicyKind.DEPTH], callback=judge, entity_id="left")
+    with pytest.raises(InvalidQosOverridesError, match="too short"):
+        node.create_subscription(String, "images", print, 10, qos_overriding_options=options)
+    assert node.has_parameter("qos_overrides./images.subscription_left.depth")
