@@ -19,6 +19,7 @@ from rosidl_embedded.definition import (
     Message,
     parse_message,
 )
+from rosidl_embedded.message_class import DTYPES
 from rosidl_embedded.type_hash import type_hash
 
 DATA = Path(__file__).parents[2] / "test" / "data"
@@ -266,12 +267,40 @@ def test_memory_grows_with_the_bytes_that_are_there(name, field, element, limit)
     wire = to_bytes(cls(**{field: [element] * 2_000}))
     cdr.deserialize(wire, cls)
     for data in (wire, wire[:-5]):
-        tracemalloc.start()
-        with suppress(cdr.CdrError):
-            cdr.deserialize(data, cls)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert peak < 4096 + limit * len(data)
+        assert _peak(data, cls) < 4096 + limit * len(data)
+
+
+FILLINGS = {"bool": True, "byte": b"\1", "string": "abc", "wstring": "abc"}
+
+
+def test_no_type_costs_more_than_the_readme_says():
+    """Lists of messages of every type we carry, whole and cut off: below 32 times their bytes."""
+    seen = 0
+    for package in registry.packages():
+        for short in registry.interface_names(package, "msg"):
+            name = f"{package}/msg/{short}"
+            for field in registry.get_message(name).fields:
+                kind = field.type
+                if kind.kind != "sequence" or kind.base in DTYPES:
+                    continue
+                element = FILLINGS.get(kind.base)
+                element = registry.get_class(kind.base)() if element is None else element
+                cls = registry.get_class(name)
+                wire = to_bytes(cls(**{field.name: [element] * min(kind.size or 300, 300)}))
+                cdr.deserialize(wire, cls)
+                seen += 1
+                for data in (wire, wire[:-5]):
+                    assert _peak(data, cls) < 4096 + 32 * len(data), (name, field.name)
+    assert seen > 50
+
+
+def _peak(data, cls):
+    tracemalloc.start()
+    with suppress(cdr.CdrError):
+        cdr.deserialize(data, cls)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
 
 
 def test_interfaces_are_those_of_the_typestore():

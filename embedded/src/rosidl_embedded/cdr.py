@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -369,7 +370,7 @@ def _get_numbers(
     d: memoryview, o: int, end: int, dtype: np.dtype, count: int
 ) -> tuple[np.ndarray, int]:
     if not count:
-        return np.frombuffer(b"", dtype.newbyteorder("=")), o
+        return _empty(dtype), o
     size = dtype.itemsize
     o = o + size - 1 & -size
     if o + count * size > end:
@@ -379,3 +380,9 @@ def _get_numbers(
         numbers = numbers.astype(dtype.newbyteorder("="))
         numbers.flags.writeable = False
     return numbers, o + count * size
+
+
+@cache
+def _empty(dtype: np.dtype) -> np.ndarray:
+    """The one read-only array without numbers: a list of messages may hold it many times."""
+    return np.frombuffer(b"", dtype.newbyteorder("="))
