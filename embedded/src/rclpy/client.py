@@ -10,13 +10,9 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from rosidl_embedded import cdr
-
-from rclpy.exceptions import InvalidHandle, needs_full_ros
 from rclpy.impl.dds.library import check, dds
-from rclpy.impl.executable import Executable
+from rclpy.impl.service_endpoint import ServiceEndpoint
 from rclpy.qos import QoSProfile
-from rclpy.service import SERVICE_HEADER, read_service_header
 from rclpy.task import Future
 
 if TYPE_CHECKING:
@@ -30,7 +26,7 @@ SrvType = TypeVar("SrvType")
 _numbers = itertools.count(1)
 
 
-class Client(Executable, Generic[SrvType]):
+class Client(ServiceEndpoint, Generic[SrvType]):
     """Calls a service; made by `Node.create_client`."""
 
     def __init__(
@@ -43,17 +39,11 @@ class Client(Executable, Generic[SrvType]):
         callback_group: CallbackGroup,
         graph: Graph,
     ) -> None:
+        writer, reader = client_impl
+        super().__init__(writer, reader, srv_type, srv_name, qos_profile, callback_group, graph)
         self.context = context
-        self._writer, self._reader = client_impl
-        self._handle = self._reader.condition
-        self.callback_group = callback_group
-        self.srv_type: Any = srv_type
-        self.srv_name = srv_name
-        self.qos_profile = qos_profile
-        self._graph = graph
         self._pending: dict[int, Future] = {}
         self._lock = threading.Lock()
-        self._has_warned = False
         identity = ct.c_uint64()
         code = dds.dds_get_instance_handle(self._writer.handle, ct.byref(identity))
         check(code, "identify a client")
@@ -83,15 +73,15 @@ class Client(Executable, Generic[SrvType]):
 
     def call_async(self, request: Any) -> Future:
         """Call; the response becomes the result of the future."""
-        if not isinstance(request, self.srv_type.Request):
-            raise TypeError(f"Expected {self.srv_type.Request}, got {type(request)}")
-        if not self._writer.handle:
-            raise InvalidHandle("cannot use Destroyable because destruction was requested")
         number = next(_numbers)
         future = Future(executor=self._node.executor if self._node is not None else None)
         with self._lock:
             self._pending[number] = future
-        self._writer.write(cdr.serialize(request, SERVICE_HEADER.pack(self._id, number)))
+        try:
+            self._send(request, self.srv_type.Request, self._id, number)
+        except BaseException:
+            self.remove_pending_request(future)
+            raise
         return future
 
     def get_pending_request(self, sequence_number: int) -> Future:
@@ -120,8 +110,7 @@ class Client(Executable, Generic[SrvType]):
 
     def wait_for_service(self, timeout_sec: float | None = None) -> bool:
         """Wait until `service_is_ready`; returns whether it is, in time (s)."""
-        if not self._writer.handle:
-            raise InvalidHandle("cannot use Destroyable because destruction was requested")
+        self._check_handle()
         graph = self._graph
         self.context._add_waker(graph.wake)
         try:
@@ -134,65 +123,22 @@ class Client(Executable, Generic[SrvType]):
         return self.context.ok() and self.service_is_ready()
 
     @property
-    def service_name(self) -> str:
-        """Fully qualified name, remapped."""
-        return self.srv_name
-
-    @property
     def handle(self) -> tuple[Writer, Reader]:
         """The DDS writer of requests and reader of responses."""
         return self._writer, self._reader
 
-    @property
-    def logger_name(self) -> str:
-        """Name of the logger."""
-        return self.srv_name
-
-    def configure_introspection(
-        self, clock: Any, service_event_qos_profile: Any, state: Any
-    ) -> None:
-        """Not built: raises NotImplementedError."""
-        raise needs_full_ros("service introspection")
-
-    def destroy(self) -> None:
-        """Leave. `Node.destroy_client` also takes it from the node."""
-        self._handle = 0
-        self._writer.delete()
-        self._reader.delete()
-
     def _take(self) -> tuple[Future, Any] | None:
         """Next response to one of our requests; all others are passed over."""
-        while self._reader.handle and (sample := self._reader.take()) is not None:
-            try:
-                client_id, number = read_service_header(sample.data)
-                if client_id != self._id:
-                    continue
-                response = cdr.deserialize(sample.data, self.srv_type.Response, SERVICE_HEADER.size)
-            except cdr.CdrError as error:
-                self._warn(error)
-                continue
+        while taken := self._take_next(self.srv_type.Response, "a response of", self._id):
+            response, header = taken
             with self._lock:
-                future = self._pending.pop(number, None)
+                future = self._pending.pop(header.sequence_number, None)
             if future is not None:
                 return future, response
         return None
-
-    def _warn(self, error: cdr.CdrError) -> None:
-        if not self._has_warned and self._node is not None:
-            self._has_warned = True
-            self._node.get_logger().warning(
-                f"a response of '{self.srv_name}' was malformed and dropped: {error}; "
-                "further ones are dropped without a word"
-            )
 
     def _execute(self, taken: tuple[Future, Any]) -> None:
         future, response = taken
         if self._node is not None:
             future._set_executor(self._node.executor)
         future.set_result(response)
-
-    def __enter__(self) -> Client[SrvType]:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.destroy()
