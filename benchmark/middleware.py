@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -353,17 +354,17 @@ def resident_mb() -> float:
 
 def measure_fuzz(count: int) -> dict[str, float]:
     """Damaged messages: each is refused with ValueError or read, never anything else."""
-    random = np.random.default_rng(0)
+    generator = random.Random(0)
     source = [serialize_message(m) for m in (make_cloud(4), String(data="x" * 30))]
     kinds = [PointCloud2, String]
     refused = 0
     before, begin = resident_mb(), time.perf_counter()
     for index in range(count):
         raw = bytearray(source[index % 2])
-        for _ in range(random.integers(1, 6)):
-            raw[random.integers(4, len(raw))] = random.integers(256)
+        for _ in range(generator.randrange(1, 6)):
+            raw[generator.randrange(4, len(raw))] = generator.randrange(256)
         if index % 3:
-            del raw[random.integers(4, len(raw) + 1) :]
+            del raw[generator.randrange(4, len(raw) + 1) :]
         try:
             deserialize_message(bytes(raw), kinds[index % 2])
         except ValueError:
