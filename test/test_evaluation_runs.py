@@ -33,7 +33,9 @@ from zipmap_ros.evaluation.scores import (
 )
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Camera, look_at
+from zipmap_ros.mapping import StreamMapper
 from zipmap_ros.model import ModelConfig, ZipMap
+from zipmap_ros.parameters import Parameters
 
 FRAMES = 10
 
@@ -152,6 +154,13 @@ def test_the_mapper_run_knows_which_frames_it_has(model):
     scores = score(run, frames)
     assert scores["estimated_percent"] == 100 * len(run.index) / FRAMES
     assert 0 < scores["kept_percent"] <= 100
+
+
+def test_a_mapper_of_ones_own_obeys_its_parameters(model):
+    frames = sphere_frames()
+    closed = {"keyframe_translation_m": 100.0, "keyframe_rotation_deg": 180.0}
+    run = mapper_run(model, frames, StreamMapper(model, Parameters().updated(closed)))
+    assert run.kept_percent == pytest.approx(100 / FRAMES)  # the first
 
 
 def test_the_mapper_never_sees_a_true_depth(model):

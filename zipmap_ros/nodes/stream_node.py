@@ -245,8 +245,9 @@ class StreamNode(LifecycleNode):
             cloud = self.worker.request(lambda mapper: mapper.voxel_map.cloud(), MAP_TIMEOUT_S)
         except WorkerError:
             return  # the next tick asks again
-        self._map_version = version
-        self.outputs.publish_map(cloud, self.now_ns())
+        if self._intake is not None:  # the node may have been deactivated meanwhile
+            self._map_version = version
+            self.outputs.publish_map(cloud, self.now_ns())
 
     def _publish_path(self) -> None:
         if self._intake is not None:
