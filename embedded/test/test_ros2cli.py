@@ -297,7 +297,7 @@ def test_interfaces_need_no_node():
         "\t\tuint32 nanosec\n\tstring frame_id\ngeometry_msgs/Point point\n"
         "\tfloat64 x\n\tfloat64 y\n\tfloat64 z\n"
     )
-    assert service.count("---\n") == 1
+    assert service == "bool data\n---\nbool success\nstring message\n"
     assert "    sensor_msgs/msg/Image\n" in messages
     assert "no_msgs/msg/Thing" in failing("interface", "show", "no_msgs/msg/Thing")
 

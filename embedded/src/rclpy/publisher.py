@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rosidl_embedded import cdr
 
 from rclpy.duration import Duration
 from rclpy.exceptions import InvalidHandle
+from rclpy.impl.dds.library import INFINITY
 from rclpy.qos import QoSProfile
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class Publisher(Generic[MsgType]):
         callback_group: CallbackGroup,
     ) -> None:
         self._writer = publisher_impl
+        self._is_running: Callable[[], bool] = lambda: True
         self.msg_type = msg_type
         self.topic = topic
         self.qos_profile = qos_profile
@@ -85,10 +88,12 @@ class Publisher(Generic[MsgType]):
         self._writer.assert_liveliness()
 
     def wait_for_all_acked(self, timeout: Duration = _NO_LIMIT) -> bool:
-        """Wait until reliable subscriptions have everything; negative: without limit."""
-        if timeout.nanoseconds < 0:
-            return self._writer.wait_for_acks()
-        return self._writer.wait_for_acks(timeout.nanoseconds)
+        """Wait until reliable subscriptions have everything; negative: without limit.
+
+        Returns False on timeout and once the context is shut down.
+        """
+        limit = INFINITY if timeout.nanoseconds < 0 else timeout.nanoseconds
+        return self._writer.wait_for_acks(limit, self._is_running)
 
     def __enter__(self) -> Publisher[MsgType]:
         return self

@@ -12,6 +12,7 @@ from rosidl_embedded.definition import InterfaceError
 from ros2cli.verbs import Verbs
 
 SEPARATOR = "---"
+_LICENCE = "# SPDX-License-Identifier:"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,12 +57,15 @@ def show(args: argparse.Namespace) -> str | None:
 
 
 def definition_lines(name: str, comments: bool, nested_comments: bool, depth: int = 0) -> list[str]:
-    """Return the text of an interface, nested ones below their field and one tab further in."""
+    """Return the text of an interface, nested ones below their field and one tab further in.
+
+    Without the line on the licence that our files of standard interfaces start with.
+    """
     lines = []
     owner = name.split("/")[0]
     for text in registry.definition_text(name).rstrip().splitlines():
         content = text.split("#")[0].strip() if "#" in text else text.strip()
-        if not comments and not content:
+        if text.startswith(_LICENCE) or (not comments and not content):
             continue
         shown = text.rstrip() if comments else content
         lines.append(("\t" * depth + shown) if shown else "")

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import ctypes as ct
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rclpy.impl.dds.library import (
     ANY_STATE,
-    INFINITY,
     RETCODE_TIMEOUT,
     SDK_DATA,
     DdsError,
@@ -113,16 +113,17 @@ class Writer(Endpoint):
         """Instance handles of those readers."""
         return _handles(dds.dds_get_matched_subscriptions, self.handle)
 
-    def wait_for_acks(self, timeout_ns: int = INFINITY) -> bool:
-        """Whether every reliable reader has everything, within the time."""
+    def wait_for_acks(self, timeout_ns: int, proceed: Callable[[], bool]) -> bool:
+        """Whether every reliable reader has everything, within the time, while it may proceed."""
         end = time.monotonic_ns() + timeout_ns
-        while True:
+        while proceed():
             left = max(0, end - time.monotonic_ns())
             code = dds.dds_wait_for_acks(self.handle, min(left, _SLICE_NS))
             if code != RETCODE_TIMEOUT:
                 return check(code, "wait for acknowledgements") == 0
             if left <= _SLICE_NS:
-                return False
+                break
+        return False
 
     def assert_liveliness(self) -> None:
         """Say that the writer is alive (manual liveliness)."""
