@@ -29,7 +29,7 @@ from zipmap_ros.training.losses import (
     point_loss,
 )
 from zipmap_ros.training.muon import Muon
-from zipmap_ros.training.network import split_parameters, whiten_patches
+from zipmap_ros.training.network import Parameters, whiten_patches
 from zipmap_ros.training.plot import plot_log
 from zipmap_ros.training.pool import whole_batch
 from zipmap_ros.training.trainer import Trainer, shrink
@@ -229,12 +229,14 @@ def test_muon_steps_are_orthogonal() -> None:
 
 def test_muon_moves_the_blocks_matrices_alone() -> None:
     model = ZipMap(ModelConfig.tiny())
-    matrices, others = split_parameters(model)
-    assert len(matrices) + len(others) == len(list(model.parameters()))
-    assert all(p.ndim == 2 for p in matrices)
-    assert any(p is model.aggregator.global_blocks[0].ttt_block.to_qkv.weight for p in matrices)
-    assert any(p is model.aggregator.global_blocks[0].ttt_block.w0 for p in others)
-    assert any(p is model.camera_mlp_head.mlp.fc1.weight for p in others)
+    split = Parameters.of(model)
+    parts = (split.matrices, split.others, split.camera)
+    assert sum(map(len, parts)) == len(list(model.parameters()))
+    assert all(p.ndim == 2 for p in split.matrices)
+    block = model.aggregator.global_blocks[0].ttt_block
+    assert any(p is block.to_qkv.weight for p in split.matrices)
+    assert any(p is block.w0 for p in split.others)
+    assert any(p is model.camera_mlp_head.mlp.fc1.weight for p in split.camera)
 
 
 def test_whitening_shows_edges_beside_brightness() -> None:

@@ -14,8 +14,8 @@ from zipmap_ros.training.losses import LossWeights
 class PoolConfig:
     """The rendered clips that batches are cut from."""
 
-    clips: int = 480
-    frames: int = 24  # of a clip
+    clips: int = 1800
+    frames: int = 48  # of a clip
     width: int = 128  # pixels, as rendered; batches are scaled down from it
     height: int = 104
     first_seed: int = 10_000_000  # of its worlds; evaluation draws from 1_000_000 and 2_000_000
@@ -88,35 +88,13 @@ SMALL = ModelConfig(
 
 
 def _small() -> TrainingConfig:
-    """The recipe for a machine with time: the attention twin until it sees motion, then streams."""
+    """What made the weights that ship.
+
+    Single frames until depth follows the image, then the attention twin on pairs until it sees
+    motion, then the fast weights in its place, at last streams as long as the clips are.
+    """
     return TrainingConfig(
         name="small",
-        model=SMALL,
-        pool=PoolConfig(clips=4000),
-        phases=(
-            Phase("twin", 4000, twin=True, strides=(2, 4, 8, 12), query_views=1, query_share=0.3),
-            Phase("clips", 2000, chunks=(0, 0, 4, 1), query_views=1),
-            Phase(
-                "streams",
-                3000,
-                width=128,
-                patch=16,
-                views=(6, 8, 11),
-                chunks=(1, 1, 2, 4),
-                segments=2,
-                strides=(1, 2),
-                query_views=1,
-                muon_lr=0.01,
-                adam_lr=5e-4,
-            ),
-        ),
-    )
-
-
-def _quick() -> TrainingConfig:
-    """What made the weights that ship: twenty minutes on two CPU cores."""
-    return TrainingConfig(
-        name="quick",
         model=SMALL,
         phases=(
             Phase(
@@ -132,24 +110,50 @@ def _quick() -> TrainingConfig:
                 ema=0.98,
             ),
             Phase(
-                "streams",
-                50,
+                "twin",
+                3600,
+                twin=True,
+                frames=64,
+                views=(2, 2, 2, 3),
+                strides=(2, 4, 8, 12),
+                dense_share=0.25,
+                query_views=1,
+                query_share=0.1,
+                muon_lr=0.012,
+                floor=0.2,
+            ),
+            Phase(
+                "clips",
+                900,
                 width=128,
                 patch=16,
-                frames=32,
-                views=(4,),
-                chunks=(1,),
-                strides=(1, 2),
-                dense_share=0.5,
+                frames=64,
+                views=(3, 4, 6),
+                chunks=(0, 0, 0, 1),
+                strides=(2, 4, 8),
+                dense_share=0.2,
                 query_views=1,
-                query_share=0.4,
-                muon_lr=0.008,
+                query_share=0.2,
+                muon_lr=0.01,
+                floor=0.3,
+            ),
+            Phase(
+                "streams",
+                800,
+                width=128,
+                patch=16,
+                frames=64,
+                views=(6, 8, 12),
+                chunks=(1, 1, 2, 4),
+                segments=2,
+                strides=(1, 2),
+                dense_share=0.2,
+                query_views=1,
+                query_share=0.3,
+                muon_lr=0.006,
                 adam_lr=6e-4,
-                warmup=5,
-                ema=0.93,
             ),
         ),
-        weights=LossWeights(camera=0.5),
     )
 
 
@@ -167,4 +171,4 @@ def _tiny() -> TrainingConfig:
     )
 
 
-PRESETS = {"small": _small, "quick": _quick, "tiny": _tiny}
+PRESETS = {"small": _small, "tiny": _tiny}

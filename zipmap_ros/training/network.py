@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ TOKEN_SCALE = 0.5  # of what a patch shows and of where it is, at the start
 POSITION_SPAN = 8.0  # radians per unit of uv
 NOISE_VARIANCE = 0.02  # of a normalised pixel: what whitening must not amplify
 CELLS = 2  # points per patch and axis
+CAMERA_INPUT = 0.2  # tokens are not normalised on their way into the camera head, about 5 large
 FIRST_ENCODING = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.8, 1.1)  # still, 46 by 63 degrees
 
 
@@ -71,13 +72,14 @@ def fresh_network(config: ModelConfig, twin: bool, layer_scale: float) -> ZipMap
             nn.init.constant_(module.gamma, layer_scale)
     side = config.image_size // config.patch_size
     places = uv_embedding(POSITION_SPAN * uv_grid(side, side, 1.0), config.width)
-    last = model.camera_mlp_head.mlp.fc2
+    first, last = model.camera_mlp_head.mlp.fc1, model.camera_mlp_head.mlp.fc2
     with torch.no_grad():
         model.aggregator.patch_embed.pos_embed[:, 1:] = TOKEN_SCALE * places.flatten(0, 1)
         for name, parameter in model.aggregator.global_blocks.named_parameters():
             if "to_qkv" in name:
                 queries, keys, _ = parameter.chunk(3)
                 queries.copy_(keys)
+        first.weight.mul_(CAMERA_INPUT)
         last.weight.mul_(0.1)
         last.bias.copy_(torch.tensor(FIRST_ENCODING))
     return model
@@ -105,11 +107,23 @@ def whiten_patches(model: ZipMap, images: Tensor) -> None:
     projection.bias[:count] = -(filters @ mean).float()
 
 
-def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Matrices inside blocks, which Muon moves, and all other parameters, which AdamW moves."""
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        in_block = "blocks." in name and parameter.ndim == 2
-        (matrices if in_block and "lr_fc" not in name else others).append(parameter)
-    return matrices, others
+@dataclass(frozen=True)
+class Parameters:
+    """Who moves which parameter: Muon the matrices inside blocks, AdamW all others, and AdamW with
+    small steps the camera head, whose large inputs would multiply them until its units are dead."""
+
+    matrices: list[nn.Parameter]
+    others: list[nn.Parameter]
+    camera: list[nn.Parameter]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Parameters:
+        """All parameters of a network, each in one list."""
+        split = cls([], [], [])
+        for name, parameter in model.named_parameters():
+            in_block = "blocks." in name and parameter.ndim == 2 and "lr_fc" not in name
+            if name.startswith("camera_mlp_head"):
+                split.camera.append(parameter)
+            else:
+                (split.matrices if in_block else split.others).append(parameter)
+        return split

@@ -39,10 +39,10 @@ from zipmap_ros.training.losses import (
 from zipmap_ros.training.muon import Muon
 from zipmap_ros.training.network import (
     CELLS,
+    Parameters,
     PatchPoints,
     fresh_network,
     phase_config,
-    split_parameters,
     whiten_patches,
 )
 from zipmap_ros.training.twin import transplant
@@ -50,6 +50,7 @@ from zipmap_ros.training.validate import validate
 
 SAVE_EVERY_S = 60.0
 WHITENING_CLIPS = 64
+CAMERA_LR_SHARE = 0.25  # of the camera head in AdamW's learning rate
 
 
 @dataclass(frozen=True)
@@ -285,23 +286,20 @@ class Trainer:
             self.points = PatchPoints(2 * config.width).to(self.device)
         self.model.to(self.device).train()
         self.model.aggregator.register_forward_hook(self._keep_levels)
-        matrices, others = split_parameters(self.model)
+        self.optimisers = self._optimisers(Parameters.of(self.model))
+        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+    def _optimisers(self, split: Parameters) -> list[torch.optim.Optimizer]:
+        matrices, others = split.matrices, [*split.others, *self.points.parameters()]
         if not self.phase.muon_lr:
             matrices, others = [], [*matrices, *others]
+        decay = self.config.weight_decay
+        groups = [{"params": others}, {"params": split.camera, "lr_share": CAMERA_LR_SHARE}]
+        adam = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=decay)
+        if not matrices:
+            return [adam]
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-        self.optimisers: list[torch.optim.Optimizer] = [
-            *(
-                [Muon(matrices, weight_decay=self.config.weight_decay, dtype=dtype)]
-                if matrices
-                else []
-            ),
-            torch.optim.AdamW(
-                [*others, *self.points.parameters()],
-                betas=(0.9, 0.98),
-                weight_decay=self.config.weight_decay,
-            ),
-        ]
-        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        return [Muon(matrices, weight_decay=decay, dtype=dtype), adam]
 
     def _whiten(self) -> None:
         width, patch = self.phase.width, self.phase.patch
@@ -320,7 +318,7 @@ class Trainer:
         for optimiser in self.optimisers:
             lr = phase.muon_lr if isinstance(optimiser, Muon) else phase.adam_lr
             for group in optimiser.param_groups:
-                group["lr"] = lr * factor
+                group["lr"] = lr * factor * group.get("lr_share", 1.0)
 
     @torch.no_grad()
     def _average(self, decay: float) -> None:
