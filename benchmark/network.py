@@ -163,7 +163,7 @@ VARIANTS = {
         "stream_cast": {"fast": ["cast"]},
         "stream_fused": {"fast": ["cast", "fuse", "heads"]},
         "stream_fused_graph": {"fast": ["cast", "fuse", "heads"], "graph": True},
-        "stream_compiled": {"fast": ["cast", "fuse", "heads", "compile"]},
+        "stream_compiled": {"fast": ["cast", "fuse", "heads", "compile"], "chunks": [1, 8]},
     },
 }
 # Of a drift run; what `all` is to take on a CPU is little.

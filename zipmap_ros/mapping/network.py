@@ -20,7 +20,7 @@ from zipmap_ros.model import (
 from zipmap_ros.parameters import Parameters
 
 # The network's depth is computed for so many frames of a chunk at once.
-DENSE_FRAMES = 8
+DENSE_FRAMES = 4
 
 
 def load_network(parameters: Parameters) -> tuple[ZipMap, str]:

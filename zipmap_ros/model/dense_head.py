@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-FRAMES_AT_ONCE = 8
+FRAMES_AT_ONCE = 4
 LAST_CHANNELS = 32
 POSITION_WEIGHT = 0.1
 TABLES_KEPT = 64  # a head has five maps for each image size

@@ -200,7 +200,8 @@ class ZipMap(nn.Module):
         enabled = self.compute_dtype != torch.float32
         if not enabled and not torch.amp.is_autocast_available(device.type):
             return nullcontext()  # such as meta, where operations are counted
-        return torch.autocast(device.type, self.compute_dtype, enabled=enabled)
+        # Every weight is used once a pass: keeping its cast copy would only hold memory.
+        return torch.autocast(device.type, self.compute_dtype, enabled, cache_enabled=False)
 
     def _dense(self, head: DenseHead, levels: list[Tensor], grid: tuple[int, int]) -> Tensor:
         """The raw maps of a dense head, float32."""
