@@ -14,7 +14,7 @@ one scale for the clip. ``kept`` is the share of the frames that stayed in the s
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +37,16 @@ GATES = {
     "default": (Parameters().keyframe_translation_m, Parameters().keyframe_rotation_deg),
     "5 cm, 3 deg": (0.05, 3.0),
     "15 cm, 8 deg": (0.15, 8.0),
+}
+COLUMNS = {
+    "kept_%": "kept_percent",
+    "estimated_%": "estimated_percent",
+    "ate_m": "ate_sim3.rmse",
+    "rpe_m": "rpe.translation",
+    "rpe_deg": "rpe.rotation_deg",
+    "drift_%": "drift.percent",
+    "depth_abs_rel": "depth.abs_rel",
+    "ms_per_frame": "ms_per_frame",
 }
 NOISE = 2.0  # standard deviation of a standing camera's pixels, of 255
 PAUSE_EVERY = 10
@@ -83,29 +93,13 @@ def measured(model: ZipMap, frames: list[Frame], gate: tuple[float, float]) -> d
     return scores
 
 
-def rows_of(model: ZipMap, clips: dict[str, list[list[Frame]]]) -> list[dict[str, object]]:
+def rows_of(model: ZipMap, clips: dict[str, list[list[Frame]]]) -> Iterator[dict[str, object]]:
     """A row for each kind of clip and gate."""
-    rows: list[dict[str, object]] = []
     for data, sequences in clips.items():
         for gate, values in GATES.items():
             mean = mean_scores([measured(model, frames, values) for frames in sequences])
-            nothing = float("nan")
-            rows.append(
-                {
-                    "data": data,
-                    "frames": sum(map(len, sequences)),
-                    "gate": gate,
-                    "kept_%": mean["kept_percent"],
-                    "estimated_%": mean["estimated_percent"],
-                    "ate_m": mean.get("ate_sim3.rmse", nothing),
-                    "rpe_m": mean.get("rpe.translation", nothing),
-                    "rpe_deg": mean.get("rpe.rotation_deg", nothing),
-                    "drift_%": mean.get("drift.percent", nothing),
-                    "depth_abs_rel": mean.get("depth.abs_rel", nothing),
-                    "ms_per_frame": mean["ms_per_frame"],
-                }
-            )
-    return rows
+            row = {"data": data, "frames": sum(map(len, sequences)), "gate": gate}
+            yield row | {name: mean[key] for name, key in COLUMNS.items() if key in mean}
 
 
 def main() -> None:
@@ -119,6 +113,7 @@ def main() -> None:
     parser.add_argument("--loops", type=int, default=3, help="synthetic rooms")
     parser.add_argument("--frames", type=int, default=100, help="of a loop, and of kitchen")
     parser.add_argument("--pause", type=int, default=10, help="frames of one standstill")
+    parser.add_argument("--save", type=Path, help="also write the JSON there")
     args = parser.parse_args()
     model = load_checkpoint(args.checkpoint, args.device)
     moving = loops(model, args.loops, args.frames)
@@ -127,7 +122,7 @@ def main() -> None:
         clips["kitchen"] = kitchen(model, args.kitchen, args.frames)
     mapper_run(model, moving[0][:2])  # first-time set-up
     settings = {"checkpoint": Path(args.checkpoint).name, "pause": args.pause}
-    report("keyframe gating", args.device, settings, rows_of(model, clips))
+    report("keyframe gating", args.device, settings, rows_of(model, clips), args.save)
 
 
 if __name__ == "__main__":

@@ -157,9 +157,9 @@ def at_rate(station: Station, rate_hz: float, seconds: float) -> dict[str, objec
         "status_p95_ms": 1e3 * status.latency_p95,
     }
     for topic in TOPICS:
-        delays_s = station.delays_s[topic]
-        times = milliseconds(delays_s) if delays_s else {}
-        row |= {f"{topic}_{q}": times.get(f"{q}_ms") for q in ("p50", "p95")}
+        if station.delays_s[topic]:
+            times = milliseconds(station.delays_s[topic])
+            row |= {f"{topic}_{q}_ms": times[f"{q}_ms"] for q in ("p50", "p95")}
     return row
 
 
@@ -173,6 +173,7 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[5.0, 10.0, 30.0], metavar="HZ")
     parser.add_argument("--seconds", type=float, default=30.0, help="for each rate")
     parser.add_argument("--frames", type=int, default=60, help="of the walk")
+    parser.add_argument("--save", type=Path, help="also write the JSON there")
     args = parser.parse_args()
     os.environ["ROS_DOMAIN_ID"] = str(DOMAIN)
     rclpy.init()
@@ -195,7 +196,7 @@ def main() -> None:
         "map_points": status.map_points,
         "process_mb": status.process_mb,
     }
-    report("node latency", torch.device("cpu"), settings, rows)
+    report("node latency", torch.device("cpu"), settings, rows, args.save)
     executor.shutdown()
     station.destroy_node()
     rclpy.try_shutdown()
