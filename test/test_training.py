@@ -270,6 +270,18 @@ def test_training_reduces_the_loss(tmp_path: Path) -> None:
             assert losses[-1][name] < 0.9 * losses[0][name], (phase.name, name)
 
 
+def test_the_format_of_a_gpu_learns_too(tmp_path: Path, monkeypatch) -> None:
+    """bfloat16, which a GPU trains in, reaches the backbone: the loss falls, other bits than
+    float32's."""
+    monkeypatch.setattr(Trainer, "matrix_dtype", torch.bfloat16)
+    trainer = _trainer(tmp_path, replace(_config(), phases=_config().phases[1:]))
+    assert trainer.model.compute_dtype == torch.bfloat16
+    drawn = trainer._draw()
+    trainer._draw = lambda: drawn  # type: ignore[method-assign]
+    losses = [trainer.train_step()["points"] for _ in range(8)]
+    assert losses[-1] < 0.9 * losses[0]
+
+
 def test_resuming_is_exact(tmp_path: Path) -> None:
     """Stopped in the middle of either phase, a run ends in the same bits as one that was not."""
     config = _config()

@@ -111,7 +111,7 @@ def _small() -> TrainingConfig:
             ),
             Phase(
                 "twin",
-                3600,
+                3000,
                 twin=True,
                 frames=64,
                 views=(2, 2, 2, 3),

@@ -117,6 +117,11 @@ class Trainer:
         return self.out / "last.pt"
 
     @property
+    def matrix_dtype(self) -> torch.dtype:
+        """Of the backbone's and Muon's products; most CPUs are slower with bfloat16."""
+        return torch.bfloat16 if self.device.type == "cuda" else torch.float32
+
+    @property
     def phase(self) -> Phase:
         return self.config.phases[self.phase_index]
 
@@ -227,8 +232,7 @@ class Trainer:
         segments = seen.chunk(phase.segments)
         for i, frames in enumerate(segments):
             part = batch.views(frames)
-            with self._autocast():
-                prediction, state = self.model(part.images, state, chunk, outputs=())
+            prediction, state = self.model(part.images, state, chunk, outputs=())
             losses = self._frame_losses(part, prediction.pose_encoding)
             if asks and i == len(segments) - 1:
                 losses["query"] = self._query_loss(state, batch.views(asked))
@@ -265,13 +269,7 @@ class Trainer:
     def _query_loss(self, state, part: Batch) -> Tensor:
         H, W = part.images.shape[-2:]
         rays = ray_map(invert(part.camera_T_world), part.K, H, W)
-        with self._autocast():
-            view = self.model.query(state, rays)
-        return query_loss(view, part.images, part.depth)
-
-    def _autocast(self) -> torch.autocast:
-        # A CPU without bfloat16 products is many times slower with them than without.
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        return query_loss(self.model.query(state, rays), part.images, part.depth)
 
     def _begin_phase(self, source: dict[str, Tensor] | None) -> None:
         """The phase's network and optimisers; ``source`` is what the last phase learned."""
@@ -285,6 +283,7 @@ class Trainer:
         if not hasattr(self, "points"):
             self.points = PatchPoints(2 * config.width).to(self.device)
         self.model.to(self.device).train()
+        self.model.compute_dtype = self.matrix_dtype
         self.model.aggregator.register_forward_hook(self._keep_levels)
         self.optimisers = self._optimisers(Parameters.of(self.model))
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
@@ -298,8 +297,7 @@ class Trainer:
         adam = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=decay)
         if not matrices:
             return [adam]
-        dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-        return [Muon(matrices, weight_decay=decay, dtype=dtype), adam]
+        return [Muon(matrices, weight_decay=decay, dtype=self.matrix_dtype), adam]
 
     def _whiten(self) -> None:
         width, patch = self.phase.width, self.phase.patch
