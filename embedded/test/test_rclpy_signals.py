@@ -187,3 +187,56 @@ def test_waiting_for_acknowledgements_is_interrupted(number):
         for process in (listener, asker):
             process.kill()
             process.wait()
+
+
+FIVE_LISTENERS = """
+import rclpy
+from std_msgs.msg import UInt8MultiArray
+rclpy.init()
+node = rclpy.create_node("listener")
+for i in range(5):
+    node.create_subscription(UInt8MultiArray, f"stuck{i}", lambda message: None, 10)
+rclpy.spin(node)
+"""
+LEAVER = """
+import os, signal, sys, time
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from std_msgs.msg import UInt8MultiArray
+rclpy.init()
+node = rclpy.create_node("leaver")
+publishers = [node.create_publisher(UInt8MultiArray, f"stuck{i}", 10) for i in range(5)]
+while not all(publisher.get_subscription_count() for publisher in publishers):
+    time.sleep(0.05)
+os.kill(int(sys.argv[1]), signal.SIGSTOP)
+time.sleep(0.3)
+for publisher in publishers:
+    publisher.publish(UInt8MultiArray(data=bytes(200)))
+try:
+    print("stuck", flush=True)
+    rclpy.spin(node)
+except (KeyboardInterrupt, ExternalShutdownException):
+    pass
+finally:
+    rclpy.try_shutdown()
+"""
+
+
+def test_leaving_does_not_wait_long_for_readers_that_do_not_answer():
+    """Five writers with samples that nobody acknowledges once took a second each."""
+    listener = subprocess.Popen([sys.executable, "-c", FIVE_LISTENERS])
+    leaver = subprocess.Popen(
+        [sys.executable, "-c", LEAVER, str(listener.pid)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert leaver.stdout.readline() == "stuck\n"
+        begin = time.monotonic()
+        leaver.send_signal(signal.SIGINT)
+        _, errors = leaver.communicate(timeout=20)
+        assert time.monotonic() - begin < 2.0
+        assert leaver.returncode == 0 and errors == ""
+    finally:
+        for process in (listener, leaver):
+            process.kill()
+            process.wait()
