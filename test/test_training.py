@@ -262,6 +262,8 @@ def test_whitening_shows_edges_beside_brightness() -> None:
 def test_training_reduces_the_loss(tmp_path: Path) -> None:
     """On one repeated batch, through both kinds of network, segments and query views."""
     for phase in _config(steps=1000, warmup=1).phases:
+        if phase.transfer:
+            continue
         trainer = _trainer(tmp_path / phase.name, replace(_config(), phases=(phase,)))
         drawn = trainer._draw()
         trainer._draw = lambda drawn=drawn: drawn  # type: ignore[method-assign]
@@ -270,11 +272,32 @@ def test_training_reduces_the_loss(tmp_path: Path) -> None:
             assert losses[-1][name] < 0.9 * losses[0][name], (phase.name, name)
 
 
+def test_transfer_teaches_the_fast_weights_alone(tmp_path: Path) -> None:
+    """They answer more and more as the twin's attention does; nothing around them moves."""
+    config = _config()
+    trainer = _trainer(tmp_path, config)
+    trainer.next_phase()
+    before = {name: p.clone() for name, p in trainer.model.named_parameters()}
+    drawn = trainer._draw()
+    trainer._draw = lambda: drawn  # type: ignore[method-assign]
+    losses = [trainer.train_step()["transfer"] for _ in range(20)]
+    assert losses[-1] < 0.7 * losses[0]
+    moved = {n for n, p in trainer.model.named_parameters() if not torch.equal(p, before[n])}
+    assert moved
+    assert all("ttt_block" in name for name in moved)
+
+
+def test_transfer_needs_a_twin_before_it(tmp_path: Path) -> None:
+    config = _config()
+    with pytest.raises(TrainingError, match="transfer"):
+        _trainer(tmp_path, replace(config, phases=config.phases[1:]))
+
+
 def test_the_format_of_a_gpu_learns_too(tmp_path: Path, monkeypatch) -> None:
     """bfloat16, which a GPU trains in, reaches the backbone: the loss falls, other bits than
     float32's."""
     monkeypatch.setattr(Trainer, "matrix_dtype", torch.bfloat16)
-    trainer = _trainer(tmp_path, replace(_config(), phases=_config().phases[1:]))
+    trainer = _trainer(tmp_path, replace(_config(), phases=_config().phases[2:]))
     assert trainer.model.compute_dtype == torch.bfloat16
     drawn = trainer._draw()
     trainer._draw = lambda: drawn  # type: ignore[method-assign]
@@ -283,10 +306,10 @@ def test_the_format_of_a_gpu_learns_too(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_resuming_is_exact(tmp_path: Path) -> None:
-    """Stopped in the middle of either phase, a run ends in the same bits as one that was not."""
+    """Stopped in the middle of any phase, a run ends in the same bits as one that was not."""
     config = _config()
     _trainer(tmp_path / "whole", config).run(validate_every=4)
-    for stop in (2, 6):
+    for stop in (2, 6, 10):
         out = tmp_path / f"stopped_{stop}"
         stopped = _trainer(out, config)
         while True:
@@ -316,7 +339,8 @@ def test_a_run_exports_validates_and_plots(tmp_path: Path) -> None:
         model.state_dict()["aggregator.camera_token"], trainer.average["aggregator.camera_token"]
     )
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [r["phase"] for r in records] == ["twin"] * 4 + ["streams"] * 4
+    phases = ["twin"] * 4 + ["transfer"] * 4 + ["streams"] * 4
+    assert [r["phase"] for r in records] == phases
     # The wall is flat: one depth explains it, and a camera that stands still does not turn.
     assert records[-1]["unseen_constant_depth"] == pytest.approx(0, abs=1e-3)
     assert records[-1]["unseen_still_rotation_deg"] == pytest.approx(0, abs=1e-3)

@@ -28,6 +28,7 @@ class Phase:
     name: str
     steps: int
     twin: bool = False  # softmax attention in the fast weights' place
+    transfer: bool = False  # only the fast weights learn: to answer as the last phase's twin
     width: int = 64  # pixels of an image; height is 0.5 to 0.8 of it, per batch
     patch: int = 8
     frames: int = 72  # of a step, over all clips and processes
@@ -111,7 +112,7 @@ def _small() -> TrainingConfig:
             ),
             Phase(
                 "twin",
-                3000,
+                2900,
                 twin=True,
                 frames=64,
                 views=(2, 2, 2, 3),
@@ -123,8 +124,19 @@ def _small() -> TrainingConfig:
                 floor=0.2,
             ),
             Phase(
+                "transfer",
+                240,
+                transfer=True,
+                frames=96,
+                views=(2, 3, 4),
+                chunks=(0, 1),
+                strides=(2, 4, 8),
+                adam_lr=2e-3,
+                ema=0.95,
+            ),
+            Phase(
                 "clips",
-                900,
+                300,
                 width=128,
                 patch=16,
                 frames=64,
@@ -134,12 +146,13 @@ def _small() -> TrainingConfig:
                 dense_share=0.2,
                 query_views=1,
                 query_share=0.2,
-                muon_lr=0.01,
-                floor=0.3,
+                muon_lr=0.006,
+                adam_lr=6e-4,
+                floor=0.5,
             ),
             Phase(
                 "streams",
-                800,
+                500,
                 width=128,
                 patch=16,
                 frames=64,
@@ -150,8 +163,8 @@ def _small() -> TrainingConfig:
                 dense_share=0.2,
                 query_views=1,
                 query_share=0.3,
-                muon_lr=0.006,
-                adam_lr=6e-4,
+                muon_lr=0.004,
+                adam_lr=4e-4,
             ),
         ),
     )
@@ -165,6 +178,7 @@ def _tiny() -> TrainingConfig:
         model=model,
         phases=(
             Phase("twin", 4, twin=True, **same),  # type: ignore[arg-type]
+            Phase("transfer", 4, transfer=True, **same),  # type: ignore[arg-type]
             Phase("streams", 4, chunks=(1,), segments=2, **same),  # type: ignore[arg-type]
         ),
         pool=PoolConfig(clips=4, frames=8, width=32, height=26),

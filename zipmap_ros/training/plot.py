@@ -10,7 +10,11 @@ from pathlib import Path
 
 SMOOTHING = 0.95
 PANELS = (
-    ("losses (smoothed)", ("camera", "points", "depth", "gradient", "query"), ()),
+    (
+        "losses (smoothed)",
+        ("transfer", "camera", "points", "motion", "depth", "gradient", "query"),
+        (),
+    ),
     (
         "depth AbsRel, unseen worlds",
         ("unseen_abs_rel", "unseen_abs_rel_as_predicted"),
@@ -48,7 +52,7 @@ def plot_log(log: Path, picture: Path) -> None:
         axis.grid(alpha=0.3)
         if axis.lines:
             axis.legend(fontsize=8)
-    axes.flat[0].set_yscale("log")
+    axes.flat[0].set_yscale("symlog", linthresh=0.1)  # confidence lets a loss fall below 0
     figure.savefig(picture, dpi=80)
     plt.close(figure)
 

@@ -45,7 +45,8 @@ from zipmap_ros.training.network import (
     phase_config,
     whiten_patches,
 )
-from zipmap_ros.training.twin import transplant
+from zipmap_ros.training.transfer import Transfer
+from zipmap_ros.training.twin import is_twin, transplant
 from zipmap_ros.training.validate import validate
 
 SAVE_EVERY_S = 60.0
@@ -227,6 +228,10 @@ class Trainer:
         total = batch.images.shape[1]
         asked = torch.linspace(1, total - 2, phase.query_views).long() if asks else torch.tensor([])
         seen = torch.tensor([i for i in range(total) if i not in asked.tolist()])
+        if self.transfer:
+            loss = self.transfer.loss(self.model, batch.images, chunk)
+            loss.backward()
+            return {"transfer": float(loss.detach())}
         state = self.model.new_state(len(batch.images))
         sums: dict[str, float] = {}
         segments = seen.chunk(phase.segments)
@@ -282,11 +287,22 @@ class Trainer:
             transplant(source, self.model)
         if not hasattr(self, "points"):
             self.points = PatchPoints(2 * config.width).to(self.device)
+        self.transfer = None
+        if self.phase.transfer:
+            twin = self._taught_by(source)
+            self.transfer = Transfer(twin, config, self.device)
         self.model.to(self.device).train()
         self.model.compute_dtype = self.matrix_dtype
         self.model.aggregator.register_forward_hook(self._keep_levels)
         self.optimisers = self._optimisers(Parameters.of(self.model))
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+    def _taught_by(self, source: dict[str, Tensor] | None) -> dict[str, Tensor]:
+        if source is None or not is_twin(source):
+            raise TrainingError(
+                f"phase {self.phase.name} transfers attention: a phase of the twin comes before it"
+            )
+        return source
 
     def _optimisers(self, split: Parameters) -> list[torch.optim.Optimizer]:
         matrices, others = split.matrices, [*split.others, *self.points.parameters()]
@@ -334,6 +350,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "points": self.points.state_dict(),
             "average": self.average,
+            "twin": self.transfer.twin.state_dict() if self.transfer else None,
             "optimisers": [o.state_dict() for o in self.optimisers],
         }
         unfinished = self.checkpoint_path.with_suffix(".part")
@@ -348,7 +365,7 @@ class Trainer:
                 f"{self.checkpoint_path} stands in phase {self.phase_index}, which this "
                 "configuration does not have: use the configuration that it was made with"
             )
-        self._begin_phase(None)
+        self._begin_phase(content["twin"])
         self.model.load_state_dict(content["model"])
         self.points.load_state_dict(content["points"])
         self.average = content["average"]
