@@ -29,6 +29,7 @@ class Phase:
     steps: int
     twin: bool = False  # softmax attention in the fast weights' place
     transfer: bool = False  # only the fast weights learn: to answer as the last phase's twin
+    camera_only: bool = False  # only the camera head learns, on what the rest has learned
     width: int = 64  # pixels of an image; height is 0.5 to 0.8 of it, per batch
     patch: int = 8
     frames: int = 72  # of a step, over all clips and processes
@@ -136,7 +137,7 @@ def _small() -> TrainingConfig:
             ),
             Phase(
                 "clips",
-                300,
+                200,
                 width=128,
                 patch=16,
                 frames=64,
@@ -152,19 +153,31 @@ def _small() -> TrainingConfig:
             ),
             Phase(
                 "streams",
-                500,
+                520,
                 width=128,
                 patch=16,
                 frames=64,
-                views=(6, 8, 12),
+                views=(3, 6, 10),
                 chunks=(1, 1, 2, 4),
                 segments=2,
                 strides=(1, 2),
                 dense_share=0.2,
                 query_views=1,
                 query_share=0.3,
-                muon_lr=0.004,
-                adam_lr=4e-4,
+                muon_lr=0.003,
+                adam_lr=3e-4,
+            ),
+            Phase(
+                "camera",
+                350,
+                camera_only=True,
+                width=128,
+                patch=16,
+                frames=128,
+                views=(4, 8, 16, 24),
+                chunks=(1,),
+                strides=(1, 2, 3),
+                adam_lr=4e-3,
             ),
         ),
     )
@@ -180,6 +193,7 @@ def _tiny() -> TrainingConfig:
             Phase("twin", 4, twin=True, **same),  # type: ignore[arg-type]
             Phase("transfer", 4, transfer=True, **same),  # type: ignore[arg-type]
             Phase("streams", 4, chunks=(1,), segments=2, **same),  # type: ignore[arg-type]
+            Phase("camera", 4, camera_only=True, chunks=(1,), **same),  # type: ignore[arg-type]
         ),
         pool=PoolConfig(clips=4, frames=8, width=32, height=26),
     )
