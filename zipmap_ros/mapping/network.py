@@ -158,7 +158,9 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
         if device.type == "cuda":
             fast = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
-            flags = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.5 has none
+            flags: dict[str, object] = getattr(
+                torch.cpu, "get_capabilities", dict
+            )()  # torch 2.5 has none
             fast = bool(flags.get("amx_bf16"))
         return torch.bfloat16 if fast else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]

@@ -13,6 +13,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -322,7 +323,10 @@ class Trainer:
         if not self.phase.muon_lr:
             matrices, others = [], [*matrices, *others]
         decay = self.config.weight_decay
-        groups = [{"params": others}, {"params": split.camera, "lr_share": CAMERA_LR_SHARE}]
+        groups: list[dict[str, Any]] = [
+            {"params": others},
+            {"params": split.camera, "lr_share": CAMERA_LR_SHARE},
+        ]
         adam = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=decay)
         if not matrices:
             return [adam]
