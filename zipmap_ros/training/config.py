@@ -89,98 +89,97 @@ SMALL = ModelConfig(
 )
 
 
-def _small() -> TrainingConfig:
-    """What made the weights that ship.
+# Single frames until depth follows the image, then pairs until the attention twin sees motion.
+_TWIN_PHASES = (
+    Phase(
+        "frames",
+        900,
+        twin=True,
+        frames=32,
+        views=(1,),
+        strides=(1,),
+        dense_share=1.0,
+        warmup=50,
+        floor=0.1,
+        ema=0.98,
+    ),
+    Phase(
+        "twin",
+        2900,
+        twin=True,
+        frames=64,
+        views=(2, 2, 2, 3),
+        strides=(2, 4, 8, 12),
+        dense_share=0.25,
+        query_views=1,
+        query_share=0.1,
+        muon_lr=0.012,
+        floor=0.2,
+    ),
+)
+# The fast weights in the attention's place: taught by the twin, then on clips, then on streams.
+_FAST_WEIGHT_PHASES = (
+    Phase(
+        "transfer",
+        240,
+        transfer=True,
+        frames=96,
+        views=(2, 3, 4),
+        chunks=(0, 1),
+        strides=(2, 4, 8),
+        adam_lr=2e-3,
+        ema=0.95,
+    ),
+    Phase(
+        "clips",
+        200,
+        width=128,
+        patch=16,
+        frames=64,
+        views=(3, 4, 6),
+        chunks=(0, 0, 0, 1),
+        strides=(2, 4, 8),
+        dense_share=0.2,
+        query_views=1,
+        query_share=0.2,
+        muon_lr=0.006,
+        adam_lr=6e-4,
+        floor=0.5,
+    ),
+    Phase(
+        "streams",
+        520,
+        width=128,
+        patch=16,
+        frames=64,
+        views=(3, 6, 10),
+        chunks=(1, 1, 2, 4),
+        segments=2,
+        strides=(1, 2),
+        dense_share=0.2,
+        query_views=1,
+        query_share=0.3,
+        muon_lr=0.003,
+        adam_lr=3e-4,
+    ),
+    Phase(
+        "camera",
+        350,
+        camera_only=True,
+        width=128,
+        patch=16,
+        frames=128,
+        views=(4, 8, 16, 24),
+        chunks=(1,),
+        strides=(1, 2, 3),
+        adam_lr=4e-3,
+    ),
+)
 
-    Single frames until depth follows the image, then the attention twin on pairs until it sees
-    motion, then the fast weights in its place, at last streams as long as the clips are.
-    """
-    return TrainingConfig(
-        name="small",
-        model=SMALL,
-        phases=(
-            Phase(
-                "frames",
-                900,
-                twin=True,
-                frames=32,
-                views=(1,),
-                strides=(1,),
-                dense_share=1.0,
-                warmup=50,
-                floor=0.1,
-                ema=0.98,
-            ),
-            Phase(
-                "twin",
-                2900,
-                twin=True,
-                frames=64,
-                views=(2, 2, 2, 3),
-                strides=(2, 4, 8, 12),
-                dense_share=0.25,
-                query_views=1,
-                query_share=0.1,
-                muon_lr=0.012,
-                floor=0.2,
-            ),
-            Phase(
-                "transfer",
-                240,
-                transfer=True,
-                frames=96,
-                views=(2, 3, 4),
-                chunks=(0, 1),
-                strides=(2, 4, 8),
-                adam_lr=2e-3,
-                ema=0.95,
-            ),
-            Phase(
-                "clips",
-                200,
-                width=128,
-                patch=16,
-                frames=64,
-                views=(3, 4, 6),
-                chunks=(0, 0, 0, 1),
-                strides=(2, 4, 8),
-                dense_share=0.2,
-                query_views=1,
-                query_share=0.2,
-                muon_lr=0.006,
-                adam_lr=6e-4,
-                floor=0.5,
-            ),
-            Phase(
-                "streams",
-                520,
-                width=128,
-                patch=16,
-                frames=64,
-                views=(3, 6, 10),
-                chunks=(1, 1, 2, 4),
-                segments=2,
-                strides=(1, 2),
-                dense_share=0.2,
-                query_views=1,
-                query_share=0.3,
-                muon_lr=0.003,
-                adam_lr=3e-4,
-            ),
-            Phase(
-                "camera",
-                350,
-                camera_only=True,
-                width=128,
-                patch=16,
-                frames=128,
-                views=(4, 8, 16, 24),
-                chunks=(1,),
-                strides=(1, 2, 3),
-                adam_lr=4e-3,
-            ),
-        ),
-    )
+
+def _small() -> TrainingConfig:
+    """What made the weights that ship."""
+    return TrainingConfig(name="small", model=SMALL, phases=(*_TWIN_PHASES, *_FAST_WEIGHT_PHASES))
 
 
 def _tiny() -> TrainingConfig:
