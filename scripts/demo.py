@@ -177,7 +177,7 @@ def write_report(demo: Demo, path: Path) -> None:
         axes[0, column].imshow(demo.pairs[i][0])
         axes[1, column].imshow(demo.pairs[i][1], **heat)
     axes[0, 0].set_title("images", loc="left")
-    axes[1, 0].set_title("depth (grey: not confident)", loc="left")
+    axes[1, 0].set_title("depth (blue: near, red: far, grey: not confident)", loc="left")
     if demo.view is not None and demo.view.success:
         axes[2, 0].imshow(convert.image_to_rgb(demo.view.rgb))
         axes[2, 1].imshow(convert.image_to_depth(demo.view.depth), **heat)
