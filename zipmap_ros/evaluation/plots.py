@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -78,7 +79,10 @@ def trajectories(runs: Sequence[Run], frames: Sequence[Frame]) -> Figure | None:
 
 
 def depth_sheet(run: Run, frames: Sequence[Frame]) -> Figure | None:
-    """Image, true depth, predicted depth (Weiszfeld scale) and confidence of some frames."""
+    """Image, true depth if there is one, predicted depth and confidence of some frames.
+
+    With a truth the prediction is brought to its scale (Weiszfeld) and both share one range.
+    """
     if not run.finite:
         return None
     picks = np.unique(np.linspace(0, len(run.index) - 1, _SHOWN).round().astype(int))
@@ -87,15 +91,23 @@ def depth_sheet(run: Run, frames: Sequence[Frame]) -> Figure | None:
     known = truth[np.isfinite(truth)]
     scale = metrics.robust_scale(run.depth, truth) if len(known) else 1.0
     top = float(np.percentile(known if len(known) else run.depth, 98))
-    figure, axes = _grid(4, len(picks), (2.0, 1.6))
-    for column, i in enumerate(picks):
-        axes[0][column].imshow(seen[i].rgb)
-        axes[0][column].set_title(f"frame {run.index[i]}", fontsize=8)
-        axes[1][column].imshow(truth[i], vmin=0, vmax=top, cmap="turbo")
-        axes[2][column].imshow(run.depth[i] * scale, vmin=0, vmax=top, cmap="turbo")
-        if run.confidence is not None:
-            axes[3][column].imshow(np.log(run.confidence[i]), cmap="viridis")
-    _label_rows(axes, ("image", f"truth, 0..{top:.1f} m", run.mode, "log confidence"))
+    depth: dict[str, Any] = {"vmin": 0, "vmax": top, "cmap": "turbo"}
+    rows: list[tuple[str, list[Array], dict[str, Any]]] = [
+        ("image", [seen[i].rgb for i in picks], {})
+    ]
+    if len(known):
+        rows.append((f"truth, 0..{top:.1f} m", list(truth[picks]), depth))
+    rows.append((run.mode, list(run.depth[picks] * scale), depth))
+    if run.confidence is not None:
+        certain = {"cmap": "viridis"}
+        rows.append(("log confidence", list(np.log(run.confidence[picks])), certain))
+    figure, axes = _grid(len(rows), len(picks), (2.0, 1.6))
+    for line, (_, images, look) in zip(axes, rows, strict=True):
+        for axis, image in zip(line, images, strict=True):
+            axis.imshow(image, **look)
+    for axis, i in zip(axes[0], picks, strict=True):
+        axis.set_title(f"frame {run.index[i]}", fontsize=8)
+    _label_rows(axes, [name for name, _, _ in rows])
     return figure
 
 
