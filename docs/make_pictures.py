@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes docs/viewer.png and docs/query.png: the web view of a real run, in a headless Chromium.
+"""Makes docs/query.png: the web view of a real run, in a headless Chromium.
 
     python docs/make_pictures.py [--checkpoint FILE] [--seconds 40]
 
-Launches camera, node and web view, lets the map grow, and takes one picture of it and one of a view
-that was queried. Needs Chromium (apt install chromium) and the packages of the tests.
+Launches camera, node and web view, lets the map grow, queries a view and takes a picture. Needs
+Chromium (apt install chromium) and the packages of the tests.
 """
 
 from __future__ import annotations
@@ -48,13 +48,12 @@ def is_served() -> bool:
 
 
 def take(browser: Browser, seconds: float) -> None:
-    """Wait for the map, and take both pictures."""
+    """Wait for the map, query a view, and take the picture."""
     browser.open(f"http://127.0.0.1:{PORT}")
     wait(lambda: "tracking" in browser.text(), "the node does not track")
     time.sleep(seconds)
     browser.evaluate(CLOSE_MESSAGES)
     time.sleep(1.0)
-    browser.screenshot(DOCS / "viewer.png")
     browser.click("Query this view")
     wait(lambda: "Remove answers" in browser.text(), "the query was not answered")
     time.sleep(2.0)
@@ -87,7 +86,7 @@ def main() -> None:
     finally:
         launched.send_signal(signal.SIGINT)
         launched.wait(20)
-    print(DOCS / "viewer.png", DOCS / "query.png")
+    print(DOCS / "query.png")
 
 
 if __name__ == "__main__":
