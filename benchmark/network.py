@@ -232,7 +232,7 @@ def answer_all(args: argparse.Namespace) -> int:
         save = args.save and args.save.with_name(f"{args.save.stem}_{name}.json")
         try:
             answer(question, argparse.Namespace(**{**vars(args), **changes}), save)
-        except Exception:  # the machine may be lent for minutes: go on
+        except Exception:  # one question that fails must not cost the others
             traceback.print_exc()
             failed = 1
     return failed
