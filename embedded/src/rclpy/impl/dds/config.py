@@ -15,6 +15,9 @@ _LOCAL_REPAIR = "<NackDelay>10ms</NackDelay><BurstSize><MaxRexmit>131072B</MaxRe
 # How long a writer that is destroyed waits for a reader that does not answer. Cyclone's second for
 # each would keep a node with a dozen publishers alive for ten after Ctrl-C.
 _LEAVING = "<WriterLingerDuration>100ms</WriterLingerDuration>"
+# Peers are asked again and again, and never forgotten. Cyclone would ask twice in a tenth of a
+# second and drop who does not answer: a host that starts later would never be found.
+_ASK_AGAIN = "<SPDPInterval>5s</SPDPInterval>"
 _LOOPBACK = '<Interfaces><NetworkInterface name="lo"/></Interfaces>'
 # What a receive buffer should hold: several large clouds. The kernel grants what it allows.
 _RECEIVE_BUFFER = 16 * 2**20
@@ -86,7 +89,11 @@ def _unicast(peers: list[str]) -> str:
 
 def _peers(peers: list[str]) -> str:
     return "".join(
-        ["<Peers>", *(f'<Peer address="{escape(peer.strip())}"/>' for peer in peers), "</Peers>"]
+        [
+            f"{_ASK_AGAIN}<Peers>",
+            *(f'<Peer address="{escape(peer.strip())}" PruneDelay="inf"/>' for peer in peers),
+            "</Peers>",
+        ]
     )
 
 
