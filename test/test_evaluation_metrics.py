@@ -322,4 +322,4 @@ def test_metrics_need_numpy_alone():
         "assert metrics.depth_errors(np.ones(9), np.ones(9))['abs_rel'] == 0\n"
     )
     root = Path(__file__).parent.parent
-    subprocess.run([sys.executable, "-c", program], cwd=root, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], cwd=root, check=True, timeout=300)

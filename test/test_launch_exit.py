@@ -12,9 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
-from rosbench import LATCHED, Bench, Pictures, bench, scene, tiny_checkpoint, until
+from rosbench import (
+    PATIENCE_S,
+    Bench,
+    Pictures,
+    bench,
+    scene,
+    slowdown,
+    tiny_checkpoint,
+    until,
+)
 from sensor_msgs.msg import Image
 
 from zipmap_ros.msg import Status
@@ -44,40 +52,50 @@ def ros2(*arguments: str) -> subprocess.Popen[str]:
 
 def test_the_launch_file_documents_its_arguments() -> None:
     process = ros2("launch", "zipmap_ros", "stream.launch.py", "--show-args")
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, output
     for name in ("source", "path", "checkpoint", "device", "rviz", "params_file", "namespace"):
         assert f"'{name}':" in output
     assert "synthetic" in output
 
 
-def test_sigint_ends_a_tracking_node_within_two_seconds(ros: Bench, tmp_path: Path) -> None:
-    checkpoint = tiny_checkpoint(tmp_path)
+def leave(ros: Bench, checkpoint: Path) -> tuple[float, str, int]:
+    """Seconds from SIGINT to the end of a tracking node, what it said, its exit code."""
     arguments = {"checkpoint": str(checkpoint), "tf_mode": "camera", "max_jump_m": "10000.0"}
     process = ros2(
         *("run", "zipmap_ros", "stream_node", "--ros-args"),
         *(word for k, v in arguments.items() for word in ("-p", f"{k}:={v}")),
     )
-    heard = ros.listen(Status, "zipmap/status", LATCHED)
+    heard = ros.listen(Status, "zipmap/status")
     pictures = Pictures(ros)
     try:
-        until(lambda: heard and heard[-1].state == Status.TRACKING, 60)
+        until(lambda: heard and heard[-1].state == Status.TRACKING)
         os.killpg(process.pid, signal.SIGINT)
         began = time.monotonic()
-        output, _ = process.communicate(timeout=10)
-        took_s = time.monotonic() - began
+        output, _ = process.communicate(timeout=PATIENCE_S)
+        return time.monotonic() - began, output, process.returncode
     finally:
         pictures.stop()
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    assert took_s < 2.0, f"took {took_s:.1f} s"
-    assert "Traceback" not in output, output
-    assert process.returncode in (0, -signal.SIGINT, 130), output
+
+
+def test_sigint_ends_a_tracking_node_within_two_seconds(ros: Bench, tmp_path: Path) -> None:
+    """Two seconds of a machine that has time; one that is busy has three tries."""
+    checkpoint = tiny_checkpoint(tmp_path)
+    taken_s: list[float] = []
+    while not taken_s or (taken_s[-1] > 2.0 and len(taken_s) < 3):
+        with slowdown() as factor:
+            seconds, output, code = leave(ros, checkpoint)
+        taken_s.append(seconds / factor())
+        assert "Traceback" not in output, output
+        assert code in (0, -signal.SIGINT, 130), output
+    assert taken_s[-1] < 2.0, f"took {taken_s} s"
 
 
 def test_a_bad_start_value_is_one_clear_line() -> None:
     process = ros2(*("run", "zipmap_ros", "stream_node", "--ros-args"), "-p", "odom_frame:=map")
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, output
     assert "map_frame, odom_frame, base_frame must differ" in output
     assert "Traceback" not in output
@@ -94,21 +112,24 @@ def camera_node(*parameters: str) -> subprocess.Popen[str]:
 )
 def test_a_camera_without_source_is_one_clear_line(parameter: str, words: str) -> None:
     process = camera_node("source:=video", parameter)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, output
     assert words in output
     assert "Traceback" not in output
 
 
 def test_a_camera_ends_with_its_source(ros: Bench, tmp_path: Path) -> None:
-    for i in range(5):
-        cv2.imwrite(str(tmp_path / f"{i}.png"), scene(i))
+    for i in range(20):
+        cv2.imwrite(str(tmp_path / f"{i:02d}.png"), scene(i))
     process = camera_node("source:=folder", f"path:={tmp_path}", "rate_hz:=20.0")
     images = ros.listen(Image, "image", 10)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, output
-    assert "the source has ended after 5 frames" in output
-    until(lambda: len(images) == 5, 5)
-    stamps = [convert.stamp_to_ns(m.header.stamp) for m in images]
-    assert stamps == sorted(stamps)
-    np.testing.assert_array_equal(convert.image_to_rgb(images[3]), scene(3)[..., ::-1])
+    assert "the source has ended after 20 frames" in output
+    # We may have heard of the camera after its first images.
+    heard = until(lambda: len(images) > 3 and list(images))
+    stamps = [convert.stamp_to_ns(m.header.stamp) for m in heard]
+    assert stamps == sorted(set(stamps))
+    sent = [scene(i)[..., ::-1].tolist() for i in range(20)]
+    order = [sent.index(convert.image_to_rgb(m).tolist()) for m in heard]
+    assert order == sorted(set(order))

@@ -78,12 +78,11 @@ def ros() -> Iterator[Bench]:
 def hint(ros: Bench, robot: str, state: int, word: str) -> str:
     """The hint of a robot's status once it has this state and says this word."""
     heard = ros.listen(Status, f"{robot}/zipmap/status", LATCHED)
-    until(
-        lambda: heard and heard[-1].state == state and word in heard[-1].hint,
-        60,
-        f"{robot} never said {word!r} in state {state}",
-    )
-    return heard[-1].hint
+
+    def said() -> list[Status]:
+        return [s for s in heard if s.state == state and word in s.hint]
+
+    return until(said, f"{robot} never said {word!r} in state {state}")[0].hint
 
 
 @pytest.mark.launch(fixture=robots)
@@ -98,7 +97,7 @@ def test_a_missing_checkpoint_is_named(ros: Bench) -> None:
 
 @pytest.mark.launch(fixture=robots)
 def test_before_any_frame_a_query_says_so(ros: Bench) -> None:
-    answer = ros.call(QueryView, "strict/zipmap/query_view", timeout_s=60)
+    answer = ros.call(QueryView, "strict/zipmap/query_view")
     assert not answer.success
     assert "wait for the first image" in answer.message
 
@@ -131,11 +130,12 @@ def test_a_publisher_whose_qos_does_not_fit_is_named(ros: Bench) -> None:
 def test_diagnostics_tell_the_same(ros: Bench) -> None:
     heard = ros.listen(DiagnosticArray, "/diagnostics")
 
-    def warned() -> list[DiagnosticStatus]:
+    def warned() -> bool:
         every = [status for message in heard for status in message.status]
-        return [s for s in every if s.name.endswith("input") and s.level == DiagnosticStatus.WARN]
+        warnings = [s for s in every if s.level == DiagnosticStatus.WARN]
+        return any(s.name.endswith("input") and "image" in s.message for s in warnings)
 
-    assert any("image" in status.message for status in until(warned))
+    until(warned)
 
 
 @pytest.mark.launch(fixture=robots)
@@ -163,7 +163,7 @@ def test_a_lifecycle_manager_leads_it(ros: Bench) -> None:
 
     def change(transition: int) -> bool:
         request = ChangeState.Request(transition=Transition(id=transition))
-        return ros.call(ChangeState, "manual/zipmap/change_state", request, 60).success
+        return ros.call(ChangeState, "manual/zipmap/change_state", request).success
 
     pictures = Pictures(ros, "manual/")
     assert state() == State.PRIMARY_STATE_UNCONFIGURED

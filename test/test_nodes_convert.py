@@ -231,9 +231,9 @@ def test_an_empty_cloud_is_a_cloud() -> None:
 def test_a_million_points_become_a_cloud_at_once() -> None:
     """Assigning bytes to a message's data, element by element, once took minutes."""
     points = np.zeros((1_000_000, 3), np.float32)
-    began = time.perf_counter()
+    began_s = time.thread_time()  # of this thread alone, however busy the machine is
     convert.points_to_cloud(points, points.astype(np.uint8), points[:, 0], HEADER)
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began_s < 2.0
 
 
 def test_stamps_keep_every_nanosecond() -> None:

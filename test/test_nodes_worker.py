@@ -6,15 +6,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from zipmap_ros.frame import Estimate, Frame
 from zipmap_ros.geometry import Camera
+from zipmap_ros.nodes import worker
 from zipmap_ros.nodes.worker import Worker, WorkerError
 
 CAMERA = Camera.from_fov(4, 3, 60)
+# Only a test that fails waits so long, also on a busy machine.
+PATIENCE_S = 60.0
 
 
 def frame(stamp_ns: int) -> Frame:
@@ -32,7 +36,7 @@ class Mapper:
 
     def add_frame(self, frame: Frame) -> list[Estimate]:
         self.seen.append(frame.stamp_ns)
-        assert self.gate.wait(10)
+        assert self.gate.wait(PATIENCE_S)
         if frame.stamp_ns < 0:
             raise ValueError("no such time")
         flat = np.ones((3, 4), np.float32)
@@ -65,11 +69,11 @@ def bench() -> Iterator[Bench]:
     bench = Bench()
     yield bench
     bench.mapper.gate.set()
-    assert bench.worker.stop()
+    assert bench.worker.stop(PATIENCE_S)
 
 
-def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
-    end = time.monotonic() + timeout_s
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end, "the condition never came true"
         time.sleep(0.002)
@@ -94,7 +98,8 @@ def test_submit_returns_at_once_while_the_network_is_busy(bench: Bench) -> None:
     began = time.monotonic()
     for stamp in range(50):
         bench.worker.submit(frame(stamp))
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < PATIENCE_S / 2
+    assert bench.mapper.seen in ([], [0])
 
 
 def test_an_error_is_counted_and_the_next_frame_is_mapped(bench: Bench) -> None:
@@ -123,11 +128,11 @@ def test_requests_run_on_the_mapper_thread_and_go_before_frames(bench: Bench) ->
         seen.extend([threading.current_thread().name, list(mapper.seen)])
         return "answer"
 
-    waiting = threading.Thread(target=lambda: seen.append(bench.worker.request(ask, 5.0)))
+    waiting = threading.Thread(target=lambda: seen.append(bench.worker.request(ask, PATIENCE_S)))
     waiting.start()
     until(lambda: len(bench.worker._requests) == 1)
     bench.mapper.gate.set()
-    waiting.join(5)
+    waiting.join(PATIENCE_S)
     assert seen == ["mapper", [0], "answer"]
 
 
@@ -146,8 +151,8 @@ def test_a_request_times_out_and_is_then_never_begun(bench: Bench) -> None:
 
 def test_what_a_request_raises_reaches_whoever_asked(bench: Bench) -> None:
     with pytest.raises(ZeroDivisionError):
-        bench.worker.request(lambda mapper: 1 / 0, 5.0)
-    assert bench.worker.request(lambda mapper: 7, 5.0) == 7
+        bench.worker.request(lambda mapper: 1 / 0, PATIENCE_S)
+    assert bench.worker.request(lambda mapper: 7, PATIENCE_S) == 7
 
 
 def test_who_has_an_answer_finds_the_node_as_it_says(bench: Bench) -> None:
@@ -159,7 +164,7 @@ def test_who_has_an_answer_finds_the_node_as_it_says(bench: Bench) -> None:
         delivered.append("done")
 
     bench.worker._deliver = slow
-    assert bench.worker.request(lambda mapper: len(delivered), 5.0) == 0
+    assert bench.worker.request(lambda mapper: len(delivered), PATIENCE_S) == 0
     assert delivered == ["done"]
 
 
@@ -184,7 +189,7 @@ def test_stopping_answers_those_who_wait(bench: Bench) -> None:
 
     def ask() -> None:
         try:
-            bench.worker.request(lambda mapper: None, 5.0)
+            bench.worker.request(lambda mapper: None, PATIENCE_S)
         except WorkerError as error:
             failed.append(str(error))
 
@@ -192,8 +197,8 @@ def test_stopping_answers_those_who_wait(bench: Bench) -> None:
     waiting.start()
     until(lambda: len(bench.worker._requests) == 1)
     threading.Timer(0.05, bench.mapper.gate.set).start()
-    assert bench.worker.stop()
-    waiting.join(5)
+    assert bench.worker.stop(PATIENCE_S)
+    waiting.join(PATIENCE_S)
     assert failed == ["the node is shutting down"]
     with pytest.raises(WorkerError, match="shutting down"):
         bench.worker.request(lambda mapper: None, 1.0)
@@ -208,6 +213,21 @@ def test_dropping_the_queue_counts_each_frame(bench: Bench) -> None:
     bench.worker.drop("encoding")
     assert bench.worker.counts().dropped == {"time_jump": 2, "encoding": 1}
     bench.mapper.gate.set()
+
+
+def test_rates_are_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: now_s))
+    rate = worker._Rate()
+    assert rate.hz() == 0.0
+    for _ in range(100):
+        now_s += 0.1
+        rate.tick()
+    assert rate.hz() == pytest.approx(10.0)
+    now_s += 1.0  # and then nothing
+    assert 6 < rate.hz() < 7
+    now_s += 10.0
+    assert rate.hz() == 0.0
 
 
 def test_latency_is_stamp_to_delivery(bench: Bench) -> None:

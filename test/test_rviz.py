@@ -84,7 +84,7 @@ def ros() -> Iterator[Bench]:
 def tracking(ros: Bench) -> None:
     pictures = Pictures(ros)
     status = ros.listen(Status, "zipmap/status", LATCHED)
-    until(lambda: status and status[-1].state == Status.TRACKING, 60, f"no tracking: {status[-1:]}")
+    until(lambda: status and status[-1].state == Status.TRACKING, f"no tracking: {status[-1:]}")
     yield
     pictures.stop()
 
@@ -123,7 +123,6 @@ def test_every_display_finds_its_publisher(path: Path, ros: Bench, tracking: Non
         topic = display["Topic"]
         infos = until(
             lambda name=topic["Value"]: ros.node.get_publishers_info_by_topic(name),
-            10,
             f"nobody publishes {topic['Value']}",
         )
         shown += 1
@@ -144,8 +143,10 @@ def test_every_tool_is_heard(path: Path, ros: Bench, tracking: None) -> None:
         if kind(tool) in NO_TOPIC:
             continue
         topic = tool["Topic"]
-        infos = ros.node.get_subscriptions_info_by_topic(topic["Value"])
-        assert infos, f"nobody hears {topic['Value']}"
+        infos = until(
+            lambda name=topic["Value"]: ros.node.get_subscriptions_info_by_topic(name),
+            f"nobody hears {topic['Value']}",
+        )
         for info in infos:
             assert info.topic_type == TYPES[kind(tool)]
             compatibility, why = qos_check_compatible(profile(topic), info.qos_profile)
@@ -161,7 +162,7 @@ def test_the_fixed_frame_is_on_tf(ros: Bench, tracking: None) -> None:
     assert fixed == {"map"}
     buffer = Buffer()
     listener = TransformListener(buffer, ros.node)
-    until(lambda: buffer.can_transform("map", FRAME, ros.node.get_clock().now()), 10)
+    until(lambda: buffer.can_transform("map", FRAME, ros.node.get_clock().now()))
     listener.unregister()
 
 

@@ -324,30 +324,32 @@ def test_rendering_needs_torch_and_numpy_only():
         "from zipmap_ros.synthetic import World\n"
         "w = World(0); w.render(w.trajectory(2), Camera.from_fov(32, 24, 70))\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
 def test_throughput():
     """Generous on purpose: about 700 frames per CPU second are usual, 200 must be reached.
 
-    CPU time of one thread counts, so that a busy machine does not fail the test.
+    CPU time of one thread counts, and the best of several rounds, so that a busy machine does not
+    fail the test.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        started = time.process_time()
-        worlds = [World(seed) for seed in range(16)]
-        build = (time.process_time() - started) / 16
-        poses = trajectories(worlds, 8)
-        render(worlds, poses, CAMERA)  # warm-up
-        started = time.process_time()
-        for _ in range(2):
-            render(worlds, poses, CAMERA)
-        rate = 2 * 128 / (time.process_time() - started)
+        build, draw = [], []
+        for _ in range(3):
+            started = time.thread_time()
+            worlds = [World(seed) for seed in range(16)]
+            build.append((time.thread_time() - started) / 16)
+            poses = trajectories(worlds, 8)
+            for _ in range(2):
+                started = time.thread_time()
+                render(worlds, poses, CAMERA)
+                draw.append((time.thread_time() - started) / 128)
     finally:
         torch.set_num_threads(threads)
-    assert rate > 200
-    assert build < 0.02
+    assert 1 / min(draw) > 200
+    assert min(build) < 0.02
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
