@@ -65,10 +65,10 @@ class Browser:
             stderr=subprocess.DEVNULL,
         )
         port_file = profile / "DevToolsActivePort"
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not (port_file.exists() and len(port_file.read_text().split()) == 2):
             assert self._process.poll() is None, "Chromium ended at once"
-            assert time.monotonic() < end, "Chromium did not start within 60 s"
+            assert time.monotonic() < end, "Chromium did not start within 120 s"
             time.sleep(0.05)
         port, path = port_file.read_text().split()
         self._socket = connect(f"ws://127.0.0.1:{port}{path}", max_size=None, compression=None)
@@ -95,7 +95,7 @@ class Browser:
         """End the browser."""
         self._socket.close()
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def send(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send a command; its result."""
@@ -105,7 +105,7 @@ class Browser:
             message["sessionId"] = self._session
         self._socket.send(json.dumps(message))
         while True:
-            answer = json.loads(self._socket.recv(60))
+            answer = json.loads(self._socket.recv(120))
             if answer.get("method") == "Network.requestWillBeSent":
                 self.requests.append(answer["params"]["request"]["url"])
             if answer.get("id") == number:

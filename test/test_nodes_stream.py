@@ -190,6 +190,25 @@ def test_unusable_images_are_named_while_there_are_no_others(make: Any) -> None:
     assert (state, "'32FC7' cannot be used" in hint) == (Status.WAITING_FOR_IMAGE, True)
 
 
+def test_time_may_jump_while_the_depth_of_an_image_is_looked_for(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reset comes on another thread."""
+    node = make(tf_mode="camera", scale_source="depth")
+    camera = intake(node)._cameras[0]
+    metres = np.ones((CAMERA.height, CAMERA.width), np.float32)
+    camera._on_depth(convert.depth_to_image(metres, convert.make_header(BEGUN_NS, FRAME)))
+    to_ns = convert.stamp_to_ns
+
+    def jump(stamp: Any) -> int:
+        camera.forget()
+        return to_ns(stamp)
+
+    monkeypatch.setattr(convert, "stamp_to_ns", jump)
+    camera._pair(frame(2 * BEGUN_NS))
+    assert camera._waiting is not None
+
+
 def test_localization_without_a_map_says_what_to_do(make: Any) -> None:
     node = make(tf_mode="camera", mode="localization")
     intake(node)._on_frame(frame(node.now_ns()))

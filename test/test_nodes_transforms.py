@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import PoseStamped, TransformStamped
+from geometry_msgs.msg import PoseStamped, Transform, TransformStamped
 from nav_msgs.msg import Odometry
 from rclpy.time import Time
 from rosbench import Bench, bench, until
@@ -227,6 +227,23 @@ def test_the_last_transforms_are_held_stamped_ahead(ros: Bench) -> None:
 
     until(lambda: "later_g" in heard())
     assert heard() == ["lens_g", "lens_g", "later_g"]
+    tree.close()
+
+
+def test_time_may_jump_while_transforms_are_held(
+    ros: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timer holds them, a callback of another thread forgets them."""
+    tree = Tree(ros, tf_mode="camera", map_frame="map_m")
+    tree.transforms.publish(estimate(tree.now_ns, at(1.0), "lens_m"), 1)
+    convert_one = convert.matrix_to_transform
+
+    def jump(matrix: Array) -> Transform:
+        tree.transforms.clear()
+        return convert_one(matrix)
+
+    monkeypatch.setattr(convert, "matrix_to_transform", jump)
+    tree.transforms.hold()
     tree.close()
 
 

@@ -65,7 +65,7 @@ class CameraInput:
         self._camera: Camera | None = None
         self._size: tuple[int, int] | None = None
         self._other_sizes: deque[tuple[int, int]] = deque(maxlen=RESIZED_AFTER)
-        self._depths: deque[Image] = deque(maxlen=5)
+        self._depths = _recent()
         self._waiting: Frame | None = None
         self._group = MutuallyExclusiveCallbackGroup()
         self._qos = QOS[parameters.qos_image]
@@ -88,7 +88,7 @@ class CameraInput:
     def forget(self) -> None:
         """Drop what waits for its depth: time has jumped."""
         self._waiting = None
-        self._depths.clear()
+        self._depths = _recent()  # another thread may be reading the old one
 
     def silence(self) -> str:
         """Why there may be no images: each topic, its publishers, whether their QoS fits."""
@@ -233,6 +233,11 @@ class CameraInput:
         if key not in self._said:
             self._said.add(key)
             self._node.get_logger().warning(text)
+
+
+def _recent() -> deque[Image]:
+    """Where the last few depth images wait for their image."""
+    return deque(maxlen=5)
 
 
 def _kind(message: Image | CompressedImage) -> str:

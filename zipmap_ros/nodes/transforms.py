@@ -100,7 +100,7 @@ class Transforms:
     def clear(self) -> None:
         """Forget what moves on TF: time has jumped. Extrinsics stay."""
         self._buffer.clear()
-        self._held.clear()
+        self._held = {}  # another thread may be reading the old one
 
     def close(self) -> None:
         """Stop listening."""

@@ -163,9 +163,10 @@ class ViewerNode(Node):
         self._status, self._status_s = message, time.monotonic()
 
     def _on_image(self, message: Image) -> None:
-        self._images.append(message)
-        while sum(len(m.data) for m in self._images) > IMAGE_BYTES and len(self._images) > 1:
-            self._images.popleft()
+        images = self._images
+        images.append(message)
+        while sum(len(m.data) for m in images) > IMAGE_BYTES and len(images) > 1:
+            images.popleft()
 
     def _on_odometry(self, message: Odometry) -> None:
         with self._lock:
@@ -189,7 +190,7 @@ class ViewerNode(Node):
         for subscription in self._watching:
             self.destroy_subscription(subscription)
         self._watching = []
-        self._images.clear()
+        self._images = deque()  # another thread may be reading the old one
         with self._lock:
             self._latest.clear()
 
