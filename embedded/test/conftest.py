@@ -2,13 +2,13 @@
 """Fixtures that several test files use."""
 
 import os
-import time
 
 import launch
 import pytest
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from waiting import PATIENCE_S, spin_until
 
 # A domain of this test run's own, for all its processes: others on this machine are not met.
 # Below 102, where Linux hands out no ports of its own to others.
@@ -41,14 +41,11 @@ class Graph:
         self.executor.add_node(node)
         return node
 
-    def spin_until(self, ready, timeout_s=5.0):
-        end = time.monotonic() + timeout_s
-        while not ready():
-            assert time.monotonic() < end, "condition never held"
-            self.executor.spin_once(timeout_sec=0.05)
+    def spin_until(self, ready):
+        spin_until(self.executor.spin_once, ready)
 
     def result(self, future):
-        self.executor.spin_until_future_complete(future, timeout_sec=5.0)
+        self.executor.spin_until_future_complete(future, timeout_sec=PATIENCE_S)
         return future.result()
 
 

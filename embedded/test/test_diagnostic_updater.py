@@ -9,6 +9,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.time import Time
 from sensor_msgs.msg import Image
+from waiting import spin_until
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -121,12 +122,13 @@ def test_the_updater_publishes_all_tasks(node):
     def complete():
         return next((a for a in arrays if len(a.status) == 3), None)
 
-    deadline = time.monotonic() + 10
-    while complete() is None and time.monotonic() < deadline:
+    def publish_and_spin(timeout_sec):
         image = Image()
         image.header.stamp = node.get_clock().now().to_msg()
         publisher.publish(image)
-        rclpy.spin_once(node, timeout_sec=0.1)
+        rclpy.spin_once(node, timeout_sec=timeout_sec)
+
+    spin_until(publish_and_spin, complete)
     warm, alive, topic = complete().status
     assert warm.name == "camera: temperature"
     assert (warm.level, warm.message, warm.hardware_id) == (WARN, "warm", "cam-1")

@@ -262,7 +262,7 @@ def test_exit_of_one_process_starts_the_next_and_a_required_one_ends_all(capsys)
     start = time.monotonic()
     handler = RegisterEventHandler(OnProcessExit(target_action=first, on_exit=after_first))
     assert run(handler, first, bystander) == 0
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 50
     assert codes == [(first.process_details["name"], 3)]
     assert bystander.return_code == -signal.SIGINT
     name = required.process_details["name"]
@@ -322,7 +322,7 @@ def test_shutdown_cancels_timers_and_coroutines():
         == 0
     )
     assert done == []
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 50
 
 
 def test_error_in_a_handler_stops_the_processes_and_gives_1(capsys):

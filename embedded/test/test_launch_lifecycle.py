@@ -13,7 +13,7 @@ from launch_ros.events.lifecycle import ChangeState, matches_node_name
 from launching import run
 from lifecycle_msgs.msg import Transition
 
-pytestmark = [pytest.mark.usefixtures("log_dir"), pytest.mark.timeout(40)]
+pytestmark = pytest.mark.usefixtures("log_dir")
 
 MACHINE = """\
 #!/usr/bin/env python3

@@ -34,6 +34,7 @@ from launch.events import matches_action
 from launch.events.process import ProcessStdin, ShutdownProcess, SignalProcess
 from launch.substitutions import LaunchConfiguration
 from launching import python, run
+from waiting import PATIENCE_S, check_soon, soon
 
 pytestmark = pytest.mark.usefixtures("log_dir")
 
@@ -195,7 +196,7 @@ def test_shutdown_ends_respawn_while_it_waits():
     start = time.monotonic()
     on_exit = RegisterEventHandler(OnProcessExit(target_action=process, on_exit=[Shutdown()]))
     assert run(on_exit, process, again="true") == 0
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 50
 
 
 # ---- signals and shutdown
@@ -215,7 +216,8 @@ STUBBORN = """
     [([], signal.SIGINT), (["SIGINT"], signal.SIGTERM), (["SIGINT", "SIGTERM"], signal.SIGKILL)],
 )
 def test_stop_escalates_from_sigint_to_sigterm_to_sigkill(ignored, ended_by, capsys):
-    process = python(STUBBORN, *ignored, sigterm_timeout="0.2", sigkill_timeout="0.2")
+    sigterm, sigkill = ("0.2" if name in ignored else "60" for name in ("SIGINT", "SIGTERM"))
+    process = python(STUBBORN, *ignored, sigterm_timeout=sigterm, sigkill_timeout=sigkill)
     stop = OnProcessIO(
         target_action=process,
         on_stdout=lambda _: EmitEvent(
@@ -232,12 +234,13 @@ def test_stop_escalates_from_sigint_to_sigterm_to_sigkill(ignored, ended_by, cap
     assert escalations == len(ignored)
 
 
-def test_shutdown_timeouts_come_from_launch_configurations_by_default():
+def test_shutdown_timeouts_come_from_launch_configurations_by_default(capsys):
     process = python(STUBBORN, "SIGINT")
     stop = OnProcessIO(target_action=process, on_stdout=lambda _: Shutdown(), handle_once=True)
-    start = time.monotonic()
     assert run(RegisterEventHandler(stop), process, sigterm_timeout="0.1") == 0
-    assert time.monotonic() - start < 3
+    assert "'0.1' seconds" in next(
+        li for li in capsys.readouterr().out.splitlines() if "escalating" in li
+    )
     assert process.return_code == -signal.SIGTERM
 
 
@@ -263,7 +266,7 @@ def test_a_shell_takes_its_children_with_it(capsys):
     stop = OnProcessIO(target_action=shell, on_stdout=lambda _: Shutdown())
     assert run(RegisterEventHandler(stop), shell) == 0
     with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(int(shell.get_stdout())).wait(timeout=5)
+        psutil.Process(int(shell.get_stdout())).wait(timeout=PATIENCE_S)
     assert "escalating" not in capsys.readouterr().out
 
 
@@ -283,6 +286,7 @@ SCRIPT = """
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 1), (signal.SIGHUP, 1)]
 )
+@soon
 def test_a_signal_to_the_launch_ends_its_processes_at_once(number, code):
     command = [sys.executable, "-u", "-c", textwrap.dedent(SCRIPT)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
@@ -293,9 +297,9 @@ def test_a_signal_to_the_launch_ends_its_processes_at_once(number, code):
                 break
         start = time.monotonic()
         p.send_signal(number)
-        rest, errors = p.communicate(timeout=20)
+        rest, errors = p.communicate(timeout=PATIENCE_S)
+    check_soon(start)
     assert p.returncode == code
-    assert time.monotonic() - start < 2
     pid = next(line.split("[")[-1].rstrip("]\n") for line in lines if "process started" in line)
     assert not os.path.exists(f"/proc/{pid}")
     assert f"user interrupted with {'ctrl-c (SIGINT)' if code == 0 else number.name}" in rest
@@ -311,9 +315,9 @@ def test_shutdown_from_another_thread_ends_a_service_that_never_idles():
     service.include_launch_description(
         LaunchDescription([OpaqueFunction(function=lambda _: ready.set())])
     )
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE_S)
     service.shutdown()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert codes == [0]
 
 

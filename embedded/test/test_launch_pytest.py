@@ -62,8 +62,8 @@ def test_functions_and_coroutines_run_beside_the_launch(outcome):
         + """
     @pytest.mark.launch(fixture=description)
     def test_sync(talker, launch_context):
-        assert process_tools.wait_for_start_sync(launch_context, talker, timeout=10)
-        assert process_tools.wait_for_output_sync(launch_context, talker, has("up"), timeout=10)
+        assert process_tools.wait_for_start_sync(launch_context, talker, timeout=60)
+        assert process_tools.wait_for_output_sync(launch_context, talker, has("up"), timeout=60)
         assert talker.return_code is None
         never = lambda output: output == "never"
         assert not process_tools.wait_for_output_sync(
@@ -73,11 +73,11 @@ def test_functions_and_coroutines_run_beside_the_launch(outcome):
     async def test_async(talker, launch_context, launch_service, event_loop):
         import asyncio
         assert asyncio.get_running_loop() is event_loop is launch_service.event_loop
-        assert await process_tools.wait_for_start(launch_context, talker, timeout=10)
-        assert await process_tools.wait_for_output(launch_context, talker, has("up"), timeout=10)
+        assert await process_tools.wait_for_start(launch_context, talker, timeout=60)
+        assert await process_tools.wait_for_output(launch_context, talker, has("up"), timeout=60)
         assert not await process_tools.wait_for_exit(launch_context, talker, timeout=0.05)
         launch_service.shutdown(force_sync=True)
-        assert await process_tools.wait_for_exit(launch_context, talker, timeout=10)
+        assert await process_tools.wait_for_exit(launch_context, talker, timeout=60)
         assert talker.return_code == -2
 
     @pytest.mark.launch(fixture=description)
@@ -91,7 +91,7 @@ def test_functions_and_coroutines_run_beside_the_launch(outcome):
     class TestInClass:
         @pytest.mark.launch(fixture=description)
         def test_method(self, talker, launch_context):
-            assert process_tools.wait_for_start_sync(launch_context, talker, timeout=10)
+            assert process_tools.wait_for_start_sync(launch_context, talker, timeout=60)
     """
     )
     result.assert_outcomes(passed=3, failed=1, skipped=1)
@@ -104,14 +104,14 @@ def test_what_follows_the_yield_runs_after_the_end_of_the_launch(outcome):
         + """
     @pytest.mark.launch(fixture=description)
     def test_generator(talker, launch_context):
-        process_tools.assert_output_sync(launch_context, talker, has("up"), timeout=10)
+        process_tools.assert_output_sync(launch_context, talker, has("up"), timeout=60)
         assert talker.return_code is None
         yield
         assert talker.return_code == -2
 
     @pytest.mark.launch(fixture=description)
     async def test_async_generator(talker, launch_context):
-        await process_tools.assert_output(launch_context, talker, has("up"), timeout=10)
+        await process_tools.assert_output(launch_context, talker, has("up"), timeout=60)
         yield
         assert talker.return_code == -2
 
@@ -150,7 +150,7 @@ def test_one_launch_serves_a_module_and_shutdown_tests_come_last(outcome):
     @pytest.mark.launch(fixture=description)
     def test_b_both(description, launch_context):
         talker = description[1]
-        assert process_tools.wait_for_output_sync(launch_context, talker, has("up"), timeout=10)
+        assert process_tools.wait_for_output_sync(launch_context, talker, has("up"), timeout=60)
         yield
         assert talker.return_code == -2
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Message filters on hand-fed messages, one of them behind a real subscription."""
 
+import functools
+
 import message_filters
 import pytest
 import rclpy
@@ -8,6 +10,7 @@ from rclpy.clock import ClockType
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
+from waiting import spin_until
 
 
 def message(seconds, type_=Image):
@@ -125,16 +128,11 @@ def test_subscribers_feed_a_synchronizer():
         ]
         assert subscribers[0].getTopic() == "image"
         assert subscribers[1].topic_name == "/camera_info"
-        for _ in range(100):
-            if all(p.get_subscription_count() for p in publishers):
-                break
-            rclpy.spin_once(node, timeout_sec=0.05)
+        spin_once = functools.partial(rclpy.spin_once, node)
+        spin_until(spin_once, lambda: all(p.get_subscription_count() for p in publishers))
         publishers[0].publish(message(1.0))
         publishers[1].publish(message(1.0, CameraInfo))
-        for _ in range(100):
-            if sets:
-                break
-            rclpy.spin_once(node, timeout_sec=0.05)
+        spin_until(spin_once, lambda: sets)
         assert sets == [(1.0, 1.0)]
     finally:
         node.destroy_node()

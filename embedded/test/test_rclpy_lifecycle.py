@@ -10,6 +10,7 @@ from lifecycle_msgs.srv import (
     GetState,
 )
 from rclpy.lifecycle import LifecycleNode
+from waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def call(graph):
 
     def call(kind, name, request=None):
         client = asking.create_client(kind, f"/managed/{name}")
-        assert client.wait_for_service(5.0)
+        assert client.wait_for_service(PATIENCE_S)
         return graph.result(client.call_async(request or kind.Request()))
 
     call.node = asking

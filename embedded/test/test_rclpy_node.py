@@ -26,6 +26,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.wait_for_message import wait_for_message
 from std_msgs.msg import Int32, String
 from std_srvs.srv import Trigger
+from waiting import PATIENCE_S
 
 # Topics
 
@@ -56,11 +57,17 @@ def test_incompatible_qos_is_named_on_both_sides(graph, capfd):
     )  # fmt: skip
     graph.spin_until(lambda: events)
     assert events[0].last_policy_kind == QoSPolicyKind.RELIABILITY
-    for _ in range(10):
-        graph.executor.spin_once(timeout_sec=0.02)
-    warnings = capfd.readouterr().err
-    assert "offering incompatible QoS. No messages will be received" in warnings
-    assert "requesting incompatible QoS. No messages will be sent" in warnings
+    warnings = ""
+
+    def both_warned():
+        nonlocal warnings
+        warnings += capfd.readouterr().err
+        return (
+            "offering incompatible QoS. No messages will be received" in warnings
+            and "requesting incompatible QoS. No messages will be sent" in warnings
+        )
+
+    graph.spin_until(both_warned)
     assert "RELIABILITY_QOS_POLICY" in warnings
 
 
@@ -99,7 +106,7 @@ def test_wait_for_message(graph):
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     node.create_publisher(String, "latched", latched).publish(String(data="x"))
     found, message = wait_for_message(
-        String, node, "latched", qos_profile=latched, time_to_wait=5.0
+        String, node, "latched", qos_profile=latched, time_to_wait=PATIENCE_S
     )
     assert found and message.data == "x"
     assert wait_for_message(String, node, "silent", time_to_wait=0.05) == (False, None)
@@ -185,7 +192,7 @@ def test_graph_queries(graph):
     node.create_subscription(String, "/space/words", print, qos_profile_sensor_data)
     other.create_service(Trigger, "serve", print)
     client = node.create_client(Trigger, "/space/serve")
-    assert client.wait_for_service(5.0)
+    assert client.wait_for_service(PATIENCE_S)
     graph.spin_until(lambda: node.count_publishers("/space/words") == 1)
     assert ("two", "/space") in node.get_node_names_and_namespaces()
     assert ("/space/words", ["std_msgs/msg/String"]) in node.get_topic_names_and_types()

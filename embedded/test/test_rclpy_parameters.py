@@ -16,6 +16,7 @@ from rclpy.impl.arguments import matches
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 from rclpy.parameter_event_handler import ParameterEventHandler
+from waiting import PATIENCE_S
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_parameter_services_and_events(graph):
     events = []
     other.create_subscription(ParameterEvent, "/parameter_events", events.append, 10)
     client = AsyncParameterClient(other, "/served")
-    assert client.wait_for_services(5.0)
+    assert client.wait_for_services(PATIENCE_S)
     graph.spin_until(lambda: node._parameter_event_publisher.get_subscription_count())
     names = graph.result(client.list_parameters()).result.names
     assert {"speed", "group.x", "use_sim_time"} <= set(names)

@@ -70,7 +70,7 @@ def test_liveliness_that_is_not_asserted_is_lost(graph):
     graph.spin_until(publisher.get_subscription_count)
     publisher.assert_liveliness()
     graph.spin_until(lambda: lost and changes and changes[-1].not_alive_count == 1)
-    assert lost[0].total_count == 1 and changes[-1].alive_count == 0
+    assert lost[0].total_count >= 1 and changes[-1].alive_count == 0
 
 
 def test_parameters_override_profiles_where_that_is_allowed(graph):

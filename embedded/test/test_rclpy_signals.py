@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from waiting import PATIENCE_S, check_soon, soon
 
 SPIN = """
 import rclpy
@@ -35,6 +36,7 @@ SPINS = {
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("name", SPINS)
+@soon
 def test_signals_end_a_process_quietly(name, number):
     """Within two seconds, with status 0 and without a traceback."""
     process = subprocess.Popen(
@@ -44,8 +46,8 @@ def test_signals_end_a_process_quietly(name, number):
     assert process.stdout.readline() == "alive\n"
     begin = time.monotonic()
     process.send_signal(number)
-    _, errors = process.communicate(timeout=10)
-    assert time.monotonic() - begin < 2.0
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    check_soon(begin)
     assert process.returncode == 0 and errors == ""
 
 
@@ -69,7 +71,7 @@ assert node._graph.wait_for(looks_once, None)
 
 def test_signal_between_looking_and_sleeping():
     """A wait that found the context alive is woken although the handler ran before it slept."""
-    subprocess.run([sys.executable, "-c", ON_THE_WAY], timeout=10, check=True)
+    subprocess.run([sys.executable, "-c", ON_THE_WAY], timeout=PATIENCE_S, check=True)
 
 
 LISTENER = """
@@ -168,6 +170,7 @@ rclpy.try_shutdown()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@soon
 def test_waiting_for_acknowledgements_is_interrupted(number):
     """Of a stopped reader, without waiting for its lease."""
     listener = subprocess.Popen([sys.executable, "-c", LISTENER])
@@ -180,8 +183,8 @@ def test_waiting_for_acknowledgements_is_interrupted(number):
         begin = time.monotonic()
         asker.send_signal(number)
         assert asker.stdout.readline() == "interrupted\n"
-        assert time.monotonic() - begin < 2.0
-        _, errors = asker.communicate(timeout=10)
+        check_soon(begin)
+        _, errors = asker.communicate(timeout=PATIENCE_S)
         assert asker.returncode == 0 and errors == ""
     finally:
         for process in (listener, asker):
@@ -222,6 +225,7 @@ finally:
 """
 
 
+@soon
 def test_leaving_does_not_wait_long_for_readers_that_do_not_answer():
     """Five writers with samples that nobody acknowledges once took a second each."""
     listener = subprocess.Popen([sys.executable, "-c", FIVE_LISTENERS])
@@ -233,8 +237,8 @@ def test_leaving_does_not_wait_long_for_readers_that_do_not_answer():
         assert leaver.stdout.readline() == "stuck\n"
         begin = time.monotonic()
         leaver.send_signal(signal.SIGINT)
-        _, errors = leaver.communicate(timeout=20)
-        assert time.monotonic() - begin < 2.0
+        _, errors = leaver.communicate(timeout=PATIENCE_S)
+        check_soon(begin)
         assert leaver.returncode == 0 and errors == ""
     finally:
         for process in (listener, leaver):

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ros2cli.topic_hz import Rate
+from waiting import PATIENCE_S, check_soon, soon
 
 HERE = Path(__file__).parent
 ROS2 = (sys.executable, "-m", "ros2cli.cli")
-LIMIT_S = 60.0
 
 
 def start(*command):
@@ -26,7 +27,7 @@ def finish(process, number=None):
     """Send a signal, wait, return (exit code, stdout, stderr)."""
     if number is not None:
         process.send_signal(number)
-    out, err = process.communicate(timeout=LIMIT_S)
+    out, err = process.communicate(timeout=PATIENCE_S)
     return process.returncode, out, err
 
 
@@ -150,6 +151,7 @@ def test_echo_of_nothing_says_so():
     assert "invalid" in failing("topic", "echo", "/robot/pose", "no_msgs/msg/Thing")
 
 
+@soon
 def test_echo_and_hz_end_silently_at_ctrl_c():
     echo = start(*ROS2, "topic", "echo", "/robot/chatter")
     hz = start(*ROS2, "topic", "hz", "/robot/chatter")
@@ -160,12 +162,21 @@ def test_echo_and_hz_end_silently_at_ctrl_c():
     for process in (echo, hz):
         code, _, err = finish(process, signal.SIGINT)
         assert (code, err) == (signal.SIGINT, "")
-    assert time.monotonic() - begin < 2.0
-    assert float(re.fullmatch(r"average rate: (\d+\.\d{3})\n", first)[1]) == pytest.approx(
-        20, rel=0.2
-    )
+    check_soon(begin)
+    # Of the 20 a second that are sent; a busy machine lets fewer through, or some at once.
+    assert 2 < float(re.fullmatch(r"average rate: (\d+\.\d{3})\n", first)[1]) < 40
     assert re.fullmatch(
         r"\tmin: \d\.\d{3}s max: \d\.\d{3}s std dev: \d\.\d{5}s window: \d+\n", spread
+    )
+
+
+def test_hz_counts_what_is_between_arrivals():
+    rate = Rate(window=2)
+    assert rate.text() == ""
+    for now in (0.0, 5.0, 5.1, 5.4):  # the first interval has left the window
+        rate.arrived(now)
+    assert rate.text() == (
+        "average rate: 5.000\n\tmin: 0.100s max: 0.300s std dev: 0.10000s window: 2"
     )
 
 
@@ -359,7 +370,7 @@ def test_run_and_launch(toy):
 def test_a_pipe_that_closes_is_no_error():
     listing = start(*ROS2, "interface", "list")
     listing.stdout.close()
-    listing.wait(timeout=LIMIT_S)
+    listing.wait(timeout=PATIENCE_S)
     assert listing.stderr.read() == ""
     listing.stderr.close()
 

@@ -264,12 +264,12 @@ def test_waiting_ends_when_the_transform_comes_and_when_time_is_up():
     found = []
     waiting = threading.Thread(
         target=lambda: found.append(
-            buffer.lookup_transform("a", "b", at(1.0), timeout=Duration(seconds=10))
+            buffer.lookup_transform("a", "b", at(1.0), timeout=Duration(seconds=60))
         )
     )
     waiting.start()
     buffer.set_transform(stamped("a", "b", 1.0, (7, 0, 0)), "test")
-    waiting.join(timeout=5)
+    waiting.join(timeout=60)
     assert found[0].transform.translation.x == 7.0
 
 

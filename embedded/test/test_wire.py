@@ -37,6 +37,7 @@ from cyclonedds.pub import DataWriter
 from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
 from cyclonedds.util import duration
+from waiting import PATIENCE_S
 
 # Not the domain of the other tests: a domain is configured once per process.
 DOMAIN = int(os.environ["ROS_DOMAIN_ID"]) % 20 + 2
@@ -103,27 +104,25 @@ def node(participant):
         env=environment, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     yield process
-    begin = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=10)
-    assert time.monotonic() - begin < 2.0
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert "Traceback" not in errors
 
 
-def wait_until(participant, reader, ready, timeout_s=10.0):
+def wait_until(participant, reader, ready):
     """Collect samples until `ready(samples)`; fails with what came in time."""
     condition = ReadCondition(reader, SampleState.Any | ViewState.Any | InstanceState.Any)
     waitset = WaitSet(participant)
     waitset.attach(condition)
     samples = []
-    end = time.monotonic() + timeout_s
+    end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
         waitset.wait(duration(milliseconds=200))
         samples += reader.take(N=500)
         if ready(samples):
             return samples
-    pytest.fail(f"not in {timeout_s} s; got {samples}")
+    pytest.fail(f"not in {PATIENCE_S} s; got {samples}")
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +291,7 @@ def open_pair(participant, out_topic, out_type, in_topic, in_type, qos):
     """Writer and reader, once both are matched."""
     writer = DataWriter(participant, Topic(participant, out_topic, out_type), qos)
     reader = DataReader(participant, Topic(participant, in_topic, in_type), qos)
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_S
     while not (writer.get_matched_subscriptions() and reader.get_matched_publications()):
         assert time.monotonic() < end, "never matched"
         time.sleep(0.01)
@@ -305,7 +304,7 @@ def take_bytes(participant, reader, count=1):
     waitset = WaitSet(participant)
     waitset.attach(condition)
     taken = []
-    end = time.monotonic() + 5
+    end = time.monotonic() + PATIENCE_S
     while len(taken) < count and time.monotonic() < end:
         waitset.wait(duration(milliseconds=200))
         samples = ddspy_take(reader._ref, 127, 100)

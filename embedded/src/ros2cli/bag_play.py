@@ -24,7 +24,7 @@ from ros2cli.bag_qos import from_stored
 from ros2cli.verbs import positive_float
 
 CLOCK_HZ = 40.0
-DISCOVERY_S = 0.5  # volatile subscriptions would miss what is published before they match
+DISCOVERY_S = 0.5  # at least: volatile subscriptions miss what is published before they match
 FLUSH_S = 1.0
 SLICE_S = 0.1
 SECOND_NS = 1_000_000_000
@@ -92,8 +92,10 @@ def main(args: argparse.Namespace) -> str | None:
         open_bag(args.bag_path) as reader,
         graph.hidden_node(args, "rosbag2_player") as node,
     ):
+        began = time.monotonic()
         player = Player(node, reader, args)
-        player.wait_until(time.monotonic() + DISCOVERY_S + args.delay)
+        graph.settle(node)
+        player.wait_until(began + DISCOVERY_S + args.delay)
         player.play()
         while args.loop:
             player.play()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command's own hidden node, and what it sees of the graph.
 
-There is no daemon: a command discovers the graph itself, until nothing new has shown up for
-`SETTLED_S`.
+There is no daemon: a command discovers the graph itself, until all that the participants it met
+have announced is there and nothing new has shown up for `SETTLED_S`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
 SETTLED_S = 0.4
-AT_MOST_S = 3.0
+AT_MOST_S = 5.0
 POLL_S = 0.05
 HIDDEN = "_"
 
@@ -86,9 +86,14 @@ def discover(
 
     Ends early once `found` holds.
     """
-    if args.spin_time is not None:
+    if args.spin_time is None:
+        settle(node, found)
+    else:
         spin_while(node, lambda: not found(), args.spin_time)
-        return
+
+
+def settle(node: Node, found: Callable[[], bool] = lambda: False) -> None:
+    """Wait until the graph is complete and stops changing, or `found` holds."""
     start = changed = time.monotonic()
     seen: Any = None
     while not found():
@@ -100,7 +105,7 @@ def discover(
             node.get_service_names_and_types(),
             node.get_node_names_and_namespaces(),
         )
-        if snapshot != seen:
+        if snapshot != seen or not node._graph.is_complete():
             seen, changed = snapshot, now
         rclpy.spin_once(node, timeout_sec=POLL_S)
 

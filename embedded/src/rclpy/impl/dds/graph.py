@@ -201,6 +201,25 @@ class Graph:
                     return info.node_namespace, info.node_name
         return None
 
+    def is_complete(self) -> bool:
+        """Whether all participants met so far have named their nodes, and what they named is here.
+
+        Those that never do, plain DDS processes, do not count.
+        """
+        with self._lock:
+            announcing = {
+                endpoint.participant
+                for endpoint in self._endpoints.values()
+                if endpoint.is_writer and endpoint.dds_topic == _TOPIC
+            }
+            named = {
+                bytes(gid.data)
+                for infos in self._nodes.values()
+                for info in infos
+                for gid in (*info.reader_gid_seq, *info.writer_gid_seq)
+            }
+            return announcing <= {self._guid, *self._nodes} and named <= self._endpoints.keys()
+
     def wait_for(self, predicate: Callable[[], bool], timeout: float | None) -> bool:
         """Block until a predicate over the graph holds; returns whether it did in time (s)."""
         with self._lock:
