@@ -33,6 +33,7 @@ from zipmap_ros.training.network import Parameters, whiten_patches
 from zipmap_ros.training.plot import plot_log
 from zipmap_ros.training.pool import whole_batch
 from zipmap_ros.training.trainer import Trainer, shrink
+from zipmap_ros.training.transfer import Transfer
 from zipmap_ros.training.twin import AttentionTwin, attention_twin, is_twin, transplant
 
 FOCAL = 30.0
@@ -284,6 +285,19 @@ def test_transfer_teaches_the_fast_weights_alone(tmp_path: Path) -> None:
     moved = {n for n, p in trainer.model.named_parameters() if not torch.equal(p, before[n])}
     assert moved
     assert all("ttt_block" in name for name in moved)
+
+
+def test_transfer_is_done_when_all_answers_are_the_twins() -> None:
+    """Those for views that are only asked for, from the weights that the images left, as well."""
+    config = PRESETS["tiny"]().model
+    tensors = attention_twin(config).state_dict()
+    transfer, same = Transfer(tensors, config, torch.device("cpu")), attention_twin(config)
+    same.load_state_dict(tensors)
+    images, rays = torch.rand(2, 3, 3, 24, 32), torch.randn(2, 1, 9, 24, 32)
+    assert transfer.loss(same, images, 1, rays) < 1e-9
+    fresh = ZipMap(config)
+    of_images, of_all = (transfer.loss(fresh, images, 1, r).item() for r in (None, rays))
+    assert of_all != of_images > 0.1
 
 
 def test_the_camera_head_learns_alone(tmp_path: Path) -> None:

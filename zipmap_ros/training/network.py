@@ -18,6 +18,10 @@ TOKEN_SCALE = 0.5  # of what a patch shows and of where it is, at the start
 POSITION_SPAN = 8.0  # radians per unit of uv
 NOISE_VARIANCE = 0.02  # of a normalised pixel: what whitening must not amplify
 CELLS = 2  # points per patch and axis
+# An update turns the fast weights by a step of fixed size and keeps their columns' lengths, so the
+# longer they start, the longer they remember. As long as is usual for layers they have lost half of
+# what a frame left after two more frames, three times as long after eighteen.
+FAST_WEIGHT_SCALE = 3.0
 CAMERA_INPUT = 0.2  # tokens are not normalised on their way into the camera head, about 5 large
 FIRST_ENCODING = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.8, 1.1)  # still, 46 by 63 degrees
 
@@ -64,7 +68,8 @@ def fresh_network(config: ModelConfig, twin: bool, layer_scale: float) -> ZipMap
 
     Its branches count at once (a LayerScale of 0.01 is for networks that start from trained ones),
     its tokens know where they are, without which no motion can be read from them; what is asked of
-    other frames begins as what is stored, so that like finds like; and its camera stands still.
+    other frames begins as what is stored, so that like finds like; its fast weights remember for
+    long; and its camera stands still.
     """
     model = attention_twin(config) if twin else ZipMap(config)
     for module in model.modules():
@@ -79,6 +84,8 @@ def fresh_network(config: ModelConfig, twin: bool, layer_scale: float) -> ZipMap
             if "to_qkv" in name:
                 queries, keys, _ = parameter.chunk(3)
                 queries.copy_(keys)
+            elif name.endswith((".w0", ".w1", ".w2")):
+                parameter.mul_(FAST_WEIGHT_SCALE)
         first.weight.mul_(CAMERA_INPUT)
         last.weight.mul_(0.1)
         last.bias.copy_(torch.tensor(FIRST_ENCODING))

@@ -230,7 +230,8 @@ class Trainer:
         asked = torch.linspace(1, total - 2, phase.query_views).long() if asks else torch.tensor([])
         seen = torch.tensor([i for i in range(total) if i not in asked.tolist()])
         if self.transfer:
-            loss = self.transfer.loss(self.model, batch.images, chunk)
+            rays = _rays(batch.views(asked)) if asks else None
+            loss = self.transfer.loss(self.model, batch.views(seen).images, chunk, rays)
             loss.backward()
             return {"transfer": float(loss.detach())}
         if phase.camera_only:
@@ -284,9 +285,7 @@ class Trainer:
         return losses
 
     def _query_loss(self, state, part: Batch) -> Tensor:
-        H, W = part.images.shape[-2:]
-        rays = ray_map(invert(part.camera_T_world), part.K, H, W)
-        return query_loss(self.model.query(state, rays), part.images, part.depth)
+        return query_loss(self.model.query(state, _rays(part)), part.images, part.depth)
 
     def _begin_phase(self, source: dict[str, Tensor] | None) -> None:
         """The phase's network and optimisers; ``source`` is what the last phase learned."""
@@ -406,6 +405,11 @@ def shrink(batch: Batch, scale: float) -> Batch:
     K[..., :2, :] /= n
     depth = batch.depth[..., n // 2 :: n, n // 2 :: n]
     return Batch(images, depth.contiguous(), batch.camera_T_world, K)
+
+
+def _rays(batch: Batch) -> Tensor:
+    """The ray maps (B, S, 9, H, W) of a batch's views."""
+    return ray_map(invert(batch.camera_T_world), batch.K, *batch.images.shape[-2:])
 
 
 def _weighted(losses: dict[str, Tensor], weights: LossWeights) -> Tensor:

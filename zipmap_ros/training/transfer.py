@@ -29,18 +29,24 @@ class Transfer:
         for block in self.twin.aggregator.global_blocks:
             block.get_submodule("ttt_block").register_forward_hook(self._keep)
 
-    def loss(self, model: ZipMap, images: Tensor, chunk_frames: int) -> Tensor:
+    def loss(
+        self, model: ZipMap, images: Tensor, chunk_frames: int, rays: Tensor | None = None
+    ) -> Tensor:
         """Unexplained share of the variance of the twin's answers, a mean over the layers.
 
-        images (B, S, 3, H, W), folded in ``chunk_frames`` at a time. 1 is what a constant reaches.
+        images (B, S, 3, H, W), folded in ``chunk_frames`` at a time; rays (B, T, 9, H, W) of unseen
+        views, asked for afterwards, count as much. 1 is what a constant reaches.
         """
         self._layers.clear()
-        self.twin(images, self.twin.new_state(len(images)), chunk_frames, outputs=())
+        _, seen = self.twin(images, self.twin.new_state(len(images)), chunk_frames, outputs=())
+        if rays is not None:
+            self.twin.query(seen, rays)
         state = model.new_state(len(images))
-        shares = []
-        for i, ((x, _, _, operations), answer) in enumerate(self._layers):
-            layer = model.fast_weight_layers()[i]
-            own, _ = layer(x, state.layers[i], state.targets[i], operations)
+        layers, targets = model.fast_weight_layers(), state.targets
+        weights, shares = list(state.layers), []
+        for n, ((x, _, _, operations), answer) in enumerate(self._layers):
+            i = n % len(layers)  # the views that are asked for come after all layers
+            own, weights[i] = layers[i](x, weights[i], targets[i], operations)
             spread = (answer - answer.mean((0, 1))).square().mean()
             shares.append((own - answer).square().mean() / spread)
         return torch.stack(shares).mean()
