@@ -10,9 +10,12 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.exceptions import NotInitializedException
+
+if TYPE_CHECKING:
+    from rclpy.impl.dds.participant import Participant
 
 _contexts: weakref.WeakSet[Context] = weakref.WeakSet()
 
@@ -179,6 +182,11 @@ def shut_down_all_contexts() -> None:
     """Shut every context down, as a signal does."""
     for context in list(_contexts):
         context.try_shutdown()
+
+
+def open_participants() -> set[Participant]:
+    """The participants that have not left the network."""
+    return {context._participant for context in list(_contexts)} - {None}
 
 
 @atexit.register

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 from enum import IntEnum
 from types import FrameType
 from typing import Any
 
-from rclpy.context import shut_down_all_contexts, wake_all_contexts
+from rclpy.context import open_participants, shut_down_all_contexts, wake_all_contexts
 
 
 class SignalHandlerOptions(IntEnum):
@@ -92,3 +93,19 @@ def _wake_on_signal(pipe: int) -> None:
         if _previous_fd >= 0:
             os.write(_previous_fd, numbers)
         wake_all_contexts()
+        if any(signal.getsignal(number) is _handle for number in numbers):
+            _end_writes(pipe)
+
+
+def _end_writes(pipe: int) -> None:
+    """Forget readers that writes wait for, until what is shut down has left or a signal comes.
+
+    The main thread runs the handler only once its write has returned, and nothing else makes it.
+    """
+    from rclpy.impl.dds.endpoint import writers_that_wait
+
+    ending = open_participants()
+    while ending & open_participants() and not select.select([pipe], [], [], 0)[0]:
+        waiting = writers_that_wait()
+        for participant in ending:
+            participant.forget_readers(w for w in waiting if w.participant == participant.handle)

@@ -30,6 +30,8 @@ _Small = ct.c_char * _SMALL
 _PADDING = [bytes(-i % 4) for i in range(4)]
 # How long Python may be kept from running the handler of a signal.
 _SLICE_NS = 200_000_000
+# Calls to write that have not returned.
+_writing: dict[object, Writer] = {}
 
 
 class Sample(NamedTuple):
@@ -81,6 +83,7 @@ class Writer(Endpoint):
         self, participant: int, topic: str, descriptor: TopicDescriptor, qos: ct.c_void_p
     ) -> None:
         super().__init__(participant, topic, descriptor)
+        self.participant = participant
         code = dds.dds_create_writer(participant, self._topic, qos, None)
         self.handle = check(code, f"make a writer on '{topic}'")
         self._identify()
@@ -88,7 +91,10 @@ class Writer(Endpoint):
         check(dds.dds_get_entity_sertype(self.handle, ct.byref(self._sertype)), "get a type")
 
     def write(self, parts: list[memoryview]) -> None:
-        """Write the joined buffers, padded to 4 bytes. The only copy is DDS's own."""
+        """Write the joined buffers, padded to 4 bytes. The only copy is DDS's own.
+
+        Waits for reliable readers that do not keep up.
+        """
         size = sum(map(len, parts))
         if size & 3:
             parts = [*parts, memoryview(_PADDING[size & 3])]
@@ -103,7 +109,13 @@ class Writer(Endpoint):
         sample = dds.ddsi_serdata_from_ser_iov(self._sertype, SDK_DATA, count, vectors, size)
         if not sample:
             raise DdsError(f"a sample of {size} bytes is not of the type of '{self.topic_name}'")
-        check(dds.dds_writecdr(self.handle, sample), f"write to '{self.topic_name}'")
+        call = object()
+        _writing[call] = self
+        try:
+            code = dds.dds_writecdr(self.handle, sample)
+        finally:
+            del _writing[call]
+        check(code, f"write to '{self.topic_name}'")
 
     def matched_count(self) -> int:
         """Number of readers that get what is written."""
@@ -128,6 +140,13 @@ class Writer(Endpoint):
     def assert_liveliness(self) -> None:
         """Say that the writer is alive (manual liveliness)."""
         check(dds.dds_assert_liveliness(self.handle), "assert liveliness")
+
+
+def writers_that_wait() -> list[Writer]:
+    """Writers of which a call to write goes on for a fifth of a second, which it takes to see."""
+    calls = dict(_writing)
+    time.sleep(_SLICE_NS * 1e-9)
+    return [writer for call, writer in calls.items() if call in _writing]
 
 
 class Reader(Endpoint):

@@ -14,7 +14,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 _HIGHEST_INDEX = 32
 _SO_ATTACH_FILTER = 26
@@ -23,19 +23,20 @@ _LOAD_WORD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _INTERFACE_INDEX = 0xFFFFF000 + 8
 
 
-@contextmanager
-def hear_this_host_only(domain_id: int) -> Iterator[None]:
-    """Close the sockets that the domain opens meanwhile to what does not come through `lo`."""
-    before = _sockets()
-    yield
+def hear_this_host_only(opened: socket.socket, domain_id: int) -> None:
+    """Close a socket on which the domain listens to what does not come through `lo`."""
     first = 7400 + 250 * domain_id + 10
-    for name, descriptor in _sockets().items():
-        if name in before:
-            continue
-        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as opened:
-            is_udp = opened.family == socket.AF_INET and opened.type == socket.SOCK_DGRAM
-            if is_udp and first <= opened.getsockname()[1] <= first + 2 * _HIGHEST_INDEX + 1:
-                _accept_interface(opened, socket.if_nametoindex("lo"))
+    if first <= opened.getsockname()[1] <= first + 2 * _HIGHEST_INDEX + 1:
+        _accept_interface(opened, socket.if_nametoindex("lo"))
+
+
+def new_udp_sockets(before: dict[str, int]) -> Iterator[socket.socket]:
+    """Each socket that is not among `before` (`sockets()`), to be used at once."""
+    for name, descriptor in sockets().items():
+        if name not in before:
+            with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as opened:
+                if opened.family == socket.AF_INET and opened.type == socket.SOCK_DGRAM:
+                    yield opened
 
 
 def _accept_interface(opened: socket.socket, index: int) -> None:
@@ -49,8 +50,8 @@ def _accept_interface(opened: socket.socket, index: int) -> None:
     opened.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
 
 
-def _sockets() -> dict[str, int]:
-    """Name in the kernel -> file descriptor."""
+def sockets() -> dict[str, int]:
+    """Sockets of this process: name in the kernel -> file descriptor."""
     found = {}
     with suppress(OSError):
         for descriptor in os.listdir("/proc/self/fd"):

@@ -7,20 +7,22 @@ import ctypes as ct
 import itertools
 import struct
 import threading
-from contextlib import nullcontext
+from collections.abc import Iterable
 
 from rosidl_embedded.type_hash import type_hash
 
 from rclpy.impl.dds.config import domain_configuration, is_closed
 from rclpy.impl.dds.endpoint import Reader, Writer
+from rclpy.impl.dds.farewell import say_farewell
 from rclpy.impl.dds.graph import Graph
 from rclpy.impl.dds.library import RETCODE_PRECONDITION_NOT_MET, check, dds
-from rclpy.impl.dds.loopback import hear_this_host_only
+from rclpy.impl.dds.loopback import hear_this_host_only, new_udp_sockets, sockets
 from rclpy.impl.dds.qos_policies import dds_qos
 from rclpy.impl.dds.type_descriptor import topic_descriptor
 from rclpy.qos import QoSProfile
 
-_domains: dict[int, int] = {}
+# Domain -> addresses of the sockets on which it alone listens, in this process.
+_domains: dict[int, list[tuple[str, int]]] = {}
 _lock = threading.Lock()
 
 
@@ -40,6 +42,7 @@ class Participant:
         self.guid = guid.raw
         self._counter = itertools.count(1)
         self.graph = Graph(self.handle, self.guid)
+        self._addresses = _domains[domain_id]
 
     def make_writer(
         self, topic: str, interface: str, profile: QoSProfile, owner: str = ""
@@ -64,6 +67,12 @@ class Participant:
         raw = self.guid[:12] + struct.pack(">I", next(self._counter))
         return ".".join([f"{raw[0]:2x}", *(f"{byte:x}" for byte in raw[1:])])
 
+    def forget_readers(self, writers: Iterable[Writer]) -> None:
+        """Stop waiting for those who read what these writers write, as if they had left."""
+        readers = [e for w in writers for e in self.graph.endpoints(w.topic_name)]
+        for guid in {e.participant for e in readers if not e.is_writer} - {self.guid}:
+            say_farewell(guid, self._addresses)
+
     def close(self) -> None:
         """Leave the network."""
         self.graph.close()
@@ -75,8 +84,14 @@ def _open_domain(domain_id: int) -> None:
     with _lock:
         if domain_id in _domains:
             return
-        with hear_this_host_only(domain_id) if is_closed() else nullcontext():
-            code = dds.dds_create_domain(domain_id, domain_configuration().encode())
+        before = sockets()
+        code = dds.dds_create_domain(domain_id, domain_configuration().encode())
         if code != RETCODE_PRECONDITION_NOT_MET:
             check(code, f"open domain {domain_id}")
-        _domains[domain_id] = code
+        shared = (7400 + 250 * domain_id, 7401 + 250 * domain_id)  # multicast
+        _domains[domain_id] = []
+        for opened in new_udp_sockets(before):
+            if is_closed():
+                hear_this_host_only(opened, domain_id)
+            if opened.getsockname()[1] not in shared:
+                _domains[domain_id].append(opened.getsockname())
