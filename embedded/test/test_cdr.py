@@ -2,16 +2,20 @@
 """Bytes on the wire: against messages and hashes of a real ROS 2, a second codec, and damage."""
 
 import array
+import itertools
 import json
 import random
+import struct
 import tracemalloc
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rosbags.typesys import Stores, get_typestore
 from rosidl_embedded import cdr, registry
+from rosidl_embedded.cdr.reading import reader
+from rosidl_embedded.cdr.walking import make_walker
 from rosidl_embedded.definition import (
     EMPTY_MEMBER,
     FieldType,
@@ -211,24 +215,88 @@ def test_types_as_ros_writes_them(line, expected):
     assert str(parse_message("p/msg/M", line).fields[0].type) == expected
 
 
+# What a message that is refused may cost: four times its bytes, and something for the error.
+REFUSED, ERROR_BYTES = 4, 4096
+
+
+def _long_lists():
+    """Messages of many small parts, and a string that takes four bytes for each of its own."""
+    for name, field, element, count in (
+        ("shape_msgs/msg/Mesh", "triangles", None, 200),
+        ("sensor_msgs/msg/MultiEchoLaserScan", "ranges", None, 100),
+        ("sensor_msgs/msg/JointState", "name", "joint", 100),
+        ("rcl_interfaces/msg/ParameterValue", "bool_array_value", True, 1000),
+        ("tf2_msgs/msg/TFMessage", "transforms", None, 20),
+        ("visualization_msgs/msg/MarkerArray", "markers", None, 10),
+    ):
+        cls = registry.get_class(name)
+        if element is None:
+            kinds = {f.name: f.type.base for f in registry.get_message(name).fields}
+            element = registry.get_class(kinds[field])()
+        yield to_bytes(cls(**{field: [element] * count})), cls
+    string = registry.get_class("std_msgs/msg/String")
+    yield to_bytes(string(data="x" * 1000 + "\U0001f600")), string
+
+
 def test_fuzzed_bytes_are_refused_or_read():
-    """20,000 damaged messages: CdrError or a message, and nothing else."""
+    """20,000 damaged messages: a message, or CdrError for less than four times the bytes."""
     generator = random.Random(7)
     sources = [
         (bytes.fromhex(entry["cdr_hex"]), registry.get_class(entry["type"])) for entry in GOLDEN
     ]
+    sources += _long_lists()
+    for (_, cls), order in itertools.product(sources, "<>"):
+        reader(cls, order)  # a codec is made once
     refused = 0
-    for index in range(20_000):
-        wire, cls = sources[index % len(sources)]
-        data = bytearray(wire[: generator.randrange(len(wire) + 1)] if index % 3 else wire)
-        for _ in range(generator.randrange(1, 5)):
-            if data:
-                data[generator.randrange(len(data))] = generator.choice((0, 1, 127, 255))
-        try:
-            cdr.deserialize(bytes(data), cls)
-        except cdr.CdrError:
-            refused += 1
+    with _tracing():
+        for index in range(20_000):
+            wire, cls = sources[index % len(sources)]
+            data = bytearray(wire[: generator.randrange(len(wire) + 1)] if index % 3 else wire)
+            for _ in range(generator.randrange(1, 5)):
+                if data:
+                    data[generator.randrange(len(data))] = generator.choice((0, 1, 127, 255))
+            is_refused, peak = _try(bytes(data), cls)
+            refused += is_refused
+            assert not is_refused or peak < ERROR_BYTES + REFUSED * len(data), (cls, data.hex())
     assert 5_000 < refused < 20_000
+
+
+@pytest.mark.parametrize(
+    ("wire", "cls"), list(_long_lists()), ids=lambda x: getattr(x, "__name__", "")
+)
+def test_a_message_that_is_refused_at_its_end_has_cost_little(wire, cls):
+    """Cut off, with bytes too many, with a string that does not end: at any place, four times."""
+    cdr.deserialize(wire, cls)
+    with _tracing():
+        for data in (wire[:-5], wire[:-1] + b"\1" * 10, wire + bytes(8), wire[: len(wire) // 2]):
+            is_refused, peak = _try(data, cls)
+            assert is_refused and peak < ERROR_BYTES + REFUSED * len(data)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_walking_and_reading_accept_the_same(order):
+    """Every type, whole and damaged: both come to the same end or refuse."""
+    generator = random.Random(8)
+    little = order == "<"
+    for name in sorted(STORE.fielddefs):
+        message = _fill(name, generator)
+        walk, (read, _) = make_walker(name, order), reader(type(message), order)
+        theirs = STORE.deserialize_cdr(to_bytes(message), name)
+        whole = bytes(STORE.serialize_cdr(theirs, name, little_endian=little))[4:]
+        assert _end(walk, whole) == len(whole)
+        for _ in range(20):
+            data = bytearray(whole[: generator.randrange(len(whole) + 1)] + bytes(3))
+            data[generator.randrange(len(data))] = generator.choice((0, 1, 2, 127, 255))
+            assert _end(walk, bytes(data)) == _end(read, bytes(data)), name
+
+
+def _end(codec, data):
+    """Where a codec comes to, None where it refuses."""
+    try:
+        outcome = codec(memoryview(data), 0, len(data))
+        return outcome[1] if isinstance(outcome, tuple) else outcome
+    except (cdr.CdrError, struct.error, IndexError):
+        return None
 
 
 @pytest.mark.parametrize("name", ["sensor_msgs/msg/PointCloud2", "std_msgs/msg/String",
@@ -240,12 +308,9 @@ def test_huge_lengths_allocate_nothing(name):
     wire = bytearray(to_bytes(cls()) + bytes(4096))
     for offset in range(4, 60, 4):
         damaged = bytes(wire[:offset]) + b"\xff\xff\xff\xff" + bytes(wire[offset + 4 :])
-        tracemalloc.start()
-        with pytest.raises(cdr.CdrError):
-            cdr.deserialize(damaged, cls)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert peak < 4 * len(damaged), offset
+        with _tracing():
+            is_refused, peak = _try(damaged, cls)
+        assert is_refused and peak < REFUSED * len(damaged), offset
 
 
 @pytest.mark.parametrize(
@@ -262,19 +327,20 @@ def test_huge_lengths_allocate_nothing(name):
     ],
 )  # fmt: skip
 def test_memory_grows_with_the_bytes_that_are_there(name, field, element, limit):
-    """Numbers are views; of lists each element is a Python object, whole or cut off."""
+    """Numbers are views; of lists each element is a Python object."""
     cls = registry.get_class(name)
     wire = to_bytes(cls(**{field: [element] * 2_000}))
     cdr.deserialize(wire, cls)
-    for data in (wire, wire[:-5]):
-        assert _peak(data, cls) < 4096 + limit * len(data)
+    with _tracing():
+        is_refused, peak = _try(wire, cls)
+    assert not is_refused and peak < 4096 + limit * len(wire)
 
 
 FILLINGS = {"bool": True, "byte": b"\1", "string": "abc", "wstring": "abc"}
 
 
 def test_no_type_costs_more_than_the_readme_says():
-    """Lists of messages of every type we carry, whole and cut off: below 32 times their bytes."""
+    """Lists of messages of every type we carry: below 32 times their bytes, cut off below four."""
     seen = 0
     for package in registry.packages():
         for short in registry.interface_names(package, "msg"):
@@ -289,18 +355,31 @@ def test_no_type_costs_more_than_the_readme_says():
                 wire = to_bytes(cls(**{field.name: [element] * min(kind.size or 300, 300)}))
                 cdr.deserialize(wire, cls)
                 seen += 1
-                for data in (wire, wire[:-5]):
-                    assert _peak(data, cls) < 4096 + 32 * len(data), (name, field.name)
+                with _tracing():
+                    for data, limit in ((wire, 32), (wire[:-5], REFUSED)):
+                        is_refused, peak = _try(data, cls)
+                        assert peak < 4096 + limit * len(data), (name, field.name)
+                        assert is_refused == (data is not wire)
     assert seen > 50
 
 
-def _peak(data, cls):
+@contextmanager
+def _tracing():
     tracemalloc.start()
-    with suppress(cdr.CdrError):
-        cdr.deserialize(data, cls)
-    peak = tracemalloc.get_traced_memory()[1]
+    yield
     tracemalloc.stop()
-    return peak
+
+
+def _try(data, cls):
+    """Whether bytes are refused, and how much memory was in use meanwhile."""
+    before, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    try:
+        cdr.deserialize(data, cls)
+        is_refused = False
+    except cdr.CdrError:
+        is_refused = True
+    return is_refused, tracemalloc.get_traced_memory()[1] - before
 
 
 def test_interfaces_are_those_of_the_typestore():

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bytes to messages. Large arrays are read-only views; whatever does not fit raises."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from rosidl_embedded import registry
+from rosidl_embedded.cdr.layout import CdrError, Source, run_format, runs_of, steps_of
+from rosidl_embedded.cdr.walking import (
+    emit_alignment,
+    emit_count,
+    get_count,
+    make_walker,
+    makes_objects,
+    pass_string,
+)
+from rosidl_embedded.definition import STRINGS, FieldType, Message
+from rosidl_embedded.message_class import DTYPES
+
+_BYTES = [bytes([i]) for i in range(256)]
+_readers: dict[tuple[type, str], tuple[Callable, Callable | None]] = {}
+
+
+def reader(
+    message_class: Any, order: str
+) -> tuple[Callable[[memoryview, int, int], tuple[Any, int]], Callable | None]:
+    """What reads a message, and what walks it first where objects are made of its bytes."""
+    found = _readers.get((message_class, order))
+    if found is None:
+        name = message_class._interface_name
+        walk = make_walker(name, order) if makes_objects(name) else None
+        found = _readers[message_class, order] = _make_reader(message_class, order), walk
+    return found
+
+
+def _make_reader(message_class: Any, order: str) -> Callable:
+    """`codec(d, o, end)`: body bytes, offset, length of the body -> message, next offset."""
+    source = Source("def codec(d, o, end):")
+    source.add("m = object.__new__(" + source.name("cls", message_class) + ")")
+    message = registry.get_message(message_class._interface_name)
+    _emit_nested(source, message, "m")
+    for run in runs_of(steps_of(message)):
+        first = run[0]
+        target = ".".join(("m", *first.path)) if first.path else "_"
+        if first.type.kind == "scalar" and first.type.base not in STRINGS:
+            form, alignment = run_format(run)
+            codec = struct.Struct(order + form)
+            targets = "".join((".".join(("m", *s.path)) if s.path else "_") + ", " for s in run)
+            emit_alignment(source, alignment)
+            source.add(f"{targets}= {source.name('unpack', codec.unpack_from)}(d, o)")
+            source.add(f"o += {codec.size}")
+        elif first.type.kind == "scalar":
+            get = source.name("get", _get_string if first.type.base == "string" else _get_wstring)
+            source.add(f"{target}, o = {get}(d, o, end, '{order}')")
+        else:
+            _emit_collection_reader(source, first.type, target, order)
+    source.add("return m, o")
+    return source.compile()
+
+
+def _emit_nested(source: Source, message: Message, variable: str) -> None:
+    """Make the objects of nested structures, outermost first."""
+    for field in message.fields:
+        if field.type.kind == "scalar" and not field.type.is_primitive:
+            nested = f"{variable}._{field.name}"
+            cls = source.name("cls", registry.get_class(field.type.base))
+            source.add(f"{nested} = object.__new__({cls})")
+            _emit_nested(source, registry.get_message(field.type.base), nested)
+
+
+def _emit_collection_reader(source: Source, field_type: FieldType, target: str, order: str) -> None:
+    base, count = field_type.base, emit_count(source, field_type, order)
+    if base in DTYPES:
+        wire_order: Any = order
+        dtype = source.name("dtype", DTYPES[base].newbyteorder(wire_order))
+        get = source.name("get", _get_numbers)
+        source.add(f"{target}, o = {get}(d, o, end, {dtype}, {count})")
+    elif base in ("bool", "byte"):
+        table = source.name("table", [False, *[True] * 255] if base == "bool" else _BYTES)
+        source.add(f"if o + {count} > end: raise IndexError('values are missing')")
+        source.add(f"{target} = [{table}[i] for i in d[o:o + {count}]]")
+        source.add(f"o += {count}")
+    else:
+        if base in STRINGS:
+            get = source.name("get", _get_string if base == "string" else _get_wstring)
+            call = f"{get}(d, o, end, '{order}')"
+        else:
+            read, _ = reader(registry.get_class(base), order)
+            call = f"{source.name('get', read)}(d, o, end)"
+        source.add("items = []")
+        source.add(f"for _ in range({count}):")
+        source.add(f"    item, o = {call}")
+        source.add("    items.append(item)")
+        source.add(f"{target} = items")
+
+
+def _get_string(d: memoryview, o: int, end: int, order: str) -> tuple[str, int]:
+    last = pass_string(d, o, end, order)
+    return str(d[(o + 3 & -4) + 4 : last - 1], "utf-8", "replace"), last
+
+
+def _get_wstring(d: memoryview, o: int, end: int, order: str) -> tuple[str, int]:
+    count, o = get_count(d, o, end, order, 4, 2**32)
+    units = np.frombuffer(d, f"{order}u4", count, o) if count else np.zeros(0, np.uint32)
+    return units.astype("<u2").tobytes().decode("utf-16-le", "replace"), o + 4 * count
+
+
+def _get_numbers(
+    d: memoryview, o: int, end: int, dtype: np.dtype, count: int
+) -> tuple[np.ndarray, int]:
+    if not count:
+        return _empty(dtype), o
+    size = dtype.itemsize
+    o = o + size - 1 & -size
+    if o + count * size > end:
+        raise CdrError(f"{count} numbers at byte {o} do not fit")
+    numbers = np.frombuffer(d, dtype, count, o)
+    if not dtype.isnative:
+        numbers = numbers.astype(dtype.newbyteorder("="))
+        numbers.flags.writeable = False
+    return numbers, o + count * size
+
+
+@cache
+def _empty(dtype: np.dtype) -> np.ndarray:
+    """The one read-only array without numbers: a list of messages may hold it many times."""
+    return np.frombuffer(b"", dtype.newbyteorder("="))
