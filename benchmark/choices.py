@@ -4,20 +4,22 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
 import torch
+from counting import Counter
 from measure import seconds, synchronise
 from plain import PATHS, plain
-from subject import IMAGE_SIZES, allow_tf32, build, images
+from subject import IMAGE_SIZES, allow_tf32, build, choose, images
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -38,6 +40,8 @@ from zipmap_ros.training.trainer import Trainer
 Rows = Iterator[dict[str, object]]
 FRAMES = 8  # of the stream on which errors are measured, folded in one by one
 TRAIN_STEPS = 3
+# Choices whose gain is measured one by one; `compile` takes minutes, and `all` has it in a stream.
+CHOICES = {"cpu": ["channels_last"], "cuda": ["cast", "fuse", "heads", "channels_last"]}
 
 
 def arithmetic(args: argparse.Namespace) -> Rows:
@@ -51,29 +55,32 @@ def arithmetic(args: argparse.Namespace) -> Rows:
         model, size = ZipMap(config).eval().to("meta"), IMAGE_SIZES[args.size]
         state = model.new_state()
 
-        def count(frames: int, outputs: tuple[str, ...]) -> float:
+        def count(frames: int, outputs: tuple[str, ...]) -> tuple[float, int]:
             pixels = torch.empty(1, frames, 3, *size)
-            return _flops(lambda: model.stream(pixels, state, frames, outputs))
+            return _counted(lambda: model.stream(pixels, state, frames, outputs))
 
-        one, two = count(1, ("depth",)), count(2, ("depth",))
-        encoder = _flops(lambda: model.aggregator.patch_embed(torch.empty(1, 3, *size)))
+        (one, operations), (two, _) = count(1, ("depth",)), count(2, ("depth",))
+        encoder, _ = _counted(lambda: model.aggregator.patch_embed(torch.empty(1, 3, *size)))
+        query, _ = _counted(lambda: model.query(state, torch.empty(1, 1, 9, *size)))
         parts = {
             "frame": two - one,
             "of it encoder": encoder,
-            "of it depth head": one - count(1, ()),
+            "of it depth head": one - count(1, ())[0],
             "update": 2 * one - two,
-            "query view": _flops(lambda: model.query(state, torch.empty(1, 1, 9, *size))),
+            "query view": query,
+            "chunk of one frame": one,
         }
-    peak = args.peak_tflops
     for name, flops in parts.items():
         row: dict[str, object] = {"part": name, "gflop": flops / 1e9}
-        yield row | {"floor_ms": flops / peak / 1e9}
+        row["floor_ms"] = flops / args.peak_tflops / 1e9
+        yield row | ({"operations": operations} if flops == one else {})
 
 
-def _flops(work: Callable[[], object]) -> float:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+def _counted(work: Callable[[], object]) -> tuple[float, int]:
+    """Floating point operations, and operations of torch that are no views."""
+    with torch.no_grad(), FlopCounterMode(display=False) as flops, Counter() as counter:
         work()
-    return counter.get_total_flops()
+    return flops.get_total_flops(), counter.operations
 
 
 class Stopwatch:
@@ -108,14 +115,17 @@ def watched(model: ZipMap, watch: Stopwatch) -> Iterator[None]:
         "camera head": [model.camera_mlp_head],
         "depth head": [model.depth_head],
     }
+    inside = {"of it projections": "project", "of it gate and merge": "merge"}
+    inside |= {"of it gradients": "gradients", "update": "update", "run": "run"}
     with ExitStack() as stack:
         for name, modules in parts.items():
             for module in modules:
                 timed = watch.around(name, module.forward)
                 stack.enter_context(patch.object(module, "forward", timed))
         for layer in model.fast_weight_layers():
-            timed = watch.around("of it gradients", layer.gradients)
-            stack.enter_context(patch.object(layer, "gradients", timed))
+            for name, method in inside.items():
+                timed = watch.around(name, getattr(layer, method))
+                stack.enter_context(patch.object(layer, method, timed))
         timed = watch.around("of it Newton-Schulz", fast_weights.newton_schulz)
         stack.enter_context(patch.object(fast_weights, "newton_schulz", timed))
         yield
@@ -131,9 +141,15 @@ def profile(args: argparse.Namespace) -> Rows:
     watch = Stopwatch(args.device)
     with watched(model, watch):
         total = sum(seconds(run, args.device, args.repeats, 0))
-    rest = total - sum(t for name, t in watch.spent.items() if not name.startswith("of it"))
-    for name, spent in {**watch.spent, "everything else": rest, "all": total}.items():
-        yield {"part": name, "ms": spent / args.repeats * 1e3, "share": spent / total}
+    spent = watch.spent
+    update, both = spent.pop("update"), spent.pop("run")
+    spent["of it steps and norms"] = (
+        update - spent["of it gradients"] - spent["of it Newton-Schulz"]
+    )
+    spent["of it reading"] = both - update
+    rest = total - sum(t for name, t in spent.items() if not name.startswith("of it"))
+    for name, took in {**spent, "everything else": rest, "all": total}.items():
+        yield {"part": name, "ms": took / args.repeats * 1e3, "share": took / total}
     yield {"part": "all, not watched", "ms": alone * 1e3}
 
 
@@ -208,19 +224,43 @@ def _relative(ours: Tensor | None, exact: Tensor | None) -> float:
 
 
 def fast_paths(args: argparse.Namespace) -> Rows:
-    """One path plain at a time, then all: its time over that of the fast form, turn by turn."""
+    """One path plain at a time, then all; then each choice that is off unless asked for.
+
+    gain        the time without it over the time with it, turn by turn
+    operations  of a frame with it, and without it: dispatches that are no views
+    """
     model = build(args)
     frames = images(args, 1)
     _, state = model.stream(frames, model.new_state(), outputs=("depth",))
-    run = partial(model.stream, frames, state, outputs=("depth",))
-    for name in (*PATHS, "all"):
-        pairs = []
-        for _ in range(args.repeats):
-            fast = min(seconds(run, args.device, 1, 1))
-            with plain(*(() if name == "all" else (name,))):
-                pairs.append((fast, min(seconds(run, args.device, 1, 1))))
-        fast, slow = (statistics.median(times) for times in zip(*pairs, strict=True))
-        yield {"path": name, "fast_ms": fast * 1e3, "plain_ms": slow * 1e3, "gain": slow / fast}
+
+    def fold(network: ZipMap, *names: str) -> None:
+        with plain(*names) if names else nullcontext():
+            network.stream(frames, state, outputs=("depth",))
+
+    fast = partial(fold, model)
+    for name in PATHS:
+        yield {"path": name, **_turn_by_turn(fast, partial(fold, model, name), args)}
+    yield {"path": "all", **_turn_by_turn(fast, partial(fold, model, *PATHS), args)}
+    for name in CHOICES[args.device.type]:
+        chosen = choose(copy.deepcopy(model), argparse.Namespace(**{**vars(args), "fast": [name]}))
+        yield {"path": f"--fast {name}", **_turn_by_turn(partial(fold, chosen), fast, args)}
+
+
+def _turn_by_turn(
+    fast: Callable[[], object], slow: Callable[[], object], args: argparse.Namespace
+) -> dict[str, object]:
+    pairs = [
+        [min(seconds(form, args.device, 1, 1)) for form in (fast, slow)]
+        for _ in range(args.repeats)
+    ]
+    fast_s, slow_s = (statistics.median(times) for times in zip(*pairs, strict=True))
+    counts = []
+    for form in (fast, slow):
+        with Counter() as counter:
+            form()
+        counts.append(counter.operations)
+    row: dict[str, object] = {"fast_ms": fast_s * 1e3, "plain_ms": slow_s * 1e3}
+    return row | {"gain": slow_s / fast_s, "operations": counts[0], "plain_operations": counts[1]}
 
 
 def train(args: argparse.Namespace) -> Rows:

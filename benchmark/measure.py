@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -42,9 +43,8 @@ def seconds(
 
 
 def percentile(values: list[float], q: float) -> float:
-    """The q-th percentile, 0..100, of measured values (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[min(int(q / 100 * len(ordered)), len(ordered) - 1)]
+    """The q-th percentile, 0 < q <= 100, of measured values (nearest rank)."""
+    return sorted(values)[math.ceil(q * len(values) / 100) - 1]
 
 
 def machine(device: torch.device) -> dict[str, object]:
@@ -68,11 +68,15 @@ def machine(device: torch.device) -> dict[str, object]:
 
 
 def _commit() -> str:
+    """The commit, and whether anything that could change a figure differs from it."""
+
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
         return done.stdout.strip()
 
-    return git("rev-parse", "--short", "HEAD") + ("+changes" if git("diff", "HEAD") else "")
+    measured = ("zipmap_ros", "embedded", "benchmark", "launch", ":!benchmark/results", ":!*.md")
+    changes = git("status", "--porcelain", "--", *measured)
+    return git("rev-parse", "--short", "HEAD") + ("+changes" if changes else "")
 
 
 @lru_cache
@@ -96,11 +100,12 @@ def report(
     settings: dict[str, object],
     rows: Iterable[dict[str, object]],
     save: Path | None = None,
-) -> None:
+) -> list[dict[str, object]]:
     """Print the machine, the rows as a table, and everything as one line of JSON.
 
     ``rows`` may be computed while they are taken: each is printed as it comes, and with ``save``
     the file holds all that there are, so that a run that is cut off keeps them. A plot beside it.
+    Returns the rows.
     """
     record = {"question": question, **machine(device), **settings}
     print(", ".join(f"{k} {v}" for k, v in record.items()))
@@ -117,6 +122,7 @@ def report(
         from plots import plot
 
         plot(save)
+    return taken
 
 
 def table(rows: list[dict[str, object]]) -> str:

@@ -7,20 +7,22 @@
     python benchmark/network.py drift --size tiny --frames 10000
 
 batch       seconds for N frames at once, beside the same network with quadratic attention over all
-            tokens in place of the fast weights
+            tokens in place of the fast weights; a frame of 500 over one of 50
 stream      frames a second and latency by chunk size
-drift       latency and memory of the last tenth of a long stream over those of the first tenth
+sizing      frames a second and peak memory by image size and chunk, beside what the node expects
+drift       latency and peak memory of the last thousand frames of a stream over those of the first
+            (of fewer than 2,000 frames: the tenths)
 query       views a second from a frozen state
 state       bytes, and seconds to clone, save and load
 arithmetic  operations a frame, an update and a query by part: the floor
 profile     where the time of a streamed chunk goes
 precision   error of poses, depth and state, and the time, by number format, against float32
-fast_paths  what each fast path gains over its plain form
+fast_paths  what each fast path gains over its plain form, and each choice over being without
 train       optimiser steps a second of `zipmap train`
 
 Sizes: official (392x518, random weights: they do not change the arithmetic), small (the model that
 ships), tiny. Run it on an otherwise idle machine. With --save every row is kept as it comes; `all`
-writes NAME_QUESTION.json for each question, and goes on where one fails.
+writes NAME_QUESTION.json for each question, goes on where one fails, and fails in the end.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -41,30 +43,36 @@ from graph import GraphedStream
 from measure import ceiling, milliseconds, report, seconds, synchronise
 from subject import FAST, IMAGE_SIZES, TF32, build, forget_peak, images, peak_mb, quadratic
 
+from zipmap_ros.mapping.network import memory_need
 from zipmap_ros.model import SceneState
 from zipmap_ros.model.cameras import ray_map
 
 Rows = Iterator[dict[str, object]]
 DENSE = ("depth",)  # what the node asks for, and what the paper timed
+WARMUP = 3
+PERCENTILES = 5  # times as many repeats, for a p99
 
 
 def batch(args: argparse.Namespace) -> Rows:
     """Seconds for N frames in one call, fast weights and quadratic attention."""
     model = build(args, "main")
     twin = quadratic(model, args)
+    per_frame: dict[int, float] = {}
     for n in args.lengths:
         frames = images(args, n)
-        few = {"repeats": 3 if n <= 100 else 1, "warmup": int(n <= 100)}
         forget_peak(args.device)
         run = partial(model.reconstruct, frames, DENSE)
-        ours = statistics.median(seconds(run, args.device, **few))
+        ours = statistics.median(seconds(run, args.device, 3))
+        per_frame[n] = ours / n
         row: dict[str, object] = {"frames": n, "seconds": ours, "ms_per_frame": ours / n * 1e3}
         row["peak_mb"] = peak_mb(args.device)
         if n <= args.twin_up_to:
             run = partial(twin.reconstruct, frames, DENSE)
-            theirs = min(seconds(run, args.device, 1, few["warmup"]))
+            theirs = min(seconds(run, args.device, 1, int(n <= 100)))
             row |= {"quadratic_seconds": theirs, "ratio": theirs / ours}
         yield row
+    if {50, 500} <= per_frame.keys():
+        yield {"frame_of_500_over_frame_of_50": per_frame[500] / per_frame[50]}
 
 
 def stream(args: argparse.Namespace) -> Rows:
@@ -80,37 +88,73 @@ def stream(args: argparse.Namespace) -> Rows:
             fold = GraphedStream(model, frames, state, DENSE)
             exact = model.stream(frames, state, chunk, DENSE)[0].depth
             row["graph_difference"] = float((fold(frames, state)[0].depth - exact).abs().max())
-        times = []
-        for i in range(args.repeats + 3):
-            synchronise(args.device)
-            start = time.perf_counter()
-            _, state = fold(frames, state)
-            synchronise(args.device)
-            if i >= 3:
-                times.append(time.perf_counter() - start)
-        row["frames_per_s"] = chunk / statistics.median(times)
-        yield row | {**milliseconds(times), "peak_mb": peak_mb(args.device)}
+        yield row | streamed(args, fold, frames, state, PERCENTILES * args.repeats)
+
+
+def streamed(
+    args: argparse.Namespace,
+    fold: Callable[[torch.Tensor, SceneState], tuple[object, SceneState]],
+    frames: torch.Tensor,
+    state: SceneState,
+    repeats: int,
+) -> dict[str, object]:
+    """Rate, latency and peak memory of folding the same chunk into a state again and again."""
+    times = []
+    for i in range(repeats + WARMUP):
+        synchronise(args.device)
+        start = time.perf_counter()
+        _, state = fold(frames, state)
+        synchronise(args.device)
+        if i >= WARMUP:
+            times.append(time.perf_counter() - start)
+    rate = frames.shape[1] / statistics.median(times)
+    return {"frames_per_s": rate, **milliseconds(times), "peak_mb": peak_mb(args.device)}
+
+
+def sizing(args: argparse.Namespace) -> Rows:
+    """What each image size and chunk gives and takes; ``expected_mb`` is the node's estimate."""
+    model = build(args)
+    W = IMAGE_SIZES[args.size][1]
+    patch = model.config.patch_size
+    for name, shape in {"16:9": 9 / 16, "4:3": 3 / 4, "1:1": 1}.items():
+        H = round(shape * W / patch) * patch
+        for chunk in (1, 8, 16):
+            forget_peak(args.device)
+            frames = images(args, chunk, (H, W))
+            _, state = model.stream(frames, model.new_state(), chunk, DENSE)
+            fold = partial(model.stream, chunk_frames=chunk, outputs=DENSE)
+            row: dict[str, object] = {"image": f"{H}x{W}", "shape": name, "chunk": chunk}
+            need = memory_need(model.config, H, W, chunk, args.dtype)
+            row |= streamed(args, fold, frames, state, args.repeats)
+            yield row | {"expected_mb": need.total / 1e6}
 
 
 def drift(args: argparse.Namespace) -> Rows:
     """A long stream: does a frame cost more in the end, does memory grow?"""
     model = build(args)
     frames, state = images(args, 1), model.new_state()
-    tenth = args.frames // 10
+    for _ in range(WARMUP):
+        _, state = model.stream(frames, state, outputs=DENSE)
+    length = 1000 if args.frames >= 2000 else args.frames // 10
     parts: list[tuple[float, float]] = []
-    for i in range(10):
+    for i in range(args.frames // length):
+        forget_peak(args.device)
         times = []
-        for _ in range(tenth):
+        for _ in range(length):
             synchronise(args.device)
             start = time.perf_counter()
             _, state = model.stream(frames, state, outputs=DENSE)
             synchronise(args.device)
             times.append(time.perf_counter() - start)
         parts.append((statistics.median(times), peak_mb(args.device)))
-        row = {"frames": (i + 1) * tenth, **milliseconds(times), "peak_mb": parts[-1][1]}
+        row = {"frames": (i + 1) * length, **milliseconds(times), "peak_mb": parts[-1][1]}
         yield row | {"state_mb": state.nbytes / 1e6}
     latency, memory = (last / first for first, last in zip(parts[0], parts[-1], strict=True))
-    yield {"last_over_first_latency": latency, "last_over_first_peak": memory}
+    yield {
+        "part_frames": length,
+        "last_over_first_latency": latency,
+        "last_over_first_peak": memory,
+    }
 
 
 def query(args: argparse.Namespace) -> Rows:
@@ -146,32 +190,32 @@ def state(args: argparse.Namespace) -> Rows:
 QUESTIONS = {
     f.__name__: f
     for f in (
-        *(arithmetic, stream, query, state, profile, precision),
+        *(arithmetic, stream, sizing, query, state, profile, precision),
         *(fast_paths, batch, drift, train),
     )
 }
 LENGTHS = {
     "official": [5, 10, 25, 50, 100, 200, 300, 400, 500, 750],
-    "small": [5, 10, 25, 50, 100],
+    "small": [5, 10, 25, 50, 100, 200, 500],
     "tiny": [2, 4],
 }
-# What `all` measures once more: the stream with choices that are off unless asked for.
+# What `all` measures once more on a GPU: the stream with choices that are off unless asked for.
 VARIANTS = {
-    "cpu": {"stream_channels_last": {"fast": ["channels_last"]}},
-    "cuda": {
-        "stream_graph": {"graph": True},
-        "stream_cast": {"fast": ["cast"]},
-        "stream_fused": {"fast": ["cast", "fuse", "heads"]},
-        "stream_fused_graph": {"fast": ["cast", "fuse", "heads"], "graph": True},
-        "stream_compiled": {"fast": ["cast", "fuse", "heads", "compile"], "chunks": [1, 8]},
-    },
+    "stream_graph": {"graph": True},
+    "stream_cast": {"fast": ["cast"]},
+    "stream_fused": {"fast": ["cast", "fuse", "heads"]},
+    "stream_fused_graph": {"fast": ["cast", "fuse", "heads"], "graph": True},
+    "stream_compiled": {"fast": ["cast", "fuse", "heads", "compile"], "chunks": [1, 8]},
 }
 # Of a drift run; what `all` is to take on a CPU is little.
 DRIFT = {"official": 2000, "small": 300, "tiny": 100}
 
 
-def answer(question: str, args: argparse.Namespace, save: Path | None) -> None:
-    """Compute, print and save one question; what it lacked memory for is a row that says so."""
+def answer(question: str, args: argparse.Namespace, save: Path | None) -> bool:
+    """Compute, print and save one question; whether all of it was answered.
+
+    Where memory was short a last row says so.
+    """
 
     def rows() -> Rows:
         try:
@@ -189,7 +233,8 @@ def answer(question: str, args: argparse.Namespace, save: Path | None) -> None:
         "graph": args.graph,
         **reached,
     }
-    report(f"network {question}", args.device, settings, rows(), save)
+    taken = report(f"network {question}", args.device, settings, rows(), save)
+    return bool(taken) and "stopped" not in taken[-1]
 
 
 def main() -> None:
@@ -215,26 +260,31 @@ def main() -> None:
     args.dtype = getattr(torch, args.dtype)
     args.lengths = args.lengths or LENGTHS[args.size]
     args.frames = args.frames or DRIFT[args.size]
+    if args.frames < 20:
+        parser.error(f"--frames is {args.frames}: give at least 20")
     if args.threads:
         torch.set_num_threads(args.threads)
     if args.question != "all":
-        answer(args.question, args, args.save)
-        return
-    sys.exit(answer_all(args))
+        sys.exit(not answer(args.question, args, args.save))
+    failed = answer_all(args)
+    sys.exit(f"error: not all of it was answered: {', '.join(failed)}" if failed else 0)
 
 
-def answer_all(args: argparse.Namespace) -> int:
-    """Every question, then the variants of the stream; 1 if one failed, its traceback printed."""
-    failed = 0
+def answer_all(args: argparse.Namespace) -> list[str]:
+    """Every question, then the variants of the stream; those that failed, tracebacks printed."""
+    failed = []
     plan = {name: (name, {}) for name in QUESTIONS}
-    plan |= {name: ("stream", changes) for name, changes in VARIANTS[args.device.type].items()}
+    if args.device.type == "cuda":
+        plan |= {name: ("stream", changes) for name, changes in VARIANTS.items()}
     for name, (question, changes) in plan.items():
         save = args.save and args.save.with_name(f"{args.save.stem}_{name}.json")
         try:
-            answer(question, argparse.Namespace(**{**vars(args), **changes}), save)
+            answered = answer(question, argparse.Namespace(**{**vars(args), **changes}), save)
         except Exception:  # one question that fails must not cost the others
             traceback.print_exc()
-            failed = 1
+            answered = False
+        if not answered:
+            failed.append(name)
     return failed
 
 

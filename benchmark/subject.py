@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import argparse
-import resource
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -66,22 +67,27 @@ def allow_tf32(where: str) -> None:
     torch.backends.cudnn.allow_tf32 = where != "none"
 
 
-def images(args: argparse.Namespace, frames: int) -> torch.Tensor:
-    """Random frames (1, frames, 3, H, W)."""
+def images(
+    args: argparse.Namespace, frames: int, size: tuple[int, int] | None = None
+) -> torch.Tensor:
+    """Random frames (1, frames, 3, H, W); ``size`` (H, W): that of ``args`` unless given."""
     generator = torch.Generator(args.device).manual_seed(1)
-    size = (1, frames, 3, *IMAGE_SIZES[args.size])
-    return torch.rand(size, generator=generator, device=args.device)
+    shape = (1, frames, 3, *(size or IMAGE_SIZES[args.size]))
+    return torch.rand(shape, generator=generator, device=args.device)
 
 
 def forget_peak(device: torch.device) -> None:
-    """Measure the GPU's peak from here; that of a process is for ever."""
+    """Measure the peak from here. On a CPU that needs Linux."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_mb(device: torch.device) -> float:
-    """Peak memory: of the GPU's allocator, or of this process since it began."""
+    """Peak memory since ``forget_peak``: of the GPU's allocator, or of this whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024 / 1e6

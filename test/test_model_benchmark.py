@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,11 +16,12 @@ import torch
 from zipmap_ros.model import ModelConfig, ZipMap
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmark"))
-from choices import arithmetic
+import network
+from choices import CHOICES, PATHS, arithmetic
 from graph import GraphedStream
-from measure import report
-from network import QUESTIONS, VARIANTS
-from subject import quadratic
+from measure import milliseconds, report
+from network import QUESTIONS
+from subject import forget_peak, peak_mb, quadratic
 
 BENCHMARK = Path(__file__).resolve().parent.parent / "benchmark"
 
@@ -30,7 +32,7 @@ def test_every_question_is_answered_and_kept(tmp_path):
     save = ["--save", str(tmp_path / "here.json"), "--threads", "1"]
     done = subprocess.run([*command, *save], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
-    for name in (*QUESTIONS, *VARIANTS["cpu"]):
+    for name in QUESTIONS:
         record = json.loads((tmp_path / f"here_{name}.json").read_text())
         assert record["rows"] and record["commit"] and record["matrix_tflops"] > 0, name
     assert {p.stem for p in tmp_path.glob("*.png")} >= {"here_batch", "here_stream", "here_drift"}
@@ -39,6 +41,14 @@ def test_every_question_is_answered_and_kept(tmp_path):
     parts = json.loads((tmp_path / "here_profile.json").read_text())["rows"]
     named = {row["part"]: row for row in parts}
     assert named["everything else"]["ms"] > 0 and named["of it Newton-Schulz"]["ms"] > 0
+    inside = sum(row["ms"] for name, row in named.items() if name.startswith("of it"))
+    assert (
+        0.5 * named["blocks of fast weights"]["ms"] < inside < named["blocks of fast weights"]["ms"]
+    )
+    paths = json.loads((tmp_path / "here_fast_paths.json").read_text())["rows"]
+    gained = {row["path"]: row["plain_operations"] - row["operations"] for row in paths}
+    assert gained.keys() == {*PATHS, "all", *(f"--fast {name}" for name in CHOICES["cpu"])}
+    assert gained["all"] > max(gained[name] for name in PATHS) > 0
 
 
 def test_a_run_that_is_cut_off_keeps_its_rows(tmp_path):
@@ -50,6 +60,77 @@ def test_a_run_that_is_cut_off_keeps_its_rows(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         report("network batch", torch.device("cpu"), {}, rows(), path)
     assert json.loads(path.read_text())["rows"] == [{"frames": 1}]
+
+
+def test_what_was_not_answered_is_told(monkeypatch, capsys):
+    """Neither an error in a question nor too little memory may end in success."""
+
+    def short_of_memory(args):
+        yield {"frames": 1}
+        raise torch.OutOfMemoryError("too little\nand more")
+
+    questions = {
+        "fine": lambda args: [{"a": 1}],
+        "short": short_of_memory,
+        "silent": lambda args: [],
+    }
+    questions["broken"] = lambda args: 1 / 0
+    monkeypatch.setattr(network, "QUESTIONS", questions)
+    monkeypatch.setattr(network, "ceiling", lambda *_: {"matrix_tflops": 1.0})
+    monkeypatch.setattr(sys, "argv", ["network.py", "all", "--size", "tiny"])
+    with pytest.raises(SystemExit) as ended:
+        network.main()
+    assert str(ended.value).endswith(": short, silent, broken")
+    records = [
+        json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")
+    ]
+    assert [len(record["rows"]) for record in records] == [1, 2, 0]
+    assert records[1]["rows"][1] == {"stopped": "too little"}
+
+
+def test_percentiles_are_of_the_nearest_rank():
+    """Of twenty values p95 is the second largest, not the largest."""
+    times = milliseconds([i / 1e3 for i in range(20, 0, -1)])
+    assert times == pytest.approx({"p50_ms": 10.5, "p95_ms": 19, "p99_ms": 20})
+    assert milliseconds([0.007])["p99_ms"] == 7
+
+
+def test_the_peak_is_forgotten():
+    cpu = torch.device("cpu")
+    held = torch.ones(50_000_000)
+    forget_peak(cpu)
+    with_it = peak_mb(cpu)
+    del held
+    assert peak_mb(cpu) > with_it - 5
+    forget_peak(cpu)
+    assert peak_mb(cpu) < with_it - 150
+
+
+@pytest.mark.parametrize("ages", [True, False])
+def test_drift_compares_the_last_thousand_frames_with_the_first(monkeypatch, ages):
+    """It sees a network that grows slower and keeps what it saw, and one that does neither."""
+    clock, kept = SimpleNamespace(now=0.0), []
+
+    class Network:
+        def new_state(self):
+            return SimpleNamespace(nbytes=1)
+
+        def stream(self, frames, state, outputs):
+            clock.now += 0.001
+            if ages:
+                kept.append(torch.ones(50_000))
+                clock.now += 1e-6 * len(kept)
+            return None, state
+
+    monkeypatch.setattr(network, "build", lambda args: Network())
+    monkeypatch.setattr(network, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    args = argparse.Namespace(size="tiny", device=torch.device("cpu"), frames=3000)
+    first, _, last, compared = network.drift(args)
+    assert (first["frames"], last["frames"], compared["part_frames"]) == (1000, 3000, 1000)
+    latency, memory = compared["last_over_first_latency"], compared["last_over_first_peak"]
+    assert latency == pytest.approx(3.5035 / 1.5035 if ages else 1)
+    assert memory == last["peak_mb"] / first["peak_mb"]
+    assert (memory > 1.05) == ages
 
 
 def test_the_floors_are_those_of_the_official_network():
