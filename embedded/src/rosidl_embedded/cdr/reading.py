@@ -56,8 +56,8 @@ def _make_reader(message_class: Any, order: str) -> Callable:
             source.add(f"{targets}= {source.name('unpack', codec.unpack_from)}(d, o)")
             source.add(f"o += {codec.size}")
         elif first.type.kind == "scalar":
-            get = source.name("get", _get_string if first.type.base == "string" else _get_wstring)
-            source.add(f"{target}, o = {get}(d, o, end, '{order}')")
+            for line in _get_text(source, first.type.base, target, order):
+                source.add(line)
         else:
             _emit_collection_reader(source, first.type, target, order)
     source.add("return m, o")
@@ -88,21 +88,22 @@ def _emit_collection_reader(source: Source, field_type: FieldType, target: str, 
         source.add(f"o += {count}")
     else:
         if base in STRINGS:
-            get = source.name("get", _get_string if base == "string" else _get_wstring)
-            call = f"{get}(d, o, end, '{order}')"
+            lines = _get_text(source, base, "item", order)
         else:
             read, _ = reader(registry.get_class(base), order)
-            call = f"{source.name('get', read)}(d, o, end)"
+            lines = [f"item, o = {source.name('get', read)}(d, o, end)"]
         source.add("items = []")
         source.add(f"for _ in range({count}):")
-        source.add(f"    item, o = {call}")
-        source.add("    items.append(item)")
+        for line in (*lines, "items.append(item)"):
+            source.add(f"    {line}")
         source.add(f"{target} = items")
 
 
-def _get_string(d: memoryview, o: int, end: int, order: str) -> tuple[str, int]:
-    last = pass_string(d, o, end, order)
-    return str(d[(o + 3 & -4) + 4 : last - 1], "utf-8", "replace"), last
+def _get_text(source: Source, base: str, target: str, order: str) -> list[str]:
+    """Lines that read a string of either kind."""
+    if base == "string":
+        return [*pass_string(source, order), f"{target} = str(d[a:o - 1], 'utf-8', 'replace')"]
+    return [f"{target}, o = {source.name('get', _get_wstring)}(d, o, end, '{order}')"]
 
 
 def _get_wstring(d: memoryview, o: int, end: int, order: str) -> tuple[str, int]:

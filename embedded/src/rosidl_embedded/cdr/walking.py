@@ -40,7 +40,8 @@ def make_walker(name: str, order: str) -> Callable[[memoryview, int, int], int]:
         if first.kind != "scalar":
             _emit_collection_walker(source, first, order)
         elif first.base in STRINGS:
-            source.add(_pass_text(source, first.base, order))
+            for line in _pass_text(source, first.base, order):
+                source.add(line)
         else:
             form, alignment = run_format(run)
             emit_alignment(source, alignment)
@@ -50,9 +51,25 @@ def make_walker(name: str, order: str) -> Callable[[memoryview, int, int], int]:
     return source.compile()
 
 
-def _pass_text(source: Source, base: str, order: str) -> str:
-    step = source.name("step", pass_string if base == "string" else _pass_wstring)
-    return f"o = {step}(d, o, end, '{order}')"
+def _pass_text(source: Source, base: str, order: str) -> list[str]:
+    if base == "string":
+        return pass_string(source, order)
+    return [f"o = {source.name('pass', _pass_wstring)}(d, o, end, '{order}')"]
+
+
+def pass_string(source: Source, order: str) -> list[str]:
+    """Lines that leave the first byte of a string in `a`, and in `o` what follows its NUL."""
+    length = source.name("length", struct.Struct(f"{order}I").unpack_from)
+    refused = source.name("refused", _refused_string)
+    return [
+        "a = (o + 3 & -4) + 4",
+        f"o = a + {length}(d, a - 4)[0]",
+        f"if o == a or o > end or d[o - 1]: raise {refused}(a, o)",
+    ]
+
+
+def _refused_string(a: int, o: int) -> CdrError:
+    return CdrError(f"a string of {o - a} bytes at byte {a} does not fit or does not end")
 
 
 def _emit_collection_walker(source: Source, field_type: FieldType, order: str) -> None:
@@ -65,7 +82,9 @@ def _emit_collection_walker(source: Source, field_type: FieldType, order: str) -
         source.add(f"    o = (o + {alignment - 1} & -{alignment}) + {count} * {stride}")
         source.add(f"    o -= {stride - size}")
     elif base in STRINGS:
-        source.add(f"for _ in range({count}): {_pass_text(source, base, order)}")
+        source.add(f"for _ in range({count}):")
+        for line in _pass_text(source, base, order):
+            source.add(f"    {line}")
     else:
         walk = source.name("walk", make_walker(base, order))
         source.add(f"for _ in range({count}): o = {walk}(d, o, end)")
@@ -95,15 +114,6 @@ def get_count(
     if o > end or count * least > end - o or count > most:
         raise CdrError(f"{count} elements at byte {o} do not fit")
     return count, o
-
-
-def pass_string(d: memoryview, o: int, end: int, order: str) -> int:
-    o = o + 3 & -4
-    length = int.from_bytes(d[o : o + 4], "little" if order == "<" else "big")
-    last = o + 4 + length
-    if o + 4 > end or not length or last > end or d[last - 1]:
-        raise CdrError(f"a string of {length} bytes at byte {o} does not fit or does not end")
-    return last
 
 
 def _pass_wstring(d: memoryview, o: int, end: int, order: str) -> int:
