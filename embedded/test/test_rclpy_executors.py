@@ -212,6 +212,57 @@ def test_tasks_and_exceptions(executor):
         executor.spin_once(timeout_sec=PATIENCE_S)
 
 
+def test_futures(executor):
+    """Results, exceptions, cancelling; done callbacks run by the executor, or at once without."""
+    done = []
+    future = Future()
+    future.add_done_callback(done.append)
+    future.set_result(3)
+    assert done == [future] and future.done() and future.result() == 3
+    failed = Future()
+    failed.set_exception(KeyError("no"))
+    assert failed.done() and isinstance(failed.exception(), KeyError)
+    with pytest.raises(KeyError):
+        failed.result()
+    later = executor.create_future()
+    later.add_done_callback(done.append)
+    later.set_result(4)
+    assert len(done) == 1
+    spin_until(executor, lambda: len(done) == 2)
+    cancelled = Future()
+    threading.Timer(0.1, cancelled.cancel).start()
+    executor.spin_until_future_complete(cancelled, timeout_sec=PATIENCE_S)
+    assert cancelled.cancelled() and not cancelled.done()
+    executor.spin_once_until_future_complete(future, timeout_sec=PATIENCE_S)
+
+
+def test_requests_that_are_forgotten(executor, node):
+    """A late response is dropped."""
+    client = node.create_client(Trigger, "slow")
+    node.create_service(Trigger, "slow", lambda _, response: response)
+    assert client.wait_for_service(PATIENCE_S)
+    forgotten, kept = (client.call_async(Trigger.Request()) for _ in range(2))
+    number = next(n for n, future in client._pending.items() if future is forgotten)
+    assert client.get_pending_request(number) is forgotten
+    client.remove_pending_request(forgotten)
+    with pytest.raises(KeyError):
+        client.get_pending_request(number)
+    executor.spin_until_future_complete(kept, timeout_sec=PATIENCE_S)
+    assert kept.done() and not forgotten.done()
+
+
+def test_waking_costs_nothing_while_a_callback_runs(executor, node):
+    """Nodes come and go between two turns: the next one is not idle for it."""
+    turns = []
+    timer = node.create_timer(0.001, lambda: turns.append(1))
+    spin_until(executor, lambda: turns)
+    timer.cancel()
+    executor.spin_once(timeout_sec=0)
+    executor.remove_node(node)
+    executor.add_node(node)
+    assert not executor._guard.take()
+
+
 def test_exception_in_a_callback_comes_out_of_spin(executor, node):
     """And the group is free again afterwards."""
     calls = []

@@ -59,6 +59,7 @@ class Executor:
         self._candidates: deque[Executable] = deque()
         self._encores = 0
         self._is_shutdown = False
+        self._lookers: list[None] = []
         participant = self._context.participant
         self._guard = Trigger(participant)
         self._waitset = WaitSet(participant)
@@ -136,8 +137,13 @@ class Executor:
             return list(self._nodes)
 
     def wake(self) -> None:
-        """Look again at what there is to wait for."""
-        self._guard.set()
+        """Look again at what there is to wait for.
+
+        Whoever does not look yet, as the thread that runs a callback, will do so anyway: to wake it
+        beforehand would cost an idle turn.
+        """
+        if self._lookers:
+            self._guard.set()
 
     def spin(self) -> None:
         """Run callbacks until the context is shut down (ExternalShutdownException) or we are."""
@@ -154,7 +160,7 @@ class Executor:
             left = None if end is None else end - time.monotonic()
             if left is not None and left < 0:
                 return
-            self.spin_once_until_future_complete(future, left)
+            self._spin_once_impl(left, lambda: future.done() or future.cancelled())
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
         """Wait for one callback and run it, for at most `timeout_sec` seconds."""
@@ -201,6 +207,18 @@ class Executor:
         condition: Callable[[], bool] | None,
     ) -> _Work:
         """What `wait_for_ready_callbacks` returns and raises, without a task for an entity."""
+        self._lookers.append(None)  # before anything is looked at: see `wake`
+        try:
+            return self._look_for_work(timeout_sec, nodes, condition)
+        finally:
+            self._lookers.pop()
+
+    def _look_for_work(
+        self,
+        timeout_sec: float | None,
+        nodes: list[Node] | None,
+        condition: Callable[[], bool] | None,
+    ) -> _Work:
         timeout_ns = timeout_sec_to_nsec(timeout_sec)
         end = None if timeout_ns is None else time.monotonic_ns() + timeout_ns
         polled = False
