@@ -9,7 +9,12 @@ from lifecycle_msgs.srv import (
     GetAvailableTransitions,
     GetState,
 )
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import (
+    LifecycleNode,
+    ManagedEntity,
+    SimpleManagedEntity,
+    TransitionCallbackReturn,
+)
 from waiting import PATIENCE_S
 
 
@@ -59,3 +64,74 @@ def test_states_and_transitions_are_listed(call):
     assert ("activate", "inactive") in {
         (t.transition.label, t.start_state.label) for t in everything
     }
+
+
+class Part(ManagedEntity):
+    """Notes what it is told."""
+
+    def __init__(self, told):
+        self.told = told
+
+    def on_configure(self, state):
+        self.told.append("configure")
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_cleanup(self, state):
+        self.told.append("cleanup")
+        return TransitionCallbackReturn.FAILURE
+
+
+def test_managed_entities_and_registered_callbacks(graph):
+    """Entities hear of transitions and have a say; a registered callback takes a method's place."""
+    node = graph.init().node("managed", LifecycleNode)
+    told, called = [], []
+    node.add_managed_entity(Part(told))
+    assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS
+    assert node.trigger_cleanup() is TransitionCallbackReturn.FAILURE
+    assert told == ["configure", "cleanup"] and node._state_machine.current.label == "inactive"
+
+    def note(state):
+        called.append(state.label)
+        return TransitionCallbackReturn.SUCCESS
+
+    assert node.register_on_activate(note) and node.register_on_deactivate(note)
+    assert node.register_on_shutdown(note)
+    assert not node.register_callback(99, note)
+    node.trigger_activate()
+    node.trigger_deactivate()
+    node.trigger_shutdown()
+    assert called == ["inactive", "active", "inactive"]
+
+
+def test_an_error_can_be_handled(graph):
+    """SUCCESS of the error callback leads back to unconfigured, anything else ends the node."""
+
+    def fail(state):
+        raise RuntimeError("broken")
+
+    for outcome, state in (("SUCCESS", "unconfigured"), ("FAILURE", "finalized")):
+        node = (graph if graph.executor else graph.init()).node(outcome.lower(), LifecycleNode)
+        node.register_on_configure(fail)
+        node.register_on_error(lambda _, outcome=outcome: TransitionCallbackReturn[outcome])
+        node.trigger_configure()
+        assert node._state_machine.current.label == state
+
+
+def test_simple_entities_work_while_the_node_is_active():
+    """A decorated method does nothing, or something else, until then."""
+
+    class Lamp(SimpleManagedEntity):
+        @SimpleManagedEntity.when_enabled
+        def shine(self):
+            return "light"
+
+        @SimpleManagedEntity.when_enabled(when_not_enabled=lambda: "dark")
+        def show(self):
+            return "light"
+
+    lamp = Lamp()
+    assert (lamp.is_activated, lamp.shine(), lamp.show()) == (False, None, "dark")
+    lamp.on_activate(None)
+    assert (lamp.is_activated, lamp.shine(), lamp.show()) == (True, "light", "light")
+    lamp.on_deactivate(None)
+    assert not lamp.is_activated

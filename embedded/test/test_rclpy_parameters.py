@@ -13,7 +13,7 @@ from rcl_interfaces.msg import (
 )
 from rclpy import exceptions
 from rclpy.impl.arguments import matches
-from rclpy.parameter import Parameter
+from rclpy.parameter import Parameter, get_parameter_value, parameter_value_to_python
 from rclpy.parameter_client import AsyncParameterClient
 from rclpy.parameter_event_handler import ParameterEventHandler
 from waiting import PATIENCE_S
@@ -183,3 +183,116 @@ def test_changes_of_another_node_are_followed(graph):
     assert len(seen) == 1
     with pytest.raises(RuntimeError, match="Callback doesn't exist"):
         handler.remove_parameter_callback(handle)
+
+
+def test_parameters_are_found_by_prefix_and_type(graph):
+    """With an alternative for those that are not there."""
+    node = graph.init().node()
+    node.declare_parameters("camera", [("name", "front"), ("size.width", 640)])
+    found = node.get_parameters_by_prefix("camera")
+    assert {name: p.value for name, p in found.items()} == {"name": "front", "size.width": 640}
+    assert node.get_parameter_type("camera.name") is Parameter.Type.STRING
+    assert node.get_parameter_types(["camera.size.width"]) == [Parameter.Type.INTEGER]
+    other = Parameter("other", value=1)
+    assert node.get_parameter_or("other", other) is other
+    assert node.get_parameter_or("camera.name", other).value == "front"
+    with pytest.raises(exceptions.ParameterNotDeclaredException):
+        node.get_parameter_type("other")
+
+
+def test_a_descriptor_can_be_replaced(graph):
+    """What is set afterwards is checked against the new one; a read-only one stays."""
+    node = graph.init().node()
+    node.declare_parameter("speed", 1)
+    node.declare_parameter("fixed", 1, ParameterDescriptor(read_only=True))
+    narrow = ParameterDescriptor(integer_range=[IntegerRange(from_value=0, to_value=5)])
+    node.set_descriptor("speed", narrow)
+    assert node.describe_parameter("speed").integer_range[0].to_value == 5
+    assert not node.set_parameters([Parameter("speed", value=9)])[0].successful
+    with pytest.raises(exceptions.ParameterImmutableException):
+        node.set_descriptor("fixed", narrow)
+
+
+def test_callbacks_are_taken_back(graph):
+    """Of all three kinds; taking one back twice is an error."""
+    node = graph.init().node()
+    node.declare_parameter("a", 1)
+    seen = []
+
+    def before(parameters):
+        seen.append("before")
+        return parameters
+
+    def judge(parameters):
+        seen.append("judge")
+        return SetParametersResult(successful=True)
+
+    def after(parameters):
+        seen.append("after")
+
+    kinds = {"pre_set": before, "on_set": judge, "post_set": after}
+    for kind, callback in kinds.items():
+        getattr(node, f"add_{kind}_parameters_callback")(callback)
+    node.set_parameters([Parameter("a", value=2)])
+    assert seen == ["before", "judge", "after"]
+    for kind, callback in kinds.items():
+        remove = getattr(node, f"remove_{kind}_parameters_callback")
+        remove(callback)
+        with pytest.raises(ValueError):
+            remove(callback)
+    node.set_parameters([Parameter("a", value=3)])
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    "value", [True, 3, 2.5, "text", [True], [1, 2], [0.5], ["a", "b"], [b"\1"]], ids=repr
+)
+def test_values_go_through_messages_and_back(value):
+    """Every type of parameter."""
+    parameter = Parameter("p", value=value)
+    again = Parameter.from_parameter_msg(parameter.to_parameter_msg())
+    assert again == parameter and again.type_ is parameter.type_
+    assert parameter_value_to_python(parameter.get_parameter_value()) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", 1), ("1.5", 1.5), ("true", True), ("[1, 2]", [1, 2]), ("a: b: c", "a: b: c")],
+)
+def test_values_as_command_lines_write_them(text, value):
+    """YAML, and a string where it is none."""
+    assert parameter_value_to_python(get_parameter_value(text)) == value
+
+
+def test_a_client_loads_files_and_deletes(graph, tmp_path):
+    """What a file says of the node, and only that."""
+    graph.init()
+    node, other = graph.node("served"), graph.node("asking")
+    node.declare_parameters("", [("a", 1), ("b", "x")])
+    node.declare_parameter("free", 1, ParameterDescriptor(dynamic_typing=True))
+    file = tmp_path / "p.yaml"
+    file.write_text("/served:\n  ros__parameters: {a: 2, b: y}\n/else: {ros__parameters: {a: 9}}\n")
+    client = AsyncParameterClient(other, "/served")
+    assert client.wait_for_services(PATIENCE_S) and client.services_are_ready()
+    assert all(r.successful for r in graph.result(client.load_parameter_file(file)).results)
+    assert (node.get_parameter("a").value, node.get_parameter("b").value) == (2, "y")
+    file.write_text("/served:\n  ros__parameters: {a: 3, b: 3}\n")
+    assert not graph.result(client.load_parameter_file_atomically(file)).result.successful
+    assert node.get_parameter("a").value == 2
+    assert graph.result(client.delete_parameters(["free"])).results[0].successful
+    assert node.get_parameter("free").type_ is Parameter.Type.NOT_SET
+
+
+def test_events_are_searched():
+    """For one parameter of a node, or all."""
+    event = ParameterEvent(
+        node="/cam",
+        new_parameters=[Parameter("a", value=1).to_parameter_msg()],
+        changed_parameters=[Parameter("b", value=2).to_parameter_msg()],
+    )
+    found = ParameterEventHandler.get_parameter_from_event(event, "b", "/cam")
+    assert found.value.integer_value == 2
+    assert ParameterEventHandler.get_parameter_from_event(event, "b", "/other") is None
+    assert ParameterEventHandler.get_parameter_from_event(event, "c", "/cam") is None
+    everything = ParameterEventHandler.get_parameters_from_event(event)
+    assert [p.name for p in everything] == ["a", "b"]

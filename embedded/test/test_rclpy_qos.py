@@ -4,8 +4,23 @@
 import pytest
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.duration import Duration
-from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.qos import LivelinessPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.event_handler import (
+    PublisherEventCallbacks,
+    QoSMessageLostInfo,
+    SubscriptionEventCallbacks,
+)
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    InvalidQoSProfileException,
+    LivelinessPolicy,
+    QoSCompatibility,
+    QoSPolicyKind,
+    QoSPresetProfiles,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
 from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
 from std_msgs.msg import String
 
@@ -99,3 +114,92 @@ def test_overrides_can_be_refused(graph):
     with pytest.raises(InvalidQosOverridesError, match="too short"):
         node.create_subscription(String, "images", print, 10, qos_overriding_options=options)
     assert node.has_parameter("qos_overrides./images.subscription_left.depth")
+
+
+def test_lost_messages_are_told(graph, monkeypatch):
+    """What DDS counts is heard. It seldom counts any, so its answer is made up here."""
+    node = graph.init().node()
+    heard = []
+    subscription = node.create_subscription(
+        String, "lossy", print, 10,
+        event_callbacks=SubscriptionEventCallbacks(message_lost=heard.append),
+    )  # fmt: skip
+    (watch,) = subscription.event_handlers
+    assert watch._take() is None
+    monkeypatch.setattr(
+        subscription.handle,
+        "take_status",
+        lambda kind, structure: structure(*((3, 2) if kind == "sample_lost" else ())),
+    )
+    watch._execute(watch._take())
+    assert heard == [QoSMessageLostInfo(3, 2)]
+    assert (heard[0].total_count, heard[0].total_count_change) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "reliability", "durability"),
+    [
+        ("default", 10, "RELIABLE", "VOLATILE"),
+        ("sensor_data", 5, "BEST_EFFORT", "VOLATILE"),
+        ("services_default", 10, "RELIABLE", "VOLATILE"),
+        ("parameters", 1000, "RELIABLE", "VOLATILE"),
+        ("parameter_events", 1000, "RELIABLE", "VOLATILE"),
+        ("action_status_default", 1, "RELIABLE", "TRANSIENT_LOCAL"),
+        ("system_default", 0, "SYSTEM_DEFAULT", "SYSTEM_DEFAULT"),
+        ("best_available", 10, "BEST_AVAILABLE", "BEST_AVAILABLE"),
+    ],
+)
+def test_presets(name, depth, reliability, durability):
+    """As ROS has them, by the names that command lines use."""
+    profile = QoSPresetProfiles.get_from_short_key(name)
+    assert name in QoSPresetProfiles.short_keys()
+    assert (profile.depth, profile.reliability.name, profile.durability.name) == (
+        depth, reliability, durability,
+    )  # fmt: skip
+
+
+def test_profiles_are_checked():
+    """Depth and history belong together; policies have types and short names."""
+    with pytest.raises(InvalidQoSProfileException):
+        QoSProfile()
+    with pytest.raises(InvalidQoSProfileException):
+        QoSProfile(history=HistoryPolicy.KEEP_LAST)
+    with pytest.raises(AssertionError):
+        QoSProfile(depth="many")
+    with pytest.raises(AssertionError):
+        QoSProfile(deepness=3)
+    assert QoSProfile(depth=3) == QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=3)
+    assert QoSProfile(depth=3) != QoSProfile(depth=4)
+    assert "depth=3" in repr(QoSProfile(depth=3))
+    assert ReliabilityPolicy.get_from_short_key("best_effort") == ReliabilityPolicy.BEST_EFFORT
+    assert HistoryPolicy.KEEP_ALL.short_key == "keep_all"
+    assert "unknown" not in DurabilityPolicy.short_keys()
+
+
+def _profile(**policies):
+    return QoSProfile(depth=1, **policies)
+
+
+@pytest.mark.parametrize(
+    ("publisher", "subscription", "word"),
+    [
+        ({}, {}, ""),
+        ({}, {"reliability": ReliabilityPolicy.BEST_EFFORT}, ""),
+        ({"reliability": ReliabilityPolicy.BEST_EFFORT}, {}, "eliable"),
+        ({}, {"durability": DurabilityPolicy.TRANSIENT_LOCAL}, "olatile"),
+        ({}, {"deadline": Duration(seconds=1)}, "deadline"),
+        ({"deadline": Duration(seconds=2)}, {"deadline": Duration(seconds=1)}, "deadline"),
+        ({"deadline": Duration(seconds=1)}, {"deadline": Duration(seconds=1)}, ""),
+        (
+            {"liveliness": LivelinessPolicy.AUTOMATIC},
+            {"liveliness": LivelinessPolicy.MANUAL_BY_TOPIC},
+            "liveliness",
+        ),
+        ({}, {"liveliness_lease_duration": Duration(seconds=1)}, "lease"),
+    ],
+)
+def test_compatibility(publisher, subscription, word):
+    """A publisher must offer at least what a subscription asks for; the reason names what it is."""
+    compatible, reason = qos_check_compatible(_profile(**publisher), _profile(**subscription))
+    assert compatible == (QoSCompatibility.ERROR if word else QoSCompatibility.OK)
+    assert word in reason and bool(reason) == bool(word)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`rclpy` itself: init to shutdown, the default context and executor, signals, log levels."""
+
+import signal
+
+import pytest
+import rclpy
+from rclpy import logging
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.logging import LoggingSeverity
+from rclpy.signals import SignalHandlerOptions, get_current_signal_handlers_options
+from rclpy.task import Future
+from rclpy.utilities import get_default_context, remove_ros_args
+
+
+def test_from_init_to_shutdown():
+    """Once each, and again; each shutdown gives the signals back."""
+    before = signal.getsignal(signal.SIGINT)
+    for _ in range(2):
+        assert not rclpy.ok()
+        rclpy.init(args=[])
+        assert rclpy.ok() and get_default_context().ok()
+        with pytest.raises(RuntimeError, match="once"):
+            rclpy.init(args=[])
+        assert get_current_signal_handlers_options() == SignalHandlerOptions.ALL
+        rclpy.shutdown()
+        assert not rclpy.ok() and signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(RuntimeError, match="must be initialized"):
+        rclpy.shutdown()
+    rclpy.try_shutdown()
+
+
+def test_init_can_be_a_block():
+    """At its end the context is shut down; a callback hears of it."""
+    heard = []
+    with rclpy.init(args=[], domain_id=7) as inside:
+        assert inside.context.get_domain_id() == 7
+        inside.context.on_shutdown(lambda: heard.append(1))
+    assert heard == [1] and not rclpy.ok()
+
+
+def test_signals_are_left_alone_where_that_is_asked_for():
+    """And for a context that is not the default one."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO):
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    context = Context()
+    with rclpy.init(args=[], context=context):
+        assert context.ok() and not rclpy.ok()
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert not context.ok()
+    with rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.SIGTERM):
+        assert signal.getsignal(signal.SIGINT) is before[0]
+        assert signal.getsignal(signal.SIGTERM) is not before[1]
+
+
+def test_the_global_executor_spins_nodes_one_after_the_other():
+    """The same one until shutdown; a node is spun only while it is asked for."""
+    with rclpy.init(args=[]):
+        executor = rclpy.get_global_executor()
+        assert isinstance(executor, SingleThreadedExecutor)
+        first, second = rclpy.create_node("first"), rclpy.create_node("second")
+        calls = []
+        first.create_timer(0.001, lambda: calls.append("first"))
+        second.create_timer(0.001, lambda: calls.append("second"))
+        while len(calls) < 3:
+            rclpy.spin_once(second, timeout_sec=1.0)
+        assert set(calls) == {"second"}
+        assert rclpy.get_global_executor() is executor and executor.get_nodes() == []
+        over = Future()
+        over.set_result(1)
+        rclpy.spin_until_future_complete(first, over)
+        assert set(calls) == {"second"}
+        for node in (first, second):
+            node.destroy_node()
+
+
+def test_arguments_for_ros_are_removed():
+    """What is between --ros-args and -- is not the program's."""
+    arguments = ["prog", "a", "--ros-args", "-r", "b:=c", "--", "d"]
+    assert remove_ros_args(arguments) == ["prog", "a", "d"]
+    assert remove_ros_args(["prog", "--ros-args", "-p", "x:=1"]) == ["prog"]
+
+
+def test_log_levels():
+    """A logger has its own, or its parent's; names are read in any case."""
+    logging.set_logger_level("robot", LoggingSeverity.WARN)
+    child = logging.get_logger("robot.arm")
+    assert child.get_effective_level() == LoggingSeverity.WARN
+    assert logging.get_logger_effective_level("robot.arm") == LoggingSeverity.WARN
+    assert logging.get_logger_level("robot.arm") == LoggingSeverity.UNSET
+    assert not child.is_enabled_for(LoggingSeverity.INFO)
+    child.set_level(LoggingSeverity.DEBUG)
+    assert child.is_enabled_for(LoggingSeverity.DEBUG)
+    assert logging.get_logging_severity_from_string("error") is LoggingSeverity.ERROR
+    with pytest.raises(RuntimeError, match="loud"):
+        logging.get_logging_severity_from_string("loud")
+    logging.clear_config()
+    logging.set_logger_level("robot", LoggingSeverity.UNSET)
+    child.set_level(LoggingSeverity.UNSET)
+
+
+def test_log_directory(monkeypatch):
+    """ROS_LOG_DIR, or log/ in ROS_HOME."""
+    monkeypatch.setenv("ROS_HOME", "/home/robot/.ros")
+    monkeypatch.delenv("ROS_LOG_DIR", raising=False)
+    assert str(logging.get_logging_directory()) == "/home/robot/.ros/log"
+    monkeypatch.setenv("ROS_LOG_DIR", "/var/log/ros")
+    assert str(logging.get_logging_directory()) == "/var/log/ros"

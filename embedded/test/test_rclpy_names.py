@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be a name, and how names become full ones."""
+
+import pytest
+from rclpy import exceptions
+from rclpy.expand_topic_name import expand_topic_name
+from rclpy.type_support import check_is_valid_msg_type, check_is_valid_srv_type
+from rclpy.validate_full_topic_name import validate_full_topic_name
+from rclpy.validate_namespace import validate_namespace
+from rclpy.validate_node_name import validate_node_name
+from rclpy.validate_parameter_name import validate_parameter_name
+from rclpy.validate_topic_name import validate_topic_name
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+
+@pytest.mark.parametrize(
+    ("validate", "name"),
+    [
+        (validate_node_name, "cam_1"),
+        (validate_namespace, "/"),
+        (validate_namespace, "/robot/arm_2"),
+        (validate_topic_name, "image"),
+        (validate_topic_name, "~"),
+        (validate_topic_name, "~/image"),
+        (validate_topic_name, "/robot/{node}/image"),
+        (validate_full_topic_name, "/robot/image"),
+        (validate_parameter_name, "camera.name"),
+    ],
+)
+def test_good_names(validate, name):
+    """True, as in rclpy."""
+    assert validate(name) is True
+
+
+@pytest.mark.parametrize(
+    ("validate", "name", "error", "reason"),
+    [
+        (validate_node_name, "", exceptions.InvalidNodeNameException, "empty"),
+        (validate_node_name, "a/b", exceptions.InvalidNodeNameException, "alphanumerics"),
+        (validate_node_name, "1a", exceptions.InvalidNodeNameException, "start with a number"),
+        (validate_node_name, "a" * 256, exceptions.InvalidNodeNameException, "exceed '255'"),
+        (validate_namespace, "", exceptions.InvalidNamespaceException, "empty"),
+        (validate_namespace, "robot", exceptions.InvalidNamespaceException, "absolute"),
+        (validate_namespace, "/a/", exceptions.InvalidNamespaceException, "end with a '/'"),
+        (validate_namespace, "/a//b", exceptions.InvalidNamespaceException, "repeated '/'"),
+        (validate_topic_name, "", exceptions.InvalidTopicNameException, "empty"),
+        (validate_topic_name, "a b", exceptions.InvalidTopicNameException, "alphanumerics"),
+        (validate_topic_name, "a/~", exceptions.InvalidTopicNameException, "tilde"),
+        (validate_topic_name, "~a", exceptions.InvalidTopicNameException, "'/' after a '~'"),
+        (validate_topic_name, "a/9", exceptions.InvalidTopicNameException, "starts with a number"),
+        (validate_topic_name, "{a b}", exceptions.InvalidTopicNameException, "substitution"),
+        (validate_full_topic_name, "image", exceptions.InvalidTopicNameException, "absolute"),
+        (validate_full_topic_name, "/{node}", exceptions.InvalidTopicNameException, "alphanum"),
+        (validate_parameter_name, "", exceptions.InvalidParameterException, "parameter"),
+    ],
+)
+def test_bad_names(validate, name, error, reason):
+    """Each is refused with the exception of its kind, which says why."""
+    with pytest.raises(error, match=reason):
+        validate(name)
+
+
+@pytest.mark.parametrize("validate", [validate_topic_name, validate_full_topic_name])
+def test_bad_names_of_services_are_called_so(validate):
+    """The same rules, another exception."""
+    with pytest.raises(exceptions.InvalidServiceNameException, match="service name"):
+        validate("/a//b", is_service=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("image", "/robot/image"),
+        ("/image", "/image"),
+        ("~", "/robot/cam"),
+        ("~/image", "/robot/cam/image"),
+        ("{node}/image", "/robot/cam/image"),
+        ("{ns}/image", "/robot/image"),
+    ],
+)
+def test_names_are_expanded(name, expected):
+    """For a node cam in the namespace /robot."""
+    assert expand_topic_name(name, "cam", "/robot") == expected
+
+
+def test_names_cannot_be_expanded_for_a_bad_node():
+    """The node's name and namespace are checked first."""
+    with pytest.raises(exceptions.InvalidNodeNameException):
+        expand_topic_name("image", "a b", "/")
+    with pytest.raises(exceptions.InvalidNamespaceException):
+        expand_topic_name("image", "cam", "robot")
+
+
+def test_types_are_checked():
+    """Something that is no message or no service is refused."""
+    check_is_valid_msg_type(String)
+    check_is_valid_srv_type(Trigger)
+    with pytest.raises(exceptions.InvalidTypeSupport):
+        check_is_valid_msg_type(str)
+    with pytest.raises(exceptions.InvalidTypeSupport):
+        check_is_valid_srv_type(String)
