@@ -203,3 +203,21 @@ def test_compatibility(publisher, subscription, word):
     compatible, reason = qos_check_compatible(_profile(**publisher), _profile(**subscription))
     assert compatible == (QoSCompatibility.ERROR if word else QoSCompatibility.OK)
     assert word in reason and bool(reason) == bool(word)
+
+
+def test_best_available_takes_what_is_there(graph):
+    """As reliable and as latched as all publishers of the topic are."""
+    node = graph.init().node()
+    best = QoSPresetProfiles.BEST_AVAILABLE.value
+    node.create_publisher(String, "weak", _profile(reliability=ReliabilityPolicy.BEST_EFFORT))
+    node.create_publisher(String, "latched", _profile(durability=DurabilityPolicy.TRANSIENT_LOCAL))
+    graph.spin_until(lambda: node.count_publishers("weak") and node.count_publishers("latched"))
+    for topic, reliability, durability in (
+        ("weak", ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE),
+        ("latched", ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL),
+    ):
+        node.create_subscription(String, topic, print, best)
+        graph.spin_until(lambda topic=topic: node.get_subscriptions_info_by_topic(topic))
+        (info,) = node.get_subscriptions_info_by_topic(topic)
+        assert info.qos_profile.reliability == reliability
+        assert info.qos_profile.durability == durability

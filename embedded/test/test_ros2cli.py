@@ -209,12 +209,13 @@ def test_nodes():
 
 
 def test_services():
-    listed, kind, triggered, switched, info = ros2_each(
+    listed, kind, triggered, switched, info, found = ros2_each(
         "service list -t",
         "service type /robot/set_bool",
         "service call /robot/trigger std_srvs/srv/Trigger",
         "service call /robot/set_bool std_srvs/srv/SetBool 'data: true'",
         "service info /robot/trigger",
+        "service find std_srvs/srv/SetBool",
     )
     assert "/robot/trigger [std_srvs/srv/Trigger]\n" in listed
     assert kind == "std_srvs/srv/SetBool\n"
@@ -223,6 +224,7 @@ def test_services():
     )
     assert "std_srvs.srv.Trigger_Response(success=True, message='called after" in triggered
     assert "SetBool_Response(success=True, message='')" in switched
+    assert found == "/robot/set_bool\n"
     assert info.startswith("Type: std_srvs/srv/Trigger\nClients count: ")
     assert info.endswith("Services count: 1\n")
     assert failing("service", "call", "/robot/trigger", "std_srvs/srv/No") == (
@@ -298,10 +300,12 @@ def test_lifecycle():
 
 
 def test_interfaces_need_no_node():
-    shown, service, messages = ros2_each(
+    shown, service, messages, of_one, packages = ros2_each(
         "interface show --no-comments geometry_msgs/msg/PointStamped",
         "interface show std_srvs/srv/SetBool",
         "interface list -m",
+        "interface package std_srvs",
+        "interface packages",
     )
     assert shown == (
         "std_msgs/Header header\n\tbuiltin_interfaces/Time stamp\n\t\tint32 sec\n"
@@ -310,6 +314,8 @@ def test_interfaces_need_no_node():
     )
     assert service == "bool data\n---\nbool success\nstring message\n"
     assert "    sensor_msgs/msg/Image\n" in messages
+    assert of_one == "std_srvs/srv/Empty\nstd_srvs/srv/SetBool\nstd_srvs/srv/Trigger\n"
+    assert {"geometry_msgs", "std_srvs"} <= set(packages.split())
     assert "no_msgs/msg/Thing" in failing("interface", "show", "no_msgs/msg/Thing")
 
 

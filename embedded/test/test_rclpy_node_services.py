@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every node serves beside its parameters: descriptions of types, log levels."""
+
+import pytest
+from rcl_interfaces.msg import LoggerLevel
+from rcl_interfaces.srv import GetLoggerLevels, SetLoggerLevels
+from rclpy import logging
+from rosidl_embedded.type_hash import type_hash
+from type_description_interfaces.srv import GetTypeDescription
+from waiting import PATIENCE_S
+
+
+@pytest.fixture
+def call(graph):
+    """Calls a service of /served."""
+    graph.init()
+    graph.node("served", enable_logger_service=True)
+    asking = graph.node("asking")
+
+    def call(kind, name, **fields):
+        client = asking.create_client(kind, f"/served/{name}")
+        assert client.wait_for_service(PATIENCE_S)
+        return graph.result(client.call_async(kind.Request(**fields)))
+
+    return call
+
+
+def test_a_type_is_described(call):
+    """With all that it refers to and the texts; a wrong hash and an unknown type say so."""
+    wanted = {"type_name": "std_msgs/msg/Header", "type_hash": type_hash("std_msgs/msg/Header")}
+    answer = call(GetTypeDescription, "get_type_description", **wanted)
+    assert answer.successful
+    described = answer.type_description
+    assert [f.name for f in described.type_description.fields] == ["stamp", "frame_id"]
+    assert [d.type_name for d in described.referenced_type_descriptions] == [
+        "builtin_interfaces/msg/Time"
+    ]
+    assert "string frame_id" in answer.type_sources[0].raw_file_contents
+    wanted["type_hash"] = "RIHS01_" + "0" * 64
+    answer = call(GetTypeDescription, "get_type_description", **wanted)
+    assert not answer.successful and type_hash("std_msgs/msg/Header") in answer.failure_reason
+    answer = call(GetTypeDescription, "get_type_description", type_name="no_msgs/msg/No")
+    assert not answer.successful and "no_msgs/msg/No" in answer.failure_reason
+
+
+def test_log_levels_are_set_from_outside(call):
+    """For any logger of the process; a level that there is not is refused with a reason."""
+    levels = [LoggerLevel(name="served", level=40), LoggerLevel(name="served", level=3)]
+    results = call(SetLoggerLevels, "set_logger_levels", levels=levels).results
+    assert [r.successful for r in results] == [True, False] and results[1].reason
+    assert logging.get_logger_level("served") == logging.LoggingSeverity.ERROR
+    (level,) = call(GetLoggerLevels, "get_logger_levels", names=["served"]).levels
+    assert (level.name, level.level) == ("served", 40)
+    logging.set_logger_level("served", logging.LoggingSeverity.UNSET)
