@@ -16,7 +16,11 @@ def python(code, *arguments, **options):
 
 
 def run(*entities, **arguments):
-    """Launch entities with launch arguments given; the return code."""
+    """Launch entities with launch arguments given; the return code.
+
+    Unless told otherwise, processes may take a minute to obey a signal.
+    """
+    arguments = {"sigterm_timeout": "60", "sigkill_timeout": "60", **arguments}
     given = [SetLaunchConfiguration(name, value) for name, value in arguments.items()]
     service = LaunchService()
     service.include_launch_description(LaunchDescription([*given, *entities]))
