@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes: names, QoS, parameters, the graph, logging, shutdown by signals."""
+"""Nodes: topics, names, logging, lifecycle; the process around them."""
 
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,11 @@ from rclpy import exceptions, logging
 from rclpy.context import Context
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.impl.arguments import UnknownROSArgsError
-from rclpy.impl.node_graph import NodeNameNonExistentError
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.qos import (
     DurabilityPolicy,
     QoSPolicyKind,
     QoSProfile,
-    ReliabilityPolicy,
     qos_profile_sensor_data,
 )
 from rclpy.serialization import deserialize_message, serialize_message
@@ -183,71 +180,7 @@ def test_unknown_ros_argument():
         Context().init(args=["--ros-args", "--nonsense"])
 
 
-# The graph, logging, lifecycle
-
-
-def test_graph_queries(graph):
-    """Nodes see each other's names, topics, services, QoS and hashes; leaving is seen, too."""
-    graph.init()
-    node, other = graph.node("one"), graph.node("two", namespace="/space")
-    publisher = other.create_publisher(String, "words", qos_profile_sensor_data)
-    node.create_subscription(String, "/space/words", print, qos_profile_sensor_data)
-    other.create_service(Trigger, "serve", print)
-    client = node.create_client(Trigger, "/space/serve")
-    assert client.wait_for_service(PATIENCE_S)
-    graph.spin_until(lambda: node.count_publishers("/space/words") == 1)
-    assert ("two", "/space") in node.get_node_names_and_namespaces()
-    assert ("/space/words", ["std_msgs/msg/String"]) in node.get_topic_names_and_types()
-    assert ("/space/serve", ["std_srvs/srv/Trigger"]) in node.get_service_names_and_types()
-    assert ("/space/words", ["std_msgs/msg/String"]) in (
-        node.get_publisher_names_and_types_by_node("two", "/space")
-    )
-    clients = [("/space/serve", ["std_srvs/srv/Trigger"])]
-    graph.spin_until(lambda: node.get_client_names_and_types_by_node("one", "/") == clients)
-    assert clients[0] in node.get_service_names_and_types_by_node("two", "/space")
-    (info,) = node.get_publishers_info_by_topic("/space/words")
-    assert (info.node_name, info.node_namespace) == ("two", "/space")
-    assert info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
-    assert str(info.topic_type_hash).startswith("RIHS01_df668c74")
-    assert bytes(info.endpoint_gid) == publisher.handle.guid
-    other.destroy_node()
-    graph.spin_until(lambda: not node.count_publishers("/space/words"))
-    assert ("two", "/space") not in node.get_node_names_and_namespaces()
-    assert not client.service_is_ready()
-
-
-def test_waiting_for_a_node(graph):
-    """By its full name: until it is there, or not for longer than asked."""
-    graph.init()
-    node = graph.node("waiting")
-    assert not node.wait_for_node("/space/late", 0.05)
-    late = threading.Timer(0.2, lambda: graph.node("late", namespace="/space"))
-    late.start()
-    assert node.wait_for_node("/space/late", PATIENCE_S)
-    late.join()
-    assert {"/waiting", "/space/late"} <= set(node.get_fully_qualified_node_names())
-    assert {"waiting", "late"} <= set(node.get_node_names())
-    assert ("late", "/space", "/") in node.get_node_names_and_namespaces_with_enclaves()
-
-
-def test_counts_and_subscriptions_of_the_graph(graph):
-    """Of topics and services, and who subscribes."""
-    node = graph.init().node("one")
-    node.create_subscription(String, "words", print, 10)
-    node.create_service(Trigger, "serve", print)
-    client = node.create_client(Trigger, "serve")
-    assert client.wait_for_service(PATIENCE_S)
-    graph.spin_until(lambda: node.count_subscribers("words") == 1)
-    graph.spin_until(lambda: node.count_clients("serve") == 1)
-    assert (node.count_publishers("words"), node.count_services("serve")) == (0, 1)
-    (info,) = node.get_subscriptions_info_by_topic("words")
-    assert info.node_name == "one" and info.topic_type == "std_msgs/msg/String"
-    assert info.endpoint_type.name == "SUBSCRIPTION"
-    assert ("/words", ["std_msgs/msg/String"]) in (
-        node.get_subscriber_names_and_types_by_node("one", "/")
-    )
-    with pytest.raises(NodeNameNonExistentError, match="/nobody"):
-        node.get_subscriber_names_and_types_by_node("nobody", "/")
+# Logging, lifecycle
 
 
 def test_logging(graph, capfd):
