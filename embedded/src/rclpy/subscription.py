@@ -25,7 +25,7 @@ MsgType = TypeVar("MsgType")
 class Subscription(Executable, Generic[MsgType]):
     """Calls back with the messages of a topic; made by `Node.create_subscription`.
 
-    A sample that is not a message of the type is dropped, with a warning for the first.
+    A sample that is not a message of the type is dropped; a node warns once for a topic.
     """
 
     class CallbackType(Enum):
@@ -53,7 +53,6 @@ class Subscription(Executable, Generic[MsgType]):
         self.qos_profile = qos_profile
         self.raw = raw
         self.callback = callback
-        self._has_warned = False
         self.event_handlers: list[Any] = event_callbacks.create_event_handlers(
             callback_group, subscription_impl, topic
         )
@@ -123,9 +122,9 @@ class Subscription(Executable, Generic[MsgType]):
         return None
 
     def _warn(self, error: cdr.CdrError) -> None:
-        if self._has_warned or self._node is None:
+        if self._node is None or self.topic in self._node._warned_of:
             return
-        self._has_warned = True
+        self._node._warned_of.add(self.topic)
         kind = getattr(self.msg_type, "_interface_name", self.msg_type)
         self._node.get_logger().warning(
             f"a sample on '{self.topic}' is not a {kind} and was dropped: {error}; "

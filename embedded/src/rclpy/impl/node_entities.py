@@ -66,6 +66,8 @@ class NodeEntities:
         self._waitables: list[Executable] = []
         self._events: list[Executable] = []
         self._default_callback_group: CallbackGroup = MutuallyExclusiveCallbackGroup()
+        # Topics and sides of services of which a malformed sample has been dropped.
+        self._warned_of: set[str] = set()
 
     @property
     def default_callback_group(self) -> CallbackGroup:

@@ -31,7 +31,7 @@ class RequestHeader(NamedTuple):
 
 
 class ServiceEndpoint(Executable):
-    """One side of a service; a malformed sample is dropped, with a warning for the first."""
+    """One side of a service; a malformed sample is dropped, a node warns once for each side."""
 
     def __init__(
         self,
@@ -50,7 +50,6 @@ class ServiceEndpoint(Executable):
         self.srv_name = srv_name
         self.qos_profile = qos_profile
         self._graph = graph
-        self._has_warned = False
 
     @property
     def service_name(self) -> str:
@@ -98,10 +97,11 @@ class ServiceEndpoint(Executable):
         return None
 
     def _warn(self, what: str, error: cdr.CdrError) -> None:
-        if not self._has_warned and self._node is not None:
-            self._has_warned = True
+        subject = f"{what} '{self.srv_name}'"
+        if self._node is not None and subject not in self._node._warned_of:
+            self._node._warned_of.add(subject)
             self._node.get_logger().warning(
-                f"{what} '{self.srv_name}' was malformed and dropped: {error}; "
+                f"{subject} was malformed and dropped: {error}; "
                 "further ones are dropped without a word"
             )
 
