@@ -131,7 +131,7 @@ def endpoints(participant, node):
     found = []
     for topic, last in (
         (BuiltinTopicDcpsPublication, "rq/robot1/otherRequest"),
-        (BuiltinTopicDcpsSubscription, "rq/robot1/do_itRequest"),
+        (BuiltinTopicDcpsSubscription, "rr/robot1/otherReply"),
     ):
         reader = BuiltinDataReader(participant, topic)
         samples = wait_until(
@@ -274,9 +274,14 @@ def test_discovery_info(participant, endpoints):
     qos = Qos(RELIABLE, Policy.Durability.TransientLocal, Policy.History.KeepAll)
     reader = DataReader(participant, Topic(participant, "ros_discovery_info", ParticipantInfo), qos)
     owner = writers["rt/robot1/out"].participant_key.bytes
-    samples = wait_until(participant, reader, lambda s: any(bytes(i.gid.data) == owner for i in s))
-    info = [i for i in samples if bytes(i.gid.data) == owner][-1]
-    (mine,) = info.nodes
+    count = len(writers) + len(readers) - 2  # without those of ros_discovery_info itself
+
+    def is_whole(info):
+        gids = sum(len(n.writer_gid_seq) + len(n.reader_gid_seq) for n in info.nodes)
+        return bytes(info.gid.data) == owner and gids == count
+
+    samples = wait_until(participant, reader, lambda s: any(map(is_whole, s)))
+    (mine,) = next(filter(is_whole, samples)).nodes
     assert (mine.node_namespace, mine.node_name) == ("/robot1", "cam")
     own = {"ros_discovery_info"}
     assert {bytes(g.data) for g in mine.writer_gid_seq} == {
