@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import launch_pytest
@@ -33,16 +33,16 @@ from rosbench import (
     tiny_checkpoint,
     until,
 )
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, PointCloud2
 from tf2_ros import StaticTransformBroadcaster
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from zipmap_ros.geometry import Camera, look_at, quaternion_from_matrix
+from zipmap_ros.geometry import Camera, invert, look_at, quaternion_from_matrix
 from zipmap_ros.msg import Status
 from zipmap_ros.nodes import convert
-from zipmap_ros.nodes.viewer_cloud import MAX_BLOCKS, CloudSettings, MapCloud
+from zipmap_ros.nodes.viewer_cloud import MAX_BLOCKS, Ball, CloudSettings, MapCloud
 from zipmap_ros.nodes.viewer_node import PARAMETERS, ViewerNode
 from zipmap_ros.nodes.viewer_panel import depth_words, status_html
 from zipmap_ros.nodes.viewer_pictures import beside, depth_picture, fit, shrink
@@ -200,9 +200,10 @@ def server() -> Iterator[Server]:
     made.stop()
 
 
-def look(browser: ClientConnection) -> None:
+def look(browser: ClientConnection, position: Sequence[float] = (0.0, 0.0, 0.0)) -> None:
     """Say where the browser's camera is, as its page does first of all."""
-    fields = {"wxyz": (1, 0, 0, 0), "position": (0, 0, 0), "look_at": (0, 0, 1)}
+    x, y, z = (float(v) for v in position)
+    fields = {"wxyz": (1, 0, 0, 0), "position": (x, y, z), "look_at": (x, y, z + 1)}
     fields |= {"up_direction": (0, 0, 1), "fov": 1.0, "near": 0.1, "far": 100.0}
     fields |= {"image_width": 800, "image_height": 600, "type": "ViewerCameraMessage"}
     browser.send(msgspec.msgpack.encode(fields))
@@ -419,6 +420,37 @@ def test_nothing_but_the_status_is_heard_while_nobody_looks(
     until(lambda: listeners() == [0] * 5)
 
 
+def test_sliders_and_boxes_are_for_all_browsers(viewer: ViewerNode) -> None:
+    server = viewer.server
+    shown = server._websock_server.get_message_buffer().message_from_id.values()
+    controls = {
+        m.props.label: m.uuid
+        for m in shown
+        if type(m).__name__.startswith("Gui")
+        if hasattr(getattr(m, "props", None), "label")
+    }
+    settings = viewer._settings
+    with join(server) as browser:
+        look(browser)
+
+        def put(label: str, value: object) -> None:
+            fields = {"type": "GuiUpdateMessage", "uuid": controls[label]}
+            browser.send(msgspec.msgpack.encode({**fields, "updates": {"value": value}}))
+
+        for label, value, read in (
+            ("Point size", 2.0, lambda: settings.point_size),
+            ("Voxel", 0.2, lambda: settings.cloud.voxel),
+            ("Confidence", 3.0, lambda: settings.cloud.min_confidence),
+            ("Colour", "Age", lambda: settings.cloud.mode),
+            ("Trajectory", False, lambda: settings.show_path),
+            ("Past cameras", False, lambda: settings.show_frusta),
+            ("Newest points", False, lambda: settings.show_newest),
+        ):
+            assert read() != value
+            put(label, value)
+            until(lambda read=read, value=value: read() == value, label)
+
+
 def test_the_camera_is_where_tf_mounts_it(ros_here: Bench, viewer: ViewerNode) -> None:
     """Poses are those of the base; what is drawn is the camera."""
     base_T_camera = look_at([0.4, 0.0, 0.3], [2.0, 0.0, 0.3])
@@ -444,6 +476,49 @@ def test_the_camera_is_where_tf_mounts_it(ros_here: Bench, viewer: ViewerNode) -
     np.testing.assert_allclose(viewer.eye.map_T_camera, map_T_base @ base_T_camera, atol=1e-9)
 
 
+def test_a_page_looks_at_the_whole_map_until_its_user_moves(
+    ros_here: Bench, viewer: ViewerNode
+) -> None:
+    maps = ros_here.node.create_publisher(PointCloud2, "zipmap/map", LATCHED)
+    points, colors, confidence = wall(32, x=5.0)
+
+    def show(size: float) -> Ball:
+        header = convert.make_header(1, "map")
+        maps.publish(convert.points_to_cloud(size * points, colors, confidence, header))
+        return Ball.around(size * points)
+
+    def stands_at(ball: Ball) -> bool:
+        """Outside of it, looking at its middle, and all of it is in view."""
+        view = view_pose(camera)
+        seen = invert(view) @ [*ball.centre, 1.0]
+        return ball.radius < seen[2] < 4 * ball.radius and np.allclose(seen[:2], 0, atol=1e-6)
+
+    def in_view(size: float) -> float:
+        corners = np.concatenate([size * points, np.ones((len(points), 1))], axis=1)
+        seen = corners @ invert(view_pose(camera)).T
+        return float((np.abs(seen[:, :2] / seen[:, 2:3]) < np.tan(camera.fov / 2)).mean())
+
+    ball = show(1.0)  # there before the page is opened
+    with join(viewer.server) as browser:
+        look(browser)
+        camera = until(lambda: list(viewer._visitors.values()))[0].client.camera
+        until(lambda: stands_at(ball))
+        assert in_view(1.0) > 0.95
+        look(browser, camera.position)  # the page says that it is where it was put
+        ball = show(3.0)
+        until(lambda: stands_at(ball))
+        assert in_view(3.0) > 0.95
+        visitor = next(iter(viewer._visitors.values()))
+        assert not visitor.moved
+        look(browser, (100.0, 0.0, 0.0))
+        until(lambda: visitor.moved)
+        ball = show(9.0)
+        until(lambda: viewer._scene.cloud.ball.is_like(ball, 1.1))
+        visitor.overlook(ball)
+        assert camera.position.tolist() == [100.0, 0.0, 0.0]
+    ros_here.node.destroy_publisher(maps)
+
+
 # -- the page, in a browser
 
 
@@ -452,8 +527,15 @@ def port() -> int:
     return free_port()
 
 
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("maps")
+
+
 @launch_pytest.fixture(scope="module")
-def launched(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[LaunchDescription]:
+def launched(
+    tmp_path_factory: pytest.TempPathFactory, port: int, maps: Path
+) -> Iterator[LaunchDescription]:
     if find_chromium() is None:
         pytest.skip("no Chromium here: apt install chromium")
     folder = tmp_path_factory.mktemp("viewer")
@@ -466,7 +548,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[La
                     device="cpu",
                     viewer="true",
                     viewer_port=str(port),
-                    params_file=str(parameter_file(folder, "*", **WILD)),
+                    params_file=str(parameter_file(folder, "*", map_directory=str(maps), **WILD)),
                 ),
                 ReadyToTest(),
             ]
@@ -580,13 +662,14 @@ def test_query_this_view_answers_and_can_be_taken_away(page: Browser) -> None:
 
 
 @pytest.mark.launch(fixture=launched)
-def test_the_buttons_reach_the_node(page: Browser, status: list[Status]) -> None:
+def test_the_buttons_reach_the_node(page: Browser, status: list[Status], maps: Path) -> None:
     press(page, "Pause", lambda: status[-1].state == Status.PAUSED)
     until(lambda: "paused" in page.text() and "Resume" in page.text(), page.text())
     page.screenshot(SCREENSHOTS / "paused.png")
     press(page, "Resume", lambda: status[-1].state == Status.TRACKING)
     press(page, "localisation", lambda: status[-1].mode == Status.LOCALIZATION)
     press(page, "mapping", lambda: status[-1].mode == Status.MAPPING)
+    press(page, "Save map", lambda: list(maps.glob("map-*/manifest.json")))
 
 
 @pytest.mark.launch(fixture=launched)

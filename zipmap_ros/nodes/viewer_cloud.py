@@ -45,6 +45,34 @@ class Block(NamedTuple):
         return POINT_BYTES * len(self.points)
 
 
+class Ball(NamedTuple):
+    """Where most of the map is: ``centre`` (3,) float64 and ``radius``, map units."""
+
+    centre: NDArray[np.float64]
+    radius: float
+
+    @classmethod
+    def around(cls, points: NDArray[np.float32]) -> Ball:
+        """Around (N, 3) points, N > 0, but for those that are far out."""
+        low, high = np.percentile(points.astype(np.float64), [3, 97], axis=0)
+        return cls((low + high) / 2, float(np.linalg.norm(high - low)) / 2 + 1e-6)
+
+    def reaching(self, place: NDArray[np.floating]) -> Ball:
+        """The smallest ball around this one and a place (3,)."""
+        to_place = place - self.centre
+        distance = float(np.linalg.norm(to_place))
+        if distance <= self.radius:
+            return self
+        radius = (self.radius + distance) / 2
+        return Ball(self.centre + to_place * ((radius - self.radius) / distance), radius)
+
+    def is_like(self, other: Ball, factor: float) -> bool:
+        """Whether it is neither ``factor`` times larger or smaller nor far from where it was."""
+        moved = float(np.linalg.norm(self.centre - other.centre))
+        size = self.radius / other.radius
+        return 1 / factor < size < factor and moved < (factor - 1) * other.radius
+
+
 @dataclass
 class CloudSettings:
     """What the sliders say. ``voxel`` in map units; ``mode`` one of COLOR_MODES."""
@@ -55,11 +83,15 @@ class CloudSettings:
 
 
 class MapCloud:
-    """Takes whole maps, gives the blocks in which they differ from what was given before."""
+    """Takes whole maps, gives the blocks in which they differ from what was given before.
+
+    ball  around what is shown; None while there is nothing
+    """
 
     def __init__(self, max_points: int) -> None:
         self.settings = CloudSettings()
         self.shown_points = 0
+        self.ball: Ball | None = None
         self.shown_voxel = self.settings.voxel
         self._max_points = max_points
         self._sent: dict[str, Block] = {}
@@ -88,6 +120,7 @@ class MapCloud:
         points, colors, confidence = points[chosen], colors[chosen], confidence[chosen]
         seen_s = self._first_seen(_pack(cells), now_s)
         self.shown_points = len(points)
+        self.ball = Ball.around(points) if len(points) else None
         self._compare(self._blocks(cells, points, self._paint(colors, confidence, seen_s, now_s)))
 
     def next_block(self) -> Block | None:

@@ -272,11 +272,13 @@ class ViewerNode(Node):
             if body_T_camera is not None:
                 stamp_ns = convert.stamp_to_ns(message.header.stamp)
                 self.eye = Eye(map_T_body @ body_T_camera, stamp_ns)
-        if self.eye is None or not self._scene.depth:
-            return
+        ball = self._scene.ball
         for visitor in visitors:
-            if (heard and visitor.follow.value) or not visitor.placed:
-                visitor.place(self.eye.map_T_camera, self._scene.depth)
+            if not visitor.follow.value:
+                if ball is not None:
+                    visitor.overlook(ball)
+            elif heard and self.eye is not None and self._scene.depth:
+                visitor.follow_camera(self.eye.map_T_camera, self._scene.depth)
 
     def _mount(self, body: str) -> Array | None:
         """body_T_camera, as TF says now; None while it does not."""

@@ -13,7 +13,7 @@ import viser
 from numpy.typing import NDArray
 
 from zipmap_ros.geometry import Array, Camera, quaternion_from_matrix
-from zipmap_ros.nodes.viewer_cloud import POINT_BYTES, CloudSettings, MapCloud
+from zipmap_ros.nodes.viewer_cloud import POINT_BYTES, Ball, CloudSettings, MapCloud
 from zipmap_ros.nodes.viewer_pictures import shrink
 
 BACKGROUND = (18, 20, 26)
@@ -103,6 +103,14 @@ class Scene:
         )
         self._root = server.scene.add_frame("/path", show_axes=False)
         self._keyframes = server.scene.add_frame("/keyframes", show_axes=False)
+
+    @property
+    def ball(self) -> Ball | None:
+        """Around the map and both ends of the way; None while there is no map."""
+        ball = self.cloud.ball
+        if ball is not None and self._path:
+            ball = ball.reaching(self._path[0]).reaching(self._path[-1])
+        return ball
 
     def see_depth(self, median: float | None) -> None:
         """Follow the median depth of a frame slowly; None where no depth is known."""

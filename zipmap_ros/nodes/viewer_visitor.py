@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +12,7 @@ import viser
 
 from zipmap_ros.geometry import Array, matrix_from_quaternion, pose
 from zipmap_ros.nodes import convert
+from zipmap_ros.nodes.viewer_cloud import Ball
 from zipmap_ros.nodes.viewer_pictures import beside, depth_picture, fit, shrink
 from zipmap_ros.nodes.viewer_scene import CAMERA_SIZE, QUERY_COLOR, THUMBNAIL, frustum
 from zipmap_ros.nodes.viewer_server import ViewerError
@@ -19,14 +22,23 @@ from zipmap_ros.srv import QueryView
 PICTURE = 400  # px, width of what is shown
 MAX_ANSWERS = 8  # the oldest go
 BEHIND, ABOVE = 0.6, 0.25  # where a follower stands, shares of the usual depth
+# Where who looks at the whole map stands: turned so far from behind the first camera, and so high.
+SIDE_DEG, HEIGHT_DEG = 25.0, 30.0
+GROWN = 1.25  # a map that is so much larger, or as much smaller, is looked at anew
 
 
 class Visitor:
-    """A connected browser. Its callbacks run on viser's threads."""
+    """A connected browser. Its callbacks run on viser's threads.
+
+    moved  whether its user has chosen where to look from: then it stays there
+    """
 
     def __init__(self, client: viser.ClientHandle, robot: Robot, point_size: Callable) -> None:
         self.client = client
-        self.placed = False
+        self.moved = False
+        self._looked_at: Ball | None = None
+        # Where the page says it is after we said so: only another place is the user's.
+        self._places = deque([client.camera.position], maxlen=20)
         self._robot, self._point_size = robot, point_size
         self._answers: list[viser.SceneNodeHandle] = []
         self._asked = 0
@@ -44,19 +56,45 @@ class Visitor:
             self._remove = gui.add_button("Remove answers", icon=viser.Icon.TRASH, visible=False)
         self._query.on_click(lambda _: self._ask())
         self._remove.on_click(lambda _: self._clear())
+        client.camera.on_update(self._on_camera)
 
-    def place(self, map_T_camera: Array, depth: float) -> None:
+    def follow_camera(self, map_T_camera: Array, depth: float) -> None:
         """Stand behind the robot's camera and look where it looks; ``depth`` in map units."""
         offset = [0.0, -ABOVE * depth, -BEHIND * depth]
         ahead = map_T_camera[:3, :3] @ [0.0, 0.0, depth] + map_T_camera[:3, 3]
+        self._stand(map_T_camera[:3, :3] @ offset + map_T_camera[:3, 3], ahead)
+        self.moved = True  # where following ends, it stays
+
+    def overlook(self, ball: Ball) -> None:
+        """Stand back and look at the whole map, as it grows, until the user moves."""
+        if self.moved or (self._looked_at is not None and ball.is_like(self._looked_at, GROWN)):
+            return
+        self._looked_at = ball
+        centre, radius = ball
+        camera = self.client.camera
+        aspect = camera.image_width / max(camera.image_height, 1)
+        narrower = math.atan(math.tan(camera.fov / 2) * min(aspect, 1.0))
+        away = radius / math.sin(narrower)
+        side, height = math.radians(SIDE_DEG), math.radians(HEIGHT_DEG)
+        level = [-math.cos(side) * math.cos(height), -math.sin(side) * math.cos(height)]
+        self._stand(centre + away * np.array([*level, math.sin(height)]), centre)
+
+    def _stand(self, position: Array, look_at: Array) -> None:
+        self._places.append(position)
         with self.client.atomic():
             self.client.camera.up_direction = (0.0, 0.0, 1.0)
-            self.client.camera.position = map_T_camera[:3, :3] @ offset + map_T_camera[:3, 3]
-            self.client.camera.look_at = ahead
-        self.placed = True
+            self.client.camera.position = position
+            self.client.camera.look_at = look_at
+
+    def _on_camera(self, camera: viser.CameraHandle) -> None:
+        """The page says where it is: where we put it, or where its user went."""
+        here = camera.position
+        known = min(float(np.linalg.norm(here - place)) for place in tuple(self._places))
+        self.moved |= known > 1e-3 * max(float(np.linalg.norm(here)), 1.0)
 
     def _ask(self) -> None:
         self._query.disabled = True
+        self.moved = True  # what is asked for is looked at
         try:
             map_T_view = view_pose(self.client.camera)
             response = self._robot.query(map_T_view)
@@ -86,7 +124,7 @@ class Visitor:
                     shrink(rgb, 2 * THUMBNAIL),
                 )
             )
-        tinted = (colors.astype(np.uint16) + np.array(QUERY_COLOR, np.uint16)) // 2
+        tinted = (2 * colors.astype(np.uint16) + np.array(QUERY_COLOR, np.uint16)) // 3
         while len(self._answers) > 2 * MAX_ANSWERS:  # a camera and its points each
             self._answers.pop(0).remove()
         self._answers.append(
