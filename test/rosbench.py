@@ -19,12 +19,14 @@ from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
 from zipmap_ros.geometry import Camera
 from zipmap_ros.model import ModelConfig, ZipMap, save_checkpoint
 from zipmap_ros.nodes import convert
+from zipmap_ros.nodes.stream_node import StreamNode
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 SENSOR = qos_profile_sensor_data
@@ -153,6 +155,36 @@ def tiny_checkpoint(folder: Path, **changes: Any) -> Path:
     path = folder / "tiny.safetensors"
     save_checkpoint(model, path)
     return path
+
+
+@contextmanager
+def stream_nodes(
+    domain_id: int, checkpoint: str, **defaults: Any
+) -> Iterator[Callable[..., StreamNode]]:
+    """Makes active nodes in this process, with parameters, that nobody spins; takes them away."""
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain_id)
+    nodes = []
+
+    def make(**values: Any) -> StreamNode:
+        values = {
+            "autostart": False,
+            "checkpoint": checkpoint,
+            "device": "cpu",
+            **defaults,
+            **values,
+        }
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
+        node = StreamNode(context=context, parameter_overrides=overrides)
+        nodes.append(node)
+        node.trigger_configure()
+        node.trigger_activate()
+        return node
+
+    yield make
+    for node in nodes:
+        node.destroy_node()
+    rclpy.shutdown(context=context)
 
 
 def launch_file(**arguments: str) -> Any:

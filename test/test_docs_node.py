@@ -8,12 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rclpy
-from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rosbench import tiny_checkpoint
-
-from zipmap_ros.nodes.stream_node import StreamNode
+from rosbench import stream_nodes, tiny_checkpoint
 
 DOMAIN = 65
 DOCUMENT = (Path(__file__).resolve().parent.parent / "docs" / "node.md").read_text()
@@ -52,24 +48,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def make(checkpoint: str) -> Iterator[Any]:
-    """Makes active nodes with parameters, and takes them away."""
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=DOMAIN)
-    nodes = []
-
-    def made(**values: Any) -> StreamNode:
-        values = {"autostart": False, "checkpoint": checkpoint, "device": "cpu", **values}
-        overrides = [Parameter(name, value=value) for name, value in values.items()]
-        node = StreamNode(context=context, parameter_overrides=overrides)
-        nodes.append(node)
-        node.trigger_configure()
-        node.trigger_activate()
-        return node
-
-    yield made
-    for node in nodes:
-        node.destroy_node()
-    rclpy.shutdown(context=context)
+    with stream_nodes(DOMAIN, checkpoint) as made:
+        yield made
 
 
 def written(name: str) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rclpy
 from nav_msgs.msg import Odometry
 from nav_msgs.msg import Path as PathMessage
 from rclpy.parameter import Parameter
@@ -25,6 +24,7 @@ from rosbench import (
     Bench,
     bench,
     scene,
+    stream_nodes,
     tiny_checkpoint,
     until,
 )
@@ -54,36 +54,15 @@ WILD = {
 }
 
 
-@pytest.fixture
-def context() -> Iterator[rclpy.Context]:
-    made = rclpy.Context()
-    rclpy.init(context=made, domain_id=DOMAIN)
-    yield made
-    rclpy.shutdown(context=made)
-
-
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tiny_checkpoint(tmp_path_factory.mktemp("weights")))
 
 
 @pytest.fixture
-def make(context: rclpy.Context, checkpoint: str) -> Iterator[Any]:
-    """Makes active nodes that nobody spins, and takes them away."""
-    nodes = []
-
-    def made(**values: Any) -> StreamNode:
-        values = {"autostart": False, "checkpoint": checkpoint, "device": "cpu", **WILD, **values}
-        overrides = [Parameter(name, value=value) for name, value in values.items()]
-        node = StreamNode(context=context, parameter_overrides=overrides)
-        nodes.append(node)
-        node.trigger_configure()
-        node.trigger_activate()
-        return node
-
-    yield made
-    for node in nodes:
-        node.destroy_node()
+def make(checkpoint: str) -> Iterator[Any]:
+    with stream_nodes(DOMAIN, checkpoint, **WILD) as made:
+        yield made
 
 
 @pytest.fixture
