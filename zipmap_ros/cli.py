@@ -56,10 +56,10 @@ class InputError(ValueError):
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; 0, or 2 after one line on standard error when the input is bad."""
     argv = sys.argv[1:] if argv is None else argv
-    if argv and argv[0] in ELSEWHERE:
-        return import_module(ELSEWHERE[argv[0]][0]).main(argv[1:]) or 0
-    arguments = _parser().parse_args(argv)
     try:
+        if argv and argv[0] in ELSEWHERE:
+            return import_module(ELSEWHERE[argv[0]][0]).main(argv[1:]) or 0
+        arguments = _parser().parse_args(argv)
         result = {"reconstruct": _reconstruct, "info": _info}[arguments.verb](arguments)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:  # each room has an error of its own; all else is raised again
         if not _is_ours(error):
             raise
-        print(f"zipmap {arguments.verb}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"zipmap {argv[0]}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     if arguments.json:
         print(json.dumps(result, indent=2))

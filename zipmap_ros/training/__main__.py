@@ -32,14 +32,26 @@ UNSEEN_CLIPS, UNSEEN_HEIGHT = 16, 96
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="small")
+    parser.add_argument(
+        "--preset", choices=sorted(PRESETS), default="small", help="the recipe (default: small)"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/small"), help="checkpoints and log")
     parser.add_argument(
         "--weights", type=Path, help="a .safetensors file that a new run goes on from"
     )
     parser.add_argument("--textures", type=Path, help="folder of images for the world's surfaces")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--validate-every", type=int, default=100, metavar="STEPS")
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="cpu, cuda or cuda:N (default: cuda where there is one)",
+    )
+    parser.add_argument(
+        "--validate-every",
+        type=int,
+        default=100,
+        metavar="STEPS",
+        help="steps between two looks at unseen worlds (default: 100)",
+    )
     parser.add_argument(
         "--export", type=Path, help="write what the run has learned so far here, train no further"
     )
