@@ -30,11 +30,15 @@ pytest: setup
 		python -m colcon test-result --verbose; \
 	else python -m pytest; fi
 
-# What the map, the network and the wire cost on this machine, in less than ten minutes.
+# What map, network, node and wire cost on this machine, in less than ten minutes.
+# RESULTS=benchmark/results/cpu keeps what each prints as JSON in files that begin so.
+RESULTS ?=
 bench: setup
-	@$(RUN) python benchmark/mapping.py
-	@$(RUN) python benchmark/network.py all
-	@$(RUN) python benchmark/middleware.py
+	@$(RUN) python benchmark/mapping.py $(if $(RESULTS),--save "$(RESULTS)_mapping.json")
+	@$(RUN) python benchmark/network.py all $(if $(RESULTS),--save "$(RESULTS).json")
+	@$(RUN) python benchmark/node.py --seconds 10 $(if $(RESULTS),--save "$(RESULTS)_node.json")
+	@$(RUN) python benchmark/middleware.py \
+		$(if $(RESULTS),| tee /dev/stderr | tail -n 1 > "$(RESULTS)_middleware.json")
 
 # The network at its official size; every answer is written as it comes.
 GPU_RESULTS ?= benchmark/results/gpu.json

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -62,6 +63,7 @@ def main() -> None:
     )
     parser.add_argument("--points", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--save", type=Path, help="also write the JSON there")
     args = parser.parse_args()
     room = Room()
     bounds = {"map_max_points": 2 * args.points, "map_max_mb": 10_000.0}
@@ -101,7 +103,8 @@ def main() -> None:
             "load": seconds(lambda: load_session(mapper, folder, "map"), CPU, few),
         }
     rows = [{"operation": name, **milliseconds(times)} for name, times in measured.items()]
-    report("mapping", CPU, {"points": args.points, "map_mb": voxel_map.megabytes}, rows)
+    settings = {"points": args.points, "map_mb": voxel_map.megabytes}
+    report("mapping", CPU, settings, rows, args.save)
 
 
 if __name__ == "__main__":

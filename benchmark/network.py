@@ -262,6 +262,8 @@ def main() -> None:
     args.frames = args.frames or DRIFT[args.size]
     if args.frames < 20:
         parser.error(f"--frames is {args.frames}: give at least 20")
+    if args.device.type == "cuda" and not torch.cuda.is_available():
+        parser.error(f"--device is {args.device}, but torch finds no GPU: install its drivers")
     if args.threads:
         torch.set_num_threads(args.threads)
     if args.question != "all":

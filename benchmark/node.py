@@ -4,10 +4,11 @@
     python benchmark/node.py --rates 5 10 30
 
 The camera shows a walk through a synthetic room, there and back; every frame is kept and makes the
-map grow, as if the robot never stood still. For every rate: what the node
-says of itself in its status (image stamp to publish), and what a listener measures, from the stamp
-of the image to having the message. ``lost`` is the share of the images that gave no pose: at a rate
-that the network cannot follow the oldest are dropped, and ``queue_frames`` bounds the latency.
+map grow, as if the robot never stood still. For every rate: what the node says of itself in its
+status (image stamp to publish), and what a listener measures, from the stamp of the image to having
+the message. ``lost`` is the share of the images that gave no pose: at a rate that the network
+cannot follow the oldest are dropped, and ``queue_frames`` bounds the latency. Then all of it with
+the web view running and a visitor who takes in everything; what a browser draws is not measured.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -36,6 +38,7 @@ from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from visitor import Visitor
 
 from zipmap_ros.geometry import Camera
 from zipmap_ros.msg import Status
@@ -110,21 +113,26 @@ class Station(Node):
             time.sleep(0.05)
 
 
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
 @contextmanager
-def launched(checkpoint: str, device: str, folder: Path) -> Iterator[None]:
+def launched(arguments: dict[str, object], folder: Path) -> Iterator[None]:
     """The real launch file in processes of its own."""
     # Every frame is believed and kept: the most that there is to do.
     values = {"tf_mode": "camera", "max_jump_m": 1e4, "max_turn_deg": 180.0}
     values |= {"keyframe_translation_m": 0.0, "keyframe_rotation_deg": 0.0}
     lines = ["/**:", "  ros__parameters:", *(f"    {k}: {v}" for k, v in values.items())]
     (folder / "node.yaml").write_text("\n".join(lines) + "\n")
-    arguments = {"device": device, "params_file": folder / "node.yaml", "log_level": "warn"}
-    if checkpoint:
-        arguments["checkpoint"] = checkpoint
+    given = {**arguments, "params_file": folder / "node.yaml", "log_level": "warn"}
     process = subprocess.Popen(
         [
             *("ros2", "launch", "zipmap_ros", "stream.launch.py"),
-            *(f"{name}:={value}" for name, value in arguments.items()),
+            *(f"{name}:={value}" for name, value in given.items()),
         ],
         env={
             **os.environ,
@@ -163,6 +171,28 @@ def at_rate(station: Station, rate_hz: float, seconds: float) -> dict[str, objec
     return row
 
 
+def without_and_with_viewer(
+    station: Station, arguments: dict[str, object], rates: list[float], seconds: float
+) -> list[dict[str, object]]:
+    """The rows of all rates, of a node alone and of one that is looked at."""
+    port = free_port()
+    viewed = {**arguments, "viewer": "true", "viewer_port": port}
+    rows: list[dict[str, object]] = []
+    for given in (arguments, viewed):
+        station.status = None
+        with tempfile.TemporaryDirectory() as folder, launched(given, Path(folder)):
+            station.wait(station.expected, START_S, "the node did not become active")
+            visitor = Visitor(port, START_S) if given is viewed else None
+            for rate in rates:
+                row = {"viewer": given is viewed, **at_rate(station, rate, seconds)}
+                rows.append(row | ({"viewer_mb": visitor.received_mb} if visitor else {}))
+            if visitor:
+                if not visitor.connected:
+                    raise SystemExit("error: the web view left its visitor")
+                visitor.close()
+    return rows
+
+
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(
@@ -181,13 +211,11 @@ def main() -> None:
     executor = MultiThreadedExecutor(2)
     executor.add_node(station)
     threading.Thread(target=executor.spin, daemon=True).start()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        launched(args.checkpoint, args.device, Path(folder)),
-    ):
-        station.wait(station.expected, START_S, "the node did not become active")
-        rows = [at_rate(station, rate, args.seconds) for rate in args.rates]
-        status = station.status
+    arguments: dict[str, object] = {"device": args.device}
+    if args.checkpoint:
+        arguments["checkpoint"] = args.checkpoint
+    rows = without_and_with_viewer(station, arguments, args.rates, args.seconds)
+    status = station.status
     assert status is not None
     settings = {
         "image": f"{WIDTH}x{HEIGHT}",

@@ -17,6 +17,7 @@ from zipmap_ros.model import ModelConfig, ZipMap
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmark"))
 import network
+import threads
 from choices import CHOICES, PATHS, arithmetic
 from graph import GraphedStream
 from measure import milliseconds, report
@@ -131,6 +132,26 @@ def test_drift_compares_the_last_thousand_frames_with_the_first(monkeypatch, age
     assert latency == pytest.approx(3.5035 / 1.5035 if ages else 1)
     assert memory == last["peak_mb"] / first["peak_mb"]
     assert (memory > 1.05) == ages
+
+
+def test_every_way_to_start_a_process_is_measured_beside_every_neighbour(monkeypatch, tmp_path):
+    """With one real worker; what it would say of the others is made up."""
+    rate = threads.measured("one", str(tmp_path), 0.5)
+    assert rate > 0
+    neighbours = ("nobody", "default", "alike", "core")
+    every = [(way, name, rate) for name in neighbours for way in threads.WAYS]
+    every[4] = ("passive", "default", rate / 2)
+    monkeypatch.setattr(threads, "rates", lambda seconds: iter(every))
+    rows = {row["way"]: row for row in threads.rows(1.0)}
+    assert rows.keys() == threads.WAYS.keys()
+    assert rows["passive"]["worst_fps"] == rows["passive"]["default_fps"] == rate / 2
+    assert rows["one"]["worst_fps"] == rows["one"]["core_fps"] == rate
+
+
+def test_a_neighbour_that_ends_too_early_is_told():
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    with pytest.raises(SystemExit, match="neighbour ended with 0"), threads.busy(gone):
+        gone.wait()
 
 
 def test_the_floors_are_those_of_the_official_network():
