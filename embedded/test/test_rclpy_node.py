@@ -269,11 +269,3 @@ def test_refuses_where_a_full_ros_is_sourced(tmp_path):
     done = subprocess.run([sys.executable, "-c", "import rclpy"], env=environment,
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode != 0 and "a full ROS 2 is sourced" in done.stderr
-
-
-def test_what_is_not_there_says_so():
-    """Actions need a full ROS 2."""
-    import rclpy.action
-
-    with pytest.raises(NotImplementedError, match=r"ActionServer.*needs a full ROS 2"):
-        rclpy.action.ActionServer  # noqa: B018
