@@ -176,7 +176,7 @@ class NodeEntities:
         publisher = publisher_class(
             writer, msg_type, full, profile, event_callbacks or PublisherEventCallbacks(), group
         )
-        publisher._is_running = self.context.ok
+        publisher._is_running = self._context.ok
         self._publishers.append(publisher)
         self._adopt_events(publisher)
         self._graph.add_endpoints(self._announced, writers=[writer.guid])
