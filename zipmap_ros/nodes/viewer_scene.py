@@ -85,7 +85,7 @@ class Scene:
         self._camera: viser.CameraFrustumHandle | None = None
         self._frusta: deque[viser.CameraFrustumHandle] = deque()
         self._frusta_made = 0
-        self._spacing = 0.5  # of depth: how far the camera moves between two frusta
+        self._spacing = 0.25  # of depth: how far the camera moves between two frusta
         self._last_frustum: Array | None = None
         self._path: list[NDArray[np.float32]] = []
         self._lines: dict[int, viser.LineSegmentsHandle] = {}
