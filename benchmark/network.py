@@ -118,7 +118,7 @@ def sizing(args: argparse.Namespace) -> Rows:
     patch = model.config.patch_size
     for name, shape in {"16:9": 9 / 16, "4:3": 3 / 4, "1:1": 1}.items():
         H = round(shape * W / patch) * patch
-        for chunk in (1, 8, 16):
+        for chunk in args.chunks:
             forget_peak(args.device)
             frames = images(args, chunk, (H, W))
             _, state = model.stream(frames, model.new_state(), chunk, DENSE)
