@@ -17,6 +17,7 @@ from zipmap_ros.model import ModelConfig, ZipMap, load_checkpoint, shipped_check
 from zipmap_ros.model.cameras import encode_pose, invert, unproject
 from zipmap_ros.model.fast_weights import Operation, chunk_operations
 from zipmap_ros.training import TrainingError
+from zipmap_ros.training.__main__ import main
 from zipmap_ros.training.config import PRESETS, Phase, TrainingConfig
 from zipmap_ros.training.data import BatchPlan, Clips, sample_batch
 from zipmap_ros.training.losses import (
@@ -389,6 +390,12 @@ def test_a_configuration_of_fewer_phases_is_refused(tmp_path: Path) -> None:
     _trainer(tmp_path, config).run(validate_every=4)
     with pytest.raises(TrainingError, match="phase"):
         _trainer(tmp_path, replace(config, phases=config.phases[:1]))
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(device, tmp_path: Path, capsys) -> None:
+    assert main(["--device", device, "--out", str(tmp_path)]) == 2
+    assert f"cannot train on '{device}'" in capsys.readouterr().err
 
 
 def test_presets_are_consistent() -> None:

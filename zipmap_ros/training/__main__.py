@@ -72,8 +72,8 @@ def main(argv: list[str] | None = None) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """What ``main`` does once the arguments are parsed."""
     config = PRESETS[arguments.preset]()
-    device = torch.device(arguments.device)
     try:
+        device = _device(arguments.device)
         processes = Processes.join(device)
         arguments.out.mkdir(parents=True, exist_ok=True)
         pool, unseen = _data(config, arguments, device, processes)
@@ -93,6 +93,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"zipmap train: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.zeros(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch's for unknown, and for absent, devices
+        why = str(error).splitlines()[0]
+        raise TrainingError(f"cannot train on {name!r}: {why}: give --device cpu") from error
 
 
 def _data(
