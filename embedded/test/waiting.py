@@ -24,7 +24,7 @@ class LateError(AssertionError):
 def check_soon(begin, limit_s=2.0):
     """Fail unless less than `limit_s` seconds have passed since `begin` (`time.monotonic()`).
 
-    On a machine that gives us a third of a core, three times as much may pass.
+    On a machine that gives us a third of a core, three times as much may pass; four at most.
     """
     passed = time.monotonic() - begin
     if passed >= limit_s and passed >= limit_s * (factor := _slowness()):
@@ -32,11 +32,11 @@ def check_soon(begin, limit_s=2.0):
 
 
 def _slowness():
-    """How many seconds it takes now to compute for one."""
+    """How many seconds it takes now to compute for one, from 1 to 4."""
     begin, used = time.monotonic(), time.process_time()
     while time.process_time() - used < 0.2:
         pass
-    return max(1.0, (time.monotonic() - begin) / (time.process_time() - used))
+    return min(4.0, max(1.0, (time.monotonic() - begin) / (time.process_time() - used)))
 
 
 def soon(test):
