@@ -54,6 +54,14 @@ def test_what_is_not_there_is_said(checkpoint):
         resolve_device("cuda:99")
 
 
+@pytest.mark.parametrize(("precision", "rounds"), [("bfloat16", True), ("float32", False)])
+def test_float32_is_rounded_to_tf32_only_beside_bfloat16(checkpoint, precision, rounds):
+    changes = {"checkpoint": checkpoint, "device": "cpu", "precision": precision}
+    load_network(Parameters.updated(Parameters(), changes))
+    assert torch.backends.cudnn.allow_tf32 == rounds
+    assert torch.backends.cuda.matmul.allow_tf32 == rounds
+
+
 def test_precision_is_bfloat16_on_a_cpu_only_with_amx_or_when_asked(monkeypatch):
     cpu = resolve_device("cpu")
     assert resolve_precision("bfloat16", cpu) == torch.bfloat16

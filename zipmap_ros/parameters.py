@@ -95,7 +95,8 @@ class Parameters:
     )
     precision: str = _parameter(
         "auto",
-        "Number format of the network. auto: bfloat16 where that is fast, float32 elsewhere.",
+        "Number format of the network; with bfloat16, what stays float32 may use TF32. "
+        "auto: bfloat16 where that is fast, float32 elsewhere.",
         allowed=("auto", "float32", "bfloat16"),
         read_only=True,
     )

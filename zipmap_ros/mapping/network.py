@@ -42,6 +42,7 @@ def load_network(parameters: Parameters) -> tuple[ZipMap, str]:
         )
     model = load_checkpoint(path)
     model.compute_dtype = resolve_precision(parameters.precision, device)
+    allow_tf32(model.compute_dtype != torch.float32)
     free = free_memory(device)
     if free is not None:
         check_memory(model.config, parameters.chunk_frames, model.compute_dtype, device, free)
@@ -146,6 +147,15 @@ def resolve_device(name: str) -> torch.device:
             "set device to cpu or auto"
         )
     return device
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether NVIDIA's tensor cores may round what goes into float32 products, in this process.
+
+    torch by itself lets them do so in convolutions: float32 would not be what it says.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
