@@ -264,7 +264,7 @@ def test_whitening_shows_edges_beside_brightness() -> None:
 def test_training_reduces_the_loss(tmp_path: Path) -> None:
     """On one repeated batch, through both kinds of network, segments and query views."""
     for phase in _config(steps=1000, warmup=1).phases:
-        if phase.transfer or phase.camera_only:
+        if phase.transfer:
             continue
         trainer = _trainer(tmp_path / phase.name, replace(_config(), phases=(phase,)))
         drawn = trainer._draw()
@@ -299,18 +299,6 @@ def test_transfer_is_done_when_all_answers_are_the_twins() -> None:
     fresh = ZipMap(config)
     of_images, of_all = (transfer.loss(fresh, images, 1, r).item() for r in (None, rays))
     assert of_all != of_images > 0.1
-
-
-def test_the_camera_head_learns_alone(tmp_path: Path) -> None:
-    config = _config(steps=1000, warmup=1)
-    trainer = _trainer(tmp_path, replace(config, phases=config.phases[3:]))
-    before = {name: p.clone() for name, p in trainer.model.named_parameters()}
-    drawn = trainer._draw()
-    trainer._draw = lambda: drawn  # type: ignore[method-assign]
-    losses = [trainer.train_step()["camera"] for _ in range(20)]
-    assert losses[-1] < 0.9 * losses[0]
-    moved = {n for n, p in trainer.model.named_parameters() if not torch.equal(p, before[n])}
-    assert moved == {n for n in before if n.startswith("camera_mlp_head")}
 
 
 def test_transfer_needs_a_twin_before_it(tmp_path: Path) -> None:
@@ -365,7 +353,7 @@ def test_a_run_exports_validates_and_plots(tmp_path: Path) -> None:
         model.state_dict()["aggregator.camera_token"], trainer.average["aggregator.camera_token"]
     )
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    phases = ["twin", "transfer", "streams", "camera"]
+    phases = ["twin", "transfer", "streams"]
     assert [r["phase"] for r in records] == [phase for phase in phases for _ in range(4)]
     # The wall is flat: one depth explains it, and a camera that stands still does not turn.
     assert records[-1]["unseen_constant_depth"] == pytest.approx(0, abs=1e-3)

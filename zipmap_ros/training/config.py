@@ -29,7 +29,6 @@ class Phase:
     steps: int
     twin: bool = False  # softmax attention in the fast weights' place
     transfer: bool = False  # only the fast weights learn: to answer as the last phase's twin
-    camera_only: bool = False  # only the camera head learns, on what the rest has learned
     width: int = 64  # pixels of an image; height is 0.5 to 0.8 of it, per batch
     patch: int = 8
     frames: int = 72  # of a step, over all clips and processes
@@ -89,7 +88,7 @@ SMALL = ModelConfig(
 )
 
 
-# Single frames until depth follows the image, then pairs until the attention twin sees motion.
+# Single frames until depth follows the image, pairs until the attention twin sees motion, streams.
 _TWIN_PHASES = (
     Phase(
         "frames",
@@ -118,7 +117,7 @@ _TWIN_PHASES = (
     ),
     Phase(
         "twin_streams",
-        4200,
+        3900,
         twin=True,
         frames=64,
         views=(2, 3, 4, 6, 8),
@@ -131,7 +130,7 @@ _TWIN_PHASES = (
         floor=0.1,
     ),
 )
-# The fast weights in the attention's place: taught by the twin, then on clips, then on streams.
+# The fast weights in the attention's place: taught by the twin, then everything on streams.
 _FAST_WEIGHT_PHASES = (
     Phase(
         "transfer",
@@ -143,16 +142,17 @@ _FAST_WEIGHT_PHASES = (
         strides=(1, 2, 4),
         query_views=1,
         query_share=0.5,
-        adam_lr=2e-3,
+        muon_lr=0,
+        adam_lr=0.01,
         ema=0.97,
     ),
     Phase(
         "streams",
-        1100,
+        1450,
         width=128,
         patch=16,
         frames=96,
-        views=(3, 6, 12),
+        views=(3, 6, 12, 18),
         chunks=(1, 1, 1, 2, 4),
         segments=2,
         strides=(1, 2, 4),
@@ -161,18 +161,6 @@ _FAST_WEIGHT_PHASES = (
         query_share=0.5,
         muon_lr=0.004,
         adam_lr=4e-4,
-    ),
-    Phase(
-        "camera",
-        350,
-        camera_only=True,
-        width=128,
-        patch=16,
-        frames=128,
-        views=(4, 8, 16, 24),
-        chunks=(1,),
-        strides=(1, 2, 3),
-        adam_lr=4e-3,
     ),
 )
 
@@ -192,7 +180,6 @@ def _tiny() -> TrainingConfig:
             Phase("twin", 4, twin=True, **same),  # type: ignore[arg-type]
             Phase("transfer", 4, transfer=True, **same),  # type: ignore[arg-type]
             Phase("streams", 4, chunks=(1,), segments=2, **same),  # type: ignore[arg-type]
-            Phase("camera", 4, camera_only=True, chunks=(1,), **same),  # type: ignore[arg-type]
         ),
         pool=PoolConfig(clips=4, frames=8, width=32, height=26),
     )

@@ -20,8 +20,8 @@ NOISE_VARIANCE = 0.02  # of a normalised pixel: what whitening must not amplify
 CELLS = 2  # points per patch and axis
 # An update turns the fast weights by a step of fixed size and keeps their columns' lengths, so the
 # longer they start, the longer they remember. As long as is usual for layers they have lost half of
-# what a frame left after two more frames, three times as long after eighteen.
-FAST_WEIGHT_SCALE = 3.0
+# what a frame left after two more frames, twice as long after eight.
+FAST_WEIGHT_SCALE = 2.0
 CAMERA_INPUT = 0.2  # tokens are not normalised on their way into the camera head, about 5 large
 FIRST_ENCODING = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.8, 1.1)  # still, 46 by 63 degrees
 

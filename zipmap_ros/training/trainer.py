@@ -234,8 +234,6 @@ class Trainer:
             loss = self.transfer.loss(self.model, batch.views(seen).images, chunk, rays)
             loss.backward()
             return {"transfer": float(loss.detach())}
-        if phase.camera_only:
-            return self._camera_alone(batch, chunk)
         state = self.model.new_state(len(batch.images))
         sums: dict[str, float] = {}
         segments = seen.chunk(phase.segments)
@@ -252,15 +250,6 @@ class Trainer:
                 share = 1 if name == "query" else len(segments)
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / share
         return sums
-
-    def _camera_alone(self, batch: Batch, chunk: int) -> dict[str, float]:
-        """Gradients of the camera head, from tokens that stay as they are."""
-        state = self.model.new_state(len(batch.images))
-        prediction, _ = self.model(batch.images, state, chunk, outputs=())
-        size = (batch.depth.shape[-2], batch.depth.shape[-1])
-        loss = camera_loss(prediction.pose_encoding, batch.camera_T_world, batch.K, size)
-        loss.backward()
-        return {"camera": float(loss.detach())}
 
     def _frame_losses(self, part: Batch, encoding: Tensor) -> dict[str, Tensor]:
         """Camera and patch points of all frames; the costly dense heads on a share of them."""
@@ -304,8 +293,6 @@ class Trainer:
             self.transfer = Transfer(twin, config, self.device)
         self.model.to(self.device).train()
         self.model.compute_dtype = self.matrix_dtype
-        if self.phase.camera_only:
-            self.model.requires_grad_(False).camera_mlp_head.requires_grad_(True)
         self.model.aggregator.register_forward_hook(self._keep_levels)
         self.optimisers = self._optimisers(Parameters.of(self.model))
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
