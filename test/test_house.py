@@ -17,7 +17,7 @@ PACKAGE = ROOT / "zipmap_ros"
 EMBEDDED = ROOT / "embedded" / "src"
 
 INTERFACES = {"msg", "srv"}
-BASICS = {"geometry", "frame", "parameters"}
+BASICS = {"geometry", "frame", "parameters", "threads"}
 # The viewer is a node of its own: it knows the others by their topics and services only.
 VIEWER = {f"nodes.{path.stem}" for path in (PACKAGE / "nodes").glob("viewer_*.py")}
 # room -> the other rooms it may import; the only place where this is written as code.
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "geometry": set(),
     "frame": {"geometry"},
     "parameters": set(),
+    "threads": set(),
     "model": {"geometry"},
     "mapping": {"model", *BASICS},
     "synthetic": {"geometry"},
@@ -41,6 +42,7 @@ NEVER = {
     "geometry": {"torch", "cv2", *ROS},
     "frame": {"torch", "cv2", *ROS},
     "parameters": {"torch", "cv2", *ROS},
+    "threads": {"torch", "cv2", *ROS},
     "model": {"cv2", "threading", *ROS},
     "mapping": ROS,
     "synthetic": ROS,

@@ -17,6 +17,7 @@ from typing import Any
 
 from zipmap_ros.frame import Frame
 from zipmap_ros.parameters import ParameterError, Parameters
+from zipmap_ros.threads import calm_threads
 
 EXAMPLES = """examples:
   zipmap reconstruct clip.mp4               trajectory, map, depth and a report in ./out
@@ -56,6 +57,8 @@ class InputError(ValueError):
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; 0, or 2 after one line on standard error when the input is bad."""
     argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] != ["train"]:  # which may have the machine to itself
+        calm_threads()
     try:
         if argv and argv[0] in ELSEWHERE:
             return import_module(ELSEWHERE[argv[0]][0]).main(argv[1:]) or 0

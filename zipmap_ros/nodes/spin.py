@@ -19,16 +19,6 @@ from rclpy.node import Node
 from rclpy.task import Future
 
 
-def calm_threads() -> None:
-    """Leave half of the cores to other processes, and let waiting threads sleep.
-
-    Only what the environment does not say already; call it before torch is imported.
-    """
-    cores = len(os.sched_getaffinity(0))
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(cores // 2, 1)))
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
 def run(make_node: Callable[[], Node], threads: int) -> NoReturn:
     """Make a node, run it until a signal comes or its future ``finished`` (if any) is done, exit.
 

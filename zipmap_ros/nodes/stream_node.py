@@ -29,11 +29,12 @@ from zipmap_ros.nodes.intake import Intake
 from zipmap_ros.nodes.node_parameters import NodeParameters
 from zipmap_ros.nodes.outputs import LATCHED, Outputs
 from zipmap_ros.nodes.services import Services
-from zipmap_ros.nodes.spin import calm_threads, run
+from zipmap_ros.nodes.spin import run
 from zipmap_ros.nodes.status import STATE_NAMES, MapperFacts, make_status
 from zipmap_ros.nodes.transforms import TransformError, Transforms
 from zipmap_ros.nodes.worker import Counts, Worker, WorkerError
 from zipmap_ros.parameters import Parameters
+from zipmap_ros.threads import calm_threads
 
 if TYPE_CHECKING:
     from zipmap_ros.mapping import StreamMapper
