@@ -266,7 +266,7 @@ def _turn_by_turn(
 def train(args: argparse.Namespace) -> Rows:
     """Steps a second of the recipe's last phase, on a few rendered clips."""
     config = PRESETS["tiny" if args.size == "tiny" else "small"]()
-    phase = next(p for p in reversed(config.phases) if not p.camera_only)  # all parameters learn
+    phase = config.phases[-1]
     needed = max(phase.views) * phase.segments + phase.query_views
     pool = replace(config.pool, clips=2, frames=needed)
     clips = render_pool(pool, pool.first_seed, 2, Textures.procedural(), args.device)
