@@ -32,13 +32,16 @@ PORT = 8099
 PATIENCE_S = 120.0
 WIDTH, HEIGHT = 1280, 760
 PANEL = 318  # px, at the right
-STAGES = (0.1, 0.35, 1.0)  # of the time that the map may grow
+STAGES = (0.05, 0.25, 1.0)  # of the time that the map may grow
 # Map units are about the distance that the camera sees, not metres: voxels of a fiftieth of that.
 PARAMETERS = "/**:\n  ros__parameters:\n    map_voxel_m: 0.02\n"
 # Only a browser without a GPU, as this one, says so in the corner.
 CLOSE_MESSAGES = (
     "document.querySelectorAll('.mantine-Notification-root button').forEach(b => b.click())"
 )
+
+# What was pressed has scrolled the panel.
+SCROLL_UP = "document.querySelectorAll('*').forEach(e => { if (e.scrollTop) e.scrollTop = 0 })"
 
 
 def wait(condition: Callable[[], object], what: str) -> None:
@@ -97,6 +100,7 @@ def take(browser: Browser, seconds: float, out: Path) -> None:
     for part in STAGES:
         time.sleep(max(began + part * seconds - time.monotonic(), 0.0))
         browser.evaluate(CLOSE_MESSAGES)
+        browser.evaluate(SCROLL_UP)
         stages.append(browser.screenshot(shot))
     save(stages[-1], out / "viewer.png")
     scenes = [stage[:, :-PANEL] for stage in stages]
