@@ -81,12 +81,16 @@ def ros() -> Iterator[Bench]:
 
 
 @pytest.fixture(scope="module")
-def tracking(ros: Bench) -> None:
+def status(ros: Bench) -> Iterator[list[Status]]:
+    """What the node says of itself while pictures come; wait for more in tests, beside which the
+    launch runs, and not in fixtures, before them."""
     pictures = Pictures(ros)
-    status = ros.listen(Status, "zipmap/status", LATCHED)
-    until(lambda: status and status[-1].state == Status.TRACKING, f"no tracking: {status[-1:]}")
-    yield
+    yield ros.listen(Status, "zipmap/status", LATCHED)
     pictures.stop()
+
+
+def until_tracking(status: list[Status]) -> None:
+    until(lambda: status and status[-1].state == Status.TRACKING, "the node does not track")
 
 
 def parts(path: Path, what: str) -> list[dict[str, Any]]:
@@ -114,7 +118,8 @@ def test_there_is_a_file_for_each_use() -> None:
 
 @pytest.mark.launch(fixture=stream)
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-def test_every_display_finds_its_publisher(path: Path, ros: Bench, tracking: None) -> None:
+def test_every_display_finds_its_publisher(path: Path, ros: Bench, status: list[Status]) -> None:
+    until_tracking(status)
     shown = 0
     for display in parts(path, "Displays"):
         if kind(display) in NO_TOPIC:
@@ -138,7 +143,8 @@ def test_every_display_finds_its_publisher(path: Path, ros: Bench, tracking: Non
 
 @pytest.mark.launch(fixture=stream)
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-def test_every_tool_is_heard(path: Path, ros: Bench, tracking: None) -> None:
+def test_every_tool_is_heard(path: Path, ros: Bench, status: list[Status]) -> None:
+    until_tracking(status)
     for tool in parts(path, "Tools"):
         if kind(tool) in NO_TOPIC:
             continue
@@ -154,7 +160,8 @@ def test_every_tool_is_heard(path: Path, ros: Bench, tracking: None) -> None:
 
 
 @pytest.mark.launch(fixture=stream)
-def test_the_fixed_frame_is_on_tf(ros: Bench, tracking: None) -> None:
+def test_the_fixed_frame_is_on_tf(ros: Bench, status: list[Status]) -> None:
+    until_tracking(status)
     fixed = {
         yaml.safe_load(path.read_text())["Visualization Manager"]["Global Options"]["Fixed Frame"]
         for path in FILES
