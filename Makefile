@@ -37,8 +37,7 @@ bench: setup
 	@$(RUN) python benchmark/mapping.py $(if $(RESULTS),--save "$(RESULTS)_mapping.json")
 	@$(RUN) python benchmark/network.py all $(if $(RESULTS),--save "$(RESULTS).json")
 	@$(RUN) python benchmark/node.py --seconds 10 $(if $(RESULTS),--save "$(RESULTS)_node.json")
-	@$(RUN) python benchmark/middleware.py \
-		$(if $(RESULTS),| tee /dev/stderr | tail -n 1 > "$(RESULTS)_middleware.json")
+	@$(RUN) python benchmark/middleware.py $(if $(RESULTS),--save "$(RESULTS)_middleware.json")
 
 # The network at its official size; every answer is written as it comes.
 GPU_RESULTS ?= benchmark/results/gpu.json

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How fast the ROS 2 under us is: a Markdown table, and one line of JSON at the end.
 
-    python benchmark/middleware.py [--seconds 5] [--only NAME ...] [--long]
+    python benchmark/middleware.py [--seconds 5] [--only NAME ...] [--long] [--save FILE]
 
 Every measurement takes two processes on one machine: this one and `peer.py`. Uses rclpy's public
 API only, but for `copies`, `fuzz` and `lists`. Takes a minute; `--long` adds some more, for
-1,000,000 damaged messages and 10,000 endpoints made and destroyed. Writes no file.
+1,000,000 damaged messages and 10,000 endpoints made and destroyed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import rclpy
 from damage import measure_fuzz, measure_lists
@@ -92,6 +93,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each stream")
     parser.add_argument("--only", nargs="*", default=None, help="measurements to make")
     parser.add_argument("--long", action="store_true", help="add the long runs")
+    parser.add_argument("--save", type=Path, help="also write the JSON there")
     arguments = parser.parse_args()
     seconds = arguments.seconds
     measurements: dict[str, Callable[[], dict[str, float]]] = {
@@ -115,10 +117,23 @@ def main() -> None:
             results.update(measure())
     rclpy.try_shutdown()
     print_table(results)
+    record = json.dumps(described(results))
+    print(record)
+    if arguments.save:
+        arguments.save.write_text(record + "\n")
+
+
+def described(results: dict[str, float]) -> dict[str, object]:
+    """The results with the machine, the commit and the date."""
+    import torch  # only now: what is measured does without
+    from measure import machine
+
+    rounded = {name: round(value, 4) for name, value in results.items()}
+    return {"question": "middleware", **machine(torch.device("cpu")), **rounded}
 
 
 def print_table(results: dict[str, float]) -> None:
-    """The rows that were measured, what misses its limit, then all as JSON."""
+    """The rows that were measured, and what misses its limit."""
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load average {load:.1f} at the end\n")
     print("| figure | measured | limit |\n|---|---|---|")
@@ -129,7 +144,6 @@ def print_table(results: dict[str, float]) -> None:
     if results.get("small_per_s", SMALL_HZ) < 0.99 * SMALL_HZ:
         missed.append("small_per_s")
     print(f"\nMissed: {', '.join(missed) or 'none'}")
-    print(json.dumps({name: round(value, 4) for name, value in results.items()}))
 
 
 if __name__ == "__main__":
