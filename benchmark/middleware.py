@@ -84,6 +84,7 @@ def measure_stock(seconds: float) -> dict[str, float]:
     return {
         name.replace("clouds", "clouds_stock").replace("map", "map_stock"): value
         for name, value in figures.items()
+        if name.startswith(("clouds", "map"))
     }
 
 
