@@ -2,6 +2,7 @@
 """Check this network against recorded tensors of the reference.
 
     python -m zipmap_ros.model.parity golden_offline.safetensors golden_units.safetensors
+    python -m zipmap_ros.model.parity --device cuda golden_offline.safetensors
 
 Each file is self-contained: it holds the weights (``sd.*``), the inputs (``in.*``) and what the
 reference made of them. Prints the worst error of every group of tensors, relative to the largest
@@ -65,7 +66,7 @@ def relative_error(ours: Tensor, theirs: Tensor) -> float:
     """The largest difference over the largest finite value; infinite for another size or NaN."""
     if ours.numel() != theirs.numel():
         return math.inf
-    ours, theirs = ours.double().reshape(theirs.shape), theirs.double()
+    ours, theirs = ours.to(theirs.device).double().reshape(theirs.shape), theirs.double()
     difference = torch.where(ours == theirs, 0.0, (ours - theirs).abs())
     scale = theirs[theirs.isfinite()].abs().max() if theirs.isfinite().any() else 1.0
     error = float(difference.max() / max(float(scale), 1e-30))
@@ -82,13 +83,16 @@ def is_judged(group: str) -> bool:
     return "bf16" not in group
 
 
-def check_file(path: str) -> tuple[Report, list[str]]:
-    """All comparisons of one golden file, and its results that were not compared."""
-    golden, metadata = read_golden(path)
+def check_file(path: str, device: str = "cpu") -> tuple[Report, list[str]]:
+    """All comparisons of one golden file, computed on ``device``, and its results that were not
+    compared. On a GPU this turns TF32 off for the whole process: float32 is what is judged."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    golden, metadata = read_golden(path, device)
     report = Report(golden)
     with torch.no_grad():
         if "cases" in metadata:
-            check_units(golden, json.loads(metadata["cases"]), report.compare)
+            with torch.device(device):  # where the layers are made
+                check_units(golden, json.loads(metadata["cases"]), report.compare)
         elif "in.images" in golden:
             check_network(golden, metadata, report)
         else:
@@ -96,10 +100,10 @@ def check_file(path: str) -> tuple[Report, list[str]]:
     return report, report.unchecked()
 
 
-def read_golden(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_golden(path: str, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a safetensors file."""
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "pt", device=device) as file:
             keys = list(file.keys())
             return {key: file.get_tensor(key) for key in keys}, file.metadata() or {}
     except (OSError, SafetensorError) as error:
@@ -114,7 +118,8 @@ def check_network(golden: dict[str, Tensor], metadata: dict[str, str], report: R
         if not any(key.startswith(prefix) for key in golden):
             continue
         config = config_from_tensors(weights, cfg["vit_heads"], not spec["affine"], exact)
-        run = GoldenRun(build(config, weights, "the file").eval(), golden, report)
+        model = build(config, weights, "the file").eval().to(golden["in.images"].device)
+        run = GoldenRun(model, golden, report)
         run.stream_or_batch(f"{prefix}" if prefix else "out.")
         if exact:
             run.windows()
@@ -262,10 +267,14 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m zipmap_ros.model.parity", description=__doc__.split("\n\n")[0]
     )
     parser.add_argument("files", nargs="+", metavar="FILE", type=Path)
+    parser.add_argument("--device", default="cpu", help="where to compute: cpu or cuda")
+    args = parser.parse_args(arguments)
+    if args.device != "cpu" and not torch.cuda.is_available():
+        parser.error(f"--device is {args.device}, but torch finds no GPU: leave it out")
     failed = False
-    for path in parser.parse_args(arguments).files:
+    for path in args.files:
         try:
-            report, unchecked = check_file(str(path))
+            report, unchecked = check_file(str(path), args.device)
         except ModelError as error:
             print(f"{path}: {error}", file=sys.stderr)
             failed = True

@@ -142,9 +142,9 @@ def check_preprocessing(golden: Golden, compare: Compare) -> None:
     for key in golden:
         if match := re.fullmatch(r"prep\.(crop|pad)(\d+)\.t(\d+)", key):
             mode, i, size = match.group(1), match.group(2), int(match.group(3))
-            raw = golden[f"prep.raw{i}"].numpy()
+            raw = golden[f"prep.raw{i}"].cpu().numpy()
             compare(key, preprocess.preprocess_image(raw, size, PATCH, mode)[0])
         if match := re.fullmatch(r"prep\.mixed_(crop|pad)\.t(\d+)", key):
-            raws = [golden[f"prep.raw{i}"].numpy() for i in range(3)]
+            raws = [golden[f"prep.raw{i}"].cpu().numpy() for i in range(3)]
             images = preprocess.preprocess_images(raws, int(match.group(2)), PATCH, match.group(1))
             compare(key, images)
