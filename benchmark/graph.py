@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from zipmap_ros.model import Prediction, SceneState, ZipMap
+from zipmap_ros.model.fast_weights import FastWeights
 
 
 class GraphedStream:
@@ -24,6 +25,7 @@ class GraphedStream:
         """Record the work on ``images`` with a ``state`` that has seen frames."""
         self.model, self.outputs = model, outputs
         self.images, self.state = images.clone(), state.clone()
+        self.targets: object = None  # those of the last call, which are in self.state already
         self._compute()  # tables and workspaces are made before recording
         if images.device.type == "cuda":
             torch.cuda.synchronize(images.device)
@@ -40,19 +42,24 @@ class GraphedStream:
         if state.frames_seen == 0:
             return self.model.stream(images, state, chunk, self.outputs)
         self.images.copy_(images)
-        for own, given in zip(_tensors(self.state), _tensors(state), strict=True):
-            own.copy_(given)
+        torch._foreach_copy_(_tensors(self.state.layers), _tensors(state.layers))
+        if state.targets is not self.targets:  # the states of a scene share theirs
+            torch._foreach_copy_(_tensors(self.state.targets), _tensors(state.targets))
+            self.targets = state.targets
         self.replay()
         prediction, after = self.result
-        return _copied(prediction), replace(after.clone(), frames_seen=state.frames_seen + chunk)
+        layers = tuple(FastWeights(*(w.clone() for w in weights)) for weights in after.layers)
+        return _copied(prediction), replace(
+            state, layers=layers, frames_seen=state.frames_seen + chunk
+        )
 
     def _compute(self) -> None:
         chunk = self.images.shape[1]
         self.result = self.model.stream(self.images, self.state, chunk, self.outputs)
 
 
-def _tensors(state: SceneState) -> list[Tensor]:
-    return [t for part in (state.layers, state.targets) for weights in part for t in weights]
+def _tensors(layers: tuple[FastWeights, ...]) -> list[Tensor]:
+    return [w for weights in layers for w in weights]
 
 
 def _copied(prediction: Prediction) -> Prediction:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zipmap_ros.model import backbone, dense_head, fast_weights, layers
+from zipmap_ros.model import backbone, dense_head, encoder, fast_weights, layers
 from zipmap_ros.model.fast_weights import FastWeightLayer, FastWeights, Operation, Projections
 from zipmap_ros.model.layers import Attention, Rope
 
@@ -22,6 +22,18 @@ from zipmap_ros.model.layers import Attention, Rope
 def newton_schulz_step(X: Tensor) -> Tensor:
     """A product or a sum at a time."""
     return fast_weights.official_step(X)
+
+
+def cast_for_products(x: Tensor) -> Tensor:
+    """Every product casts what it reads."""
+    return x
+
+
+def resize_grid(grid: Tensor, h: int, w: int) -> Tensor:
+    """torch's own interpolation."""
+    maps = grid.permute(2, 0, 1)[None]
+    resized = F.interpolate(maps, (h, w), mode="bicubic", antialias=True, align_corners=False)
+    return resized[0].permute(1, 2, 0)
 
 
 def add_position_(x: Tensor, aspect: float) -> Tensor:
@@ -111,11 +123,13 @@ def run(
 # name -> the owner of the fast form, its name there, the plain form.
 PATHS: dict[str, tuple[object, str, Callable]] = {
     "fused Newton-Schulz": (fast_weights, "fused_step", newton_schulz_step),
+    "position grid by products": (encoder, "resize_grid", resize_grid),
     "uv tables": (dense_head, "add_position_", add_position_),
     "kept RoPE table": (backbone, "grid_rope", grid_rope),
     "RoPE in three operations": (layers, "apply_rope", apply_rope),
     "attention without copies": (Attention, "forward", attention),
     "q and k normalised together": (FastWeightLayer, "project", project),
+    "cast once for several products": (fast_weights, "cast_for_products", cast_for_products),
     "gradients": (FastWeightLayer, "gradients", gradients),
     "slabs, no copy of one read": (FastWeightLayer, "run", run),
 }

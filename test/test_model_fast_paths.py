@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from zipmap_ros.model import ModelConfig, ModelError, ZipMap, dense_head, fast_weights, layers
+from zipmap_ros.model import (
+    ModelConfig,
+    ModelError,
+    ZipMap,
+    dense_head,
+    encoder,
+    fast_weights,
+    layers,
+)
 from zipmap_ros.model.cameras import ray_map
 from zipmap_ros.model.fast_weights import FastWeightLayer, SceneState, chunk_operations
 from zipmap_ros.model.speed import cast_weights, compile_blocks, fuse_newton_schulz
@@ -154,11 +162,14 @@ def test_uv_tables_are_the_whole_embedding():
 def test_tables_are_bounded_and_belong_to_their_device():
     dense_head.position_tables.cache_clear()
     layers.grid_rope.cache_clear()
+    encoder.resize_matrix.cache_clear()
     for w in range(1, 100):
         dense_head.position_tables(3, w, 1.0, 8, torch.device("cpu"))
         layers.grid_rope(3, w, 2, 8, torch.device("cpu"))
+        encoder.resize_matrix(4, w, torch.device("cpu"))
     assert dense_head.position_tables.cache_info().currsize == dense_head.TABLES_KEPT
     assert layers.grid_rope.cache_info().currsize == layers.ROPES_KEPT
+    assert encoder.resize_matrix.cache_info().currsize == encoder.RESIZES_KEPT
     meta = layers.grid_rope(3, 5, 2, 8, torch.device("meta"))
     here = layers.grid_rope(3, 5, 2, 8, torch.device("cpu"))
     assert meta[0].is_meta and not here[0].is_meta
@@ -216,6 +227,18 @@ def test_weights_cast_once_give_the_bits_of_casting_always(model, images):
         cast_weights(model.train())
 
 
+def test_casting_once_gives_the_bits_of_casting_for_every_product(model, images):
+    model.compute_dtype = torch.bfloat16
+    fast = results(model, images)
+    with plain("cast once for several products"):
+        assert all(map(torch.equal, fast, results(model, images)))
+
+
+def test_a_new_state_carries_gradients_only_while_training(model):
+    assert not model.new_state().layers[0].w0.requires_grad
+    assert model.train().new_state().layers[0].w0.requires_grad
+
+
 def test_no_cast_copy_of_a_weight_outlives_its_use(model, images):
     """Autocast keeps them to its end unless told otherwise: 1.9 GB at the official size."""
     model.compute_dtype = torch.bfloat16
@@ -244,6 +267,22 @@ def test_fusing_in_bfloat16_is_asked_for(images):
     fused = model.reconstruct(images).depth
     assert not torch.equal(fused, official)
     assert (fused - official).abs().mean() < 0.1 * official.abs().mean()
+
+
+def test_blocks_of_one_kind_are_compiled_once(images):
+    """Three kinds, so three graphs, whatever the depth of the network."""
+    torch.compiler.reset()
+    config = replace(ModelConfig.tiny(), depth=6, encoder_depth=3)
+    model, made = perturbed(config), []
+
+    def backend(graph, inputs):
+        made.append(graph)
+        return graph.forward
+
+    compile_blocks(model, backend=backend, dynamic=False)
+    _, state = model.stream(images, model.new_state(2))
+    model.stream(images, state)
+    assert len(made) == 3
 
 
 def test_blocks_are_graphs_without_breaks(model, images):

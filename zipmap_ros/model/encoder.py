@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zipmap_ros.model.layers import Block
+
+RESIZES_KEPT = 32
 
 
 class PatchProjection(nn.Module):
@@ -25,6 +29,17 @@ class PatchProjection(nn.Module):
         return self.norm(self.proj(x).flatten(2).transpose(1, 2))
 
 
+@lru_cache(maxsize=RESIZES_KEPT)
+def resize_matrix(size: int, to: int, device: torch.device) -> Tensor:
+    """(to, size) float32: what bicubic interpolation, antialiased, makes of each of ``size``."""
+    with torch.inference_mode(False):  # a table made while inferring must serve training too
+        identity = torch.eye(size, device="cpu")[None, None]
+        resized = F.interpolate(
+            identity, size=(to, size), mode="bicubic", antialias=True, align_corners=False
+        )
+        return resized[0, 0].to(device)
+
+
 def resize_position_grid(pos_embed: Tensor, h: int, w: int) -> Tensor:
     """Position embeddings (1, 1 + g*g, C) of a square grid for an h x w grid, (1, 1 + h*w, C).
 
@@ -33,9 +48,22 @@ def resize_position_grid(pos_embed: Tensor, h: int, w: int) -> Tensor:
     side = math.isqrt(pos_embed.shape[1] - 1)
     if h == w == side:
         return pos_embed
-    grid = pos_embed[:, 1:].float().view(1, side, side, -1).permute(0, 3, 1, 2)
-    grid = F.interpolate(grid, size=(h, w), mode="bicubic", antialias=True, align_corners=False)
-    return torch.cat([pos_embed[:, :1], grid.flatten(2).transpose(1, 2).to(pos_embed.dtype)], 1)
+    grid = resize_grid(pos_embed[0, 1:].float().unflatten(0, (side, side)), h, w)
+    return torch.cat([pos_embed[:, :1], grid.flatten(0, 1)[None].to(pos_embed.dtype)], 1)
+
+
+def resize_grid(grid: Tensor, h: int, w: int) -> Tensor:
+    """(rows, columns, C) float32 to (h, w, C): bicubic, antialiased, as two matrix products.
+
+    torch's own operation walks through the channels one after the other on a GPU.
+    """
+    rows = resize_matrix(grid.shape[0], h, grid.device)
+    columns = resize_matrix(grid.shape[1], w, grid.device)
+    kind = grid.device.type
+    casts = torch.amp.is_autocast_available(kind)
+    with torch.autocast(kind, enabled=False) if casts else nullcontext():
+        tall = (rows @ grid.flatten(1)).unflatten(1, grid.shape[1:])
+        return columns @ tall
 
 
 class Encoder(nn.Module):

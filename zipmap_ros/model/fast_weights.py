@@ -85,6 +85,17 @@ def _autocasts(device: str) -> bool:
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
+def cast_for_products(x: Tensor) -> Tensor:
+    """``x`` as autocast hands it to a matrix product, so that what several read is cast once.
+
+    Not while training, where their gradients are to be summed in float32.
+    """
+    kind = x.device.type
+    if torch.is_grad_enabled() or not _autocasts(kind):
+        return x
+    return x.to(torch.get_autocast_dtype(kind))
+
+
 def official_step(X: Tensor) -> Tensor:
     """One step of Newton-Schulz, rounding after every operation: (N, rows, cols)."""
     a, b, c = NEWTON_SCHULZ
@@ -251,6 +262,7 @@ class FastWeightLayer(nn.Module):
         operations  in order; the applied spans must cover the tokens in order
         Returns (B, L, width) and the weights after the last operation.
         """
+        x = cast_for_products(x)  # once for three projections
         p = self.project(x)
         read, weights = self.run(p, weights, targets, operations)
         return self.merge(read, x), weights
@@ -263,6 +275,7 @@ class FastWeightLayer(nn.Module):
         qk, v = qkv[:2], qkv[2]
         norm = torch.linalg.vector_norm(qk, dim=-1, keepdim=True, dtype=torch.float32)
         q, k = qk / (norm + 1e-5)
+        q = cast_for_products(q)  # read by two products
         lr = F.softplus(self.lr_fc(x).float() + self.base_lr_offset)
         lr0, lr1, lr2 = lr.view(B, L, 3, self.heads, 1).permute(2, 0, 3, 1, 4).flatten(1, 2)
         return Projections(q, k, v, lr0, lr1, lr2)
@@ -310,7 +323,8 @@ class FastWeightLayer(nn.Module):
 
         One batch of three: orthogonalising a transpose transposes the result.
         """
-        a, b = torch.bmm(p.k, weights.w0), torch.bmm(p.k, weights.w2)
+        k = cast_for_products(p.k)
+        a, b = torch.bmm(k, weights.w0), torch.bmm(k, weights.w2)
         gate = F.silu(a)
         d_hidden = torch.bmm(p.v, weights.w1.mT)
         d_b = d_hidden * gate

@@ -103,7 +103,8 @@ class ZipMap(nn.Module):
 
     def new_state(self, batch: int = 1) -> SceneState:
         """The state of ``batch`` scenes of which nothing has been seen."""
-        return SceneState.new(self, batch)
+        with self._gradients():
+            return SceneState.new(self, batch)
 
     def reconstruct(self, images: Tensor, outputs: Collection[str] = DENSE_OUTPUTS) -> Prediction:
         """All frames at once, every frame seeing every other (bidirectional).
