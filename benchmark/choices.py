@@ -40,6 +40,7 @@ from zipmap_ros.training.trainer import Trainer
 Rows = Iterator[dict[str, object]]
 FRAMES = 8  # of the stream on which errors are measured, folded in one by one
 TRAIN_STEPS = 3
+PROFILED = (1, 8)  # frames of a chunk
 # Choices whose gain is measured one by one; `compile` takes minutes, and `all` has it in a stream.
 CHOICES = {"cpu": ["channels_last"], "cuda": ["cast", "fuse", "heads", "channels_last"]}
 
@@ -132,11 +133,16 @@ def watched(model: ZipMap, watch: Stopwatch) -> Iterator[None]:
 
 
 def profile(args: argparse.Namespace) -> Rows:
-    """Time by part of a streamed chunk of one frame. Waiting after each part makes it longer."""
+    """Time by part of a streamed chunk. Waiting after each part makes it longer."""
     model = build(args)
-    frames = images(args, 1)
-    _, state = model.stream(frames, model.new_state(), outputs=("depth",))
-    run = partial(model.stream, frames, state, outputs=("depth",))
+    for chunk in PROFILED:
+        yield from ({"chunk": chunk, **row} for row in _profile(model, chunk, args))
+
+
+def _profile(model: ZipMap, chunk: int, args: argparse.Namespace) -> Rows:
+    frames = images(args, chunk)
+    _, state = model.stream(frames, model.new_state(), chunk, ("depth",))
+    run = partial(model.stream, frames, state, chunk, ("depth",))
     alone = statistics.median(seconds(run, args.device, args.repeats, 3))
     watch = Stopwatch(args.device)
     with watched(model, watch):

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import time
@@ -69,6 +70,8 @@ def machine(device: torch.device) -> dict[str, object]:
 
 def _commit() -> str:
     """The commit, and whether anything that could change a figure differs from it."""
+    if not shutil.which("git") or not (ROOT / ".git").exists():
+        return "unknown"
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)

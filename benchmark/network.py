@@ -4,6 +4,8 @@
     python benchmark/network.py all                   # at small size: what `make bench` does
     python benchmark/network.py all --size official --device cuda --dtype bfloat16 \\
         --save benchmark/results/h100.json            # `make bench-gpu`
+    python benchmark/network.py all --only stream stream_fused_graph query --seconds 60 \\
+        --size official --device cuda --dtype bfloat16 --chunks 1 8 --repeats 4   # in a hurry
     python benchmark/network.py drift --size tiny --frames 10000
 
 batch       seconds for N frames at once, beside the same network with quadratic attention over all
@@ -28,6 +30,7 @@ writes NAME_QUESTION.json for each question, goes on where one fails, and fails 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -50,6 +53,7 @@ from zipmap_ros.model.cameras import ray_map
 Rows = Iterator[dict[str, object]]
 DENSE = ("depth",)  # what the node asks for, and what the paper timed
 WARMUP = 3
+LONG = 200  # frames; longer batches are timed once
 PERCENTILES = 5  # times as many repeats, for a p99
 
 
@@ -62,7 +66,7 @@ def batch(args: argparse.Namespace) -> Rows:
         frames = images(args, n)
         forget_peak(args.device)
         run = partial(model.reconstruct, frames, DENSE)
-        ours = statistics.median(seconds(run, args.device, 3))
+        ours = statistics.median(seconds(run, args.device, 3 if n <= LONG else 1))
         per_frame[n] = ours / n
         row: dict[str, object] = {"frames": n, "seconds": ours, "ms_per_frame": ours / n * 1e3}
         row["peak_mb"] = peak_mb(args.device)
@@ -183,7 +187,7 @@ def state(args: argparse.Namespace) -> Rows:
             "load": lambda: SceneState.load(path, args.device),
         }
         for name, verb in verbs.items():
-            times = seconds(verb, args.device, args.repeats)
+            times = seconds(verb, args.device, min(args.repeats, 5))
             yield {"verb": name, "state_mb": scene.nbytes / 1e6, **milliseconds(times)}
 
 
@@ -195,18 +199,21 @@ QUESTIONS = {
     )
 }
 LENGTHS = {
-    "official": [5, 10, 25, 50, 100, 200, 300, 400, 500, 750],
+    "official": [5, 50, 100, 200, 500, 750],
     "small": [5, 10, 25, 50, 100, 200, 500],
     "tiny": [2, 4],
 }
+TWIN_UP_TO = {"official": 200, "small": 500, "tiny": 4}  # minutes at 750 frames
 # What `all` measures once more on a GPU: the stream with choices that are off unless asked for.
-VARIANTS = {
+VARIANTS: dict[str, dict[str, object]] = {
     "stream_graph": {"graph": True},
     "stream_cast": {"fast": ["cast"]},
     "stream_fused": {"fast": ["cast", "fuse", "heads"]},
     "stream_fused_graph": {"fast": ["cast", "fuse", "heads"], "graph": True},
-    "stream_compiled": {"fast": ["cast", "fuse", "heads", "compile"], "chunks": [1, 8]},
+    "stream_compiled": {"fast": ["cast", "fuse", "heads", "compile"]},
+    "stream_compiled_graph": {"fast": ["cast", "fuse", "heads", "compile"], "graph": True},
 }
+VARIANT_CHUNKS = [1, 8]
 # Of a drift run; what `all` is to take on a CPU is little.
 DRIFT = {"official": 2000, "small": 300, "tiny": 100}
 
@@ -251,15 +258,23 @@ def main() -> None:
     parser.add_argument("--graph", action="store_true", help="stream: as a CUDA graph")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--lengths", type=int, nargs="+", help="frames of a batch")
-    parser.add_argument("--twin-up-to", type=int, default=750, help="frames for the quadratic twin")
+    parser.add_argument("--twin-up-to", type=int, help="frames for the quadratic twin")
     parser.add_argument("--chunks", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--frames", type=int, default=0, help="of a drift run")
+    parser.add_argument(
+        "--only", nargs="+", choices=[*QUESTIONS, *VARIANTS], help="all: these, in this order"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="all: begin no question after so many"
+    )
     parser.add_argument("--save", type=Path, help="a .json file; its plot is put beside it")
     args = parser.parse_args()
     args.dtype = getattr(torch, args.dtype)
     args.lengths = args.lengths or LENGTHS[args.size]
     args.frames = args.frames or DRIFT[args.size]
+    if args.twin_up_to is None:
+        args.twin_up_to = TWIN_UP_TO[args.size]
     if args.frames < 20:
         parser.error(f"--frames is {args.frames}: give at least 20")
     if args.device.type == "cuda" and not torch.cuda.is_available():
@@ -275,10 +290,15 @@ def main() -> None:
 def answer_all(args: argparse.Namespace) -> list[str]:
     """Every question, then the variants of the stream; those that failed, tracebacks printed."""
     failed = []
-    plan = {name: (name, {}) for name in QUESTIONS}
-    if args.device.type == "cuda":
-        plan |= {name: ("stream", changes) for name, changes in VARIANTS.items()}
-    for name, (question, changes) in plan.items():
+    names = args.only or [*QUESTIONS, *(VARIANTS if args.device.type == "cuda" else ())]
+    end = time.perf_counter() + args.seconds
+    for name in names:
+        if time.perf_counter() > end:
+            failed.append(f"{name} (no time left)")
+            continue
+        question, changes = name, {}
+        if name in VARIANTS:
+            question, changes = "stream", {"chunks": VARIANT_CHUNKS, **VARIANTS[name]}
         save = args.save and args.save.with_name(f"{args.save.stem}_{name}.json")
         try:
             answered = answer(question, argparse.Namespace(**{**vars(args), **changes}), save)

@@ -40,7 +40,8 @@ def test_every_question_is_answered_and_kept(tmp_path):
     errors = json.loads((tmp_path / "here_precision.json").read_text())["rows"]
     assert errors[0]["format"] == "float32" and all(row["depth"] > 0 for row in errors[1:])
     parts = json.loads((tmp_path / "here_profile.json").read_text())["rows"]
-    named = {row["part"]: row for row in parts}
+    assert {row["chunk"] for row in parts} == {1, 8}
+    named = {row["part"]: row for row in parts if row["chunk"] == 1}
     assert named["everything else"]["ms"] > 0 and named["of it Newton-Schulz"]["ms"] > 0
     inside = sum(row["ms"] for name, row in named.items() if name.startswith("of it"))
     assert (
@@ -87,6 +88,28 @@ def test_what_was_not_answered_is_told(monkeypatch, capsys):
     ]
     assert [len(record["rows"]) for record in records] == [1, 2, 0]
     assert records[1]["rows"][1] == {"stopped": "too little"}
+
+
+def test_all_can_be_asked_for_less(monkeypatch, tmp_path):
+    """Only what is named is answered, and what no time is left for is told."""
+    asked = []
+
+    def question(args):
+        asked.append((args.chunks, args.fast, args.graph))
+        return [{"a": 1}]
+
+    monkeypatch.setitem(network.QUESTIONS, "stream", question)
+    monkeypatch.setitem(network.QUESTIONS, "drift", question)
+    monkeypatch.setattr(network, "ceiling", lambda *_: {"matrix_tflops": 1.0})
+    words = ["network.py", "all", "--size", "tiny", "--chunks", "3", "--only", "drift"]
+    monkeypatch.setattr(sys, "argv", [*words, "stream_fused_graph"])
+    with pytest.raises(SystemExit) as ended:
+        network.main()
+    assert not ended.value.code
+    assert asked == [([3], [], False), ([1, 8], ["cast", "fuse", "heads"], True)]
+    monkeypatch.setattr(sys, "argv", [*words, "--seconds", "-1"])
+    with pytest.raises(SystemExit, match="drift \\(no time left\\)"):
+        network.main()
 
 
 def test_percentiles_are_of_the_nearest_rank():

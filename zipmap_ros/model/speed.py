@@ -40,7 +40,8 @@ def fuse_newton_schulz(model: ZipMap) -> None:
 def compile_blocks(model: ZipMap, **options: object) -> None:
     """Compile every transformer block (``options`` of torch.compile); the parameters stay in place.
 
-    The first call of each image and chunk size takes minutes; elementwise parts are fused then.
+    The first call of each image and chunk size compiles three graphs, one for each kind of block,
+    in which elementwise parts are fused.
     """
     backbone = model.aggregator
     for blocks in (backbone.patch_embed.blocks, backbone.frame_blocks, backbone.global_blocks):
