@@ -269,7 +269,7 @@ def test_training_reduces_the_loss(tmp_path: Path) -> None:
         trainer = _trainer(tmp_path / phase.name, replace(_config(), phases=(phase,)))
         drawn = trainer._draw()
         trainer._draw = lambda drawn=drawn: drawn  # type: ignore[method-assign]
-        losses = [trainer.train_step() for _ in range(12)]
+        losses = [trainer.train_step() for _ in range(24)]
         for name in ("camera", "points", "depth"):
             assert losses[-1][name] < 0.9 * losses[0][name], (phase.name, name)
 
@@ -349,9 +349,8 @@ def test_a_run_exports_validates_and_plots(tmp_path: Path) -> None:
     trainer.run(validate_every=4)
     trainer.export(tmp_path / "small.safetensors", {"training": trainer.config.to_json()})
     model = load_checkpoint(tmp_path / "small.safetensors")
-    assert torch.equal(
-        model.state_dict()["aggregator.camera_token"], trainer.average["aggregator.camera_token"]
-    )
+    name = "aggregator.camera_token"
+    assert torch.equal(model.state_dict()[name], trainer.average[name].half().float())
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     phases = ["twin", "transfer", "streams"]
     assert [r["phase"] for r in records] == [phase for phase in phases for _ in range(4)]

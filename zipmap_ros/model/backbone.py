@@ -99,13 +99,11 @@ class Backbone(nn.Module):
         B, S = images.shape[:2]
         normalised = (images.flatten(0, 1) - self.mean) / self.std
         patches = self.patch_embed(normalised).unflatten(0, (B, S))
-        special = torch.cat([self.camera_token, self.register_token], dim=2)  # (1, 2, 1 + R, width)
-        index = torch.ones(S, dtype=torch.long, device=images.device)
-        if starts_state and self.config.reference_view:
-            index[0] = 0
-        return torch.cat(
-            [special[:, index].expand(B, -1, -1, -1).to(patches.dtype), patches], dim=2
-        )
+        special = torch.cat([self.camera_token, self.register_token], dim=2).to(patches.dtype)
+        reference, other = special.split(1, dim=1)  # each (1, 1, 1 + R, width)
+        first = reference if starts_state and self.config.reference_view else other
+        special = torch.cat([first, other.expand(-1, S - 1, -1, -1)], dim=1)
+        return torch.cat([special.expand(B, -1, -1, -1), patches], dim=2)
 
     def ray_tokens(self, rays: Tensor) -> Tensor:
         """(B, T, 9, H, W) ray maps -> (B, T, P, width)."""

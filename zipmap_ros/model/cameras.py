@@ -84,7 +84,8 @@ def invert(T: Tensor) -> Tensor:
     """The inverses of rigid transforms (..., 3, 4) or (..., 4, 4), as (..., 4, 4)."""
     R_inverse = T[..., :3, :3].mT
     top = torch.cat([R_inverse, -R_inverse @ T[..., :3, 3:]], dim=-1)
-    bottom = T.new_tensor([0, 0, 0, 1]).expand(*T.shape[:-2], 1, 4)
+    bottom = torch.zeros_like(top[..., :1, :])
+    bottom[..., 3] = 1
     return torch.cat([top, bottom], dim=-2)
 
 

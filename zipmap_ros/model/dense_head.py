@@ -154,9 +154,11 @@ class DenseHead(nn.Module):
         """Four levels (B, S, P, width) of h x w grids -> (B, S, out, h*patch, w*patch) raw."""
         B, S = levels[0].shape[:2]
         frames = [level.flatten(0, 1) for level in levels]
+        # What a backward pass needs is kept in any case: no memory to save there.
+        step = B * S if torch.is_grad_enabled() else FRAMES_AT_ONCE
         parts = [
-            self._frames([level[start : start + FRAMES_AT_ONCE] for level in frames], grid)
-            for start in range(0, B * S, FRAMES_AT_ONCE)
+            self._frames([level[start : start + step] for level in frames], grid)
+            for start in range(0, B * S, step)
         ]
         raw = parts[0] if len(parts) == 1 else torch.cat(parts)
         return raw.unflatten(0, (B, S))

@@ -14,10 +14,10 @@ from zipmap_ros.training.losses import LossWeights
 class PoolConfig:
     """The rendered clips that batches are cut from."""
 
-    clips: int = 1800
-    frames: int = 48  # of a clip
-    width: int = 128  # pixels, as rendered; batches are scaled down from it
-    height: int = 104
+    clips: int = 2400
+    frames: int = 160  # of a clip
+    width: int = 144  # pixels, as rendered; batches are cropped from it
+    height: int = 116
     first_seed: int = 10_000_000  # of its worlds; evaluation draws from 1_000_000 and 2_000_000
 
 
@@ -29,8 +29,9 @@ class Phase:
     steps: int
     twin: bool = False  # softmax attention in the fast weights' place
     transfer: bool = False  # only the fast weights learn: to answer as the last phase's twin
-    width: int = 64  # pixels of an image; height is 0.5 to 0.8 of it, per batch
+    width: int = 64  # pixels of an image
     patch: int = 8
+    aspects: tuple[float, ...] = (0.5, 0.625, 0.75)  # height over width, one choice per batch
     frames: int = 72  # of a step, over all clips and processes
     views: tuple[int, ...] = (2, 2, 3, 4, 6)  # frames of a clip, one choice per batch
     chunks: tuple[int, ...] = (0,)  # frames per update, one choice per batch; 0 is the whole clip
@@ -58,6 +59,7 @@ class TrainingConfig:
     seed: int = 1
     weight_decay: float = 0.01
     clip_gradient: float = 1.0
+    gpu_dtype: str = "bfloat16"  # of matrix products on a GPU, or float32
     layer_scale: float = 0.5  # of a fresh network; 0.01 is for one that starts from a trained one
 
     def to_json(self) -> str:
@@ -67,8 +69,8 @@ class TrainingConfig:
 
 SMALL = ModelConfig(
     variant="small",
-    image_size=128,
-    patch_size=16,
+    image_size=144,
+    patch_size=12,
     width=128,
     encoder_depth=2,
     encoder_heads=2,
@@ -76,7 +78,7 @@ SMALL = ModelConfig(
     heads=2,
     registers=3,
     fast_heads=2,
-    fast_hidden=128,
+    fast_hidden=256,
     newton_schulz_dtype="float32",
     collect=(0, 1, 2, 3),
     reference_view=True,
@@ -88,86 +90,32 @@ SMALL = ModelConfig(
 )
 
 
-# Single frames until depth follows the image, pairs until the attention twin sees motion, streams.
-_TWIN_PHASES = (
-    Phase(
-        "frames",
-        900,
-        twin=True,
-        frames=32,
-        views=(1,),
-        strides=(1,),
-        dense_share=1.0,
-        warmup=50,
-        floor=0.1,
-        ema=0.98,
-    ),
-    Phase(
-        "twin",
-        2914,
-        twin=True,
-        frames=64,
-        views=(2, 2, 2, 3),
-        strides=(2, 4, 8, 12),
-        dense_share=0.25,
-        query_views=1,
-        query_share=0.1,
-        muon_lr=0.012,
-        floor=0.2,
-    ),
-    Phase(
-        "twin_streams",
-        3900,
-        twin=True,
-        frames=64,
-        views=(2, 3, 4, 6, 8),
-        chunks=(0, 1, 1),
-        strides=(1, 2, 4, 8),
-        dense_share=0.25,
-        query_views=1,
-        query_share=0.2,
-        muon_lr=0.01,
-        floor=0.1,
-    ),
-)
-# The fast weights in the attention's place: taught by the twin, then everything on streams.
-_FAST_WEIGHT_PHASES = (
-    Phase(
-        "transfer",
-        330,
-        transfer=True,
-        frames=96,
-        views=(4, 8, 12),
-        chunks=(0, 1, 1, 1),
-        strides=(1, 2, 4),
-        query_views=1,
-        query_share=0.5,
-        muon_lr=0,
-        adam_lr=0.01,
-        ema=0.97,
-    ),
-    Phase(
-        "streams",
-        1450,
-        width=128,
-        patch=16,
-        frames=96,
-        views=(3, 6, 12, 18),
-        chunks=(1, 1, 1, 2, 4),
-        segments=2,
-        strides=(1, 2, 4),
-        dense_share=0.2,
-        query_views=2,
-        query_share=0.5,
-        muon_lr=0.004,
-        adam_lr=4e-4,
-    ),
-)
+# Single frames until depth follows the image, pairs until the attention twin sees motion, streams
+# of the twin; then the fast weights in the attention's place: taught by the twin, then everything
+# on streams, the last of them longer than what one backward pass reaches.
+_SMALL_PHASES = (
+    Phase("frames", 900, twin=True, frames=256, views=(1,), strides=(1,), dense_share=1.0,
+          warmup=50, floor=0.1, ema=0.98),
+    Phase("twin", 2500, twin=True, frames=512, views=(2, 3), strides=(2, 4, 8, 12),
+          query_views=1, query_share=1.0, muon_lr=0.012, floor=0.3),
+    Phase("twin_streams", 3000, twin=True, frames=512, views=(3, 6, 12), chunks=(0, 1, 1),
+          strides=(1, 2, 4, 8), query_views=1, query_share=1.0, muon_lr=0.01, floor=0.1),
+    Phase("transfer", 500, transfer=True, frames=512, views=(8, 16), chunks=(1, 1, 1, 4),
+          strides=(1, 2, 4), query_views=1, query_share=1.0, muon_lr=0, adam_lr=0.01, ema=0.97),
+    Phase("streams", 1000, frames=1024, views=(6, 16), chunks=(1, 1, 1, 4), segments=2,
+          strides=(1, 2, 4), query_views=2, query_share=1.0, muon_lr=0.005, adam_lr=5e-4,
+          floor=0.3),
+    Phase("long", 500, frames=1024, views=(16,), chunks=(1,), segments=4, strides=(1, 2),
+          query_views=2, query_share=1.0, muon_lr=0.002, adam_lr=2e-4),
+)  # fmt: skip
 
 
 def _small() -> TrainingConfig:
-    """What made the weights that ship."""
-    return TrainingConfig(name="small", model=SMALL, phases=(*_TWIN_PHASES, *_FAST_WEIGHT_PHASES))
+    """What made the weights that ship: for a GPU."""
+    common = {"width": 144, "patch": 12, "aspects": (9 / 16, 3 / 4), "dense_share": 0.25}
+    phases = [replace(phase, **common) for phase in _SMALL_PHASES]  # type: ignore[arg-type]
+    phases[0] = replace(phases[0], dense_share=1.0)
+    return TrainingConfig(name="small", model=SMALL, phases=tuple(phases))
 
 
 def _tiny() -> TrainingConfig:

@@ -17,8 +17,6 @@ from torch import Tensor
 
 from zipmap_ros.model.cameras import invert, unproject
 
-MIN_ASPECT, MAX_ASPECT = 0.5, 0.8
-
 
 @dataclass(frozen=True)
 class Clips:
@@ -46,8 +44,11 @@ class Batch:
     K: Tensor
 
     def views(self, part: slice | Tensor) -> Batch:
-        """Some frames of every clip."""
-        return Batch(*(t[:, part] for t in vars(self).values()))
+        """Some frames of every clip: a slice, or indices on the batch's device."""
+        tensors = vars(self).values()
+        if isinstance(part, slice):
+            return Batch(*(t[:, part] for t in tensors))
+        return Batch(*(t.index_select(1, part) for t in tensors))
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
@@ -66,30 +67,31 @@ class BatchPlan:
 
 
 def sample_batch(pool: Clips, plan: BatchPlan, generator: torch.Generator) -> Batch:
-    """Cut, scale, mirror, reverse and colour clips of the pool as ``generator`` decides."""
-    images, depths, poses, intrinsics = [], [], [], []
+    """Cut, scale, mirror, reverse and colour clips of the pool, on its device.
+
+    ``generator``, of the CPU, decides everything. All clips of a batch are cropped alike, which
+    makes the batch a few operations; fields of view differ from clip to clip in the pool.
+    """
     N, S = pool.rgb.shape[:2]
+    device, B = pool.rgb.device, plan.clips
     stride = max(1, min(plan.stride, (S - 1) // max(1, plan.views - 1)))
-    for _ in range(plan.clips):
-        clip = int(torch.randint(N, (), generator=generator))
-        span = stride * (plan.views - 1) + 1
-        start = int(torch.randint(S - span + 1, (), generator=generator))
-        frames = torch.arange(start, start + span, stride)
-        if _uniform(generator) < 0.5:
-            frames = frames.flip(0)
-        image, depth, K = _crop(pool, clip, frames, plan, generator)
-        T = pool.world_T_camera[clip, frames].double()
-        if _uniform(generator) < 0.5:
-            image, depth = image.flip(-1), depth.flip(-1)
-            mirror = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0], dtype=T.dtype))
-            T = mirror @ T @ mirror
-        images.append(_colour(image, generator))
-        depths.append(depth)
-        poses.append((invert(T) @ T[0]).float())
-        intrinsics.append(K.expand(len(frames), 3, 3))
-    return normalised(
-        Batch(torch.stack(images), torch.stack(depths), torch.stack(poses), torch.stack(intrinsics))
-    )
+    span = stride * (plan.views - 1) + 1
+    clip = torch.randint(N, (B, 1), generator=generator)
+    start = torch.randint(S - span + 1, (B, 1), generator=generator)
+    frames = start + torch.arange(0, span, stride)
+    reverse, mirror = torch.rand(2, B, 1, generator=generator) < 0.5
+    frames = torch.where(reverse, frames.flip(1), frames)
+    index = (clip.to(device), frames.to(device))
+    images, depth, K = _crop(pool, index, plan, generator)
+    T = pool.world_T_camera[index].double()
+    mirror = mirror.to(device)[..., None, None]  # (B, 1, 1, 1)
+    signs = T.new_ones(4)
+    signs[0] = -1
+    T = torch.where(mirror, signs[:, None] * T * signs, T)
+    depth = torch.where(mirror, depth.flip(-1), depth)
+    images = torch.where(mirror[..., None], images.flip(-1), images)
+    poses = (invert(T) @ T[:, :1]).float()
+    return normalised(Batch(_colour(images, generator), depth, poses, K))
 
 
 def normalised(batch: Batch) -> Batch:
@@ -104,10 +106,9 @@ def normalised(batch: Batch) -> Batch:
     return Batch(batch.images, batch.depth / unit[:, None, None, None], T, batch.K)
 
 
-def choose_height(width: int, patch: int, generator: torch.Generator) -> int:
-    """A height that is a multiple of the patch and 0.5 to 0.8 of the width."""
-    heights = [h for h in range(patch, width + 1, patch) if MIN_ASPECT <= h / width <= MAX_ASPECT]
-    return heights[int(torch.randint(len(heights), (), generator=generator))]
+def image_height(width: int, patch: int, aspect: float) -> int:
+    """The multiple of the patch that is nearest to ``aspect`` (height over width) of the width."""
+    return max(1, round(aspect * width / patch)) * patch
 
 
 def _uniform(generator: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
@@ -115,9 +116,10 @@ def _uniform(generator: torch.Generator, low: float = 0.0, high: float = 1.0) ->
 
 
 def _crop(
-    pool: Clips, clip: int, frames: Tensor, plan: BatchPlan, generator: torch.Generator
+    pool: Clips, index: tuple[Tensor, Tensor], plan: BatchPlan, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A centred window of the frames at the plan's size: images, depth and (3, 3) intrinsics."""
+    """A centred window of the frames at the plan's size: images (B, S, 3, h, w), depth (B, S, h, w)
+    and intrinsics (B, S, 3, 3)."""
     H, W = pool.rgb.shape[2:4]
     squeeze = _uniform(generator, 0.93, 1.07)  # rounding to patches makes pixels not quite square
     window_w = W * _uniform(generator, 0.65, 1.0)
@@ -127,36 +129,40 @@ def _crop(
     left = round((W - window_w * shrink) / 2)
     top = round((H - window_h * shrink) / 2)
     window_w, window_h = W - 2 * left, H - 2 * top
-    rgb = pool.rgb[clip, frames, top : H - top, left : W - left]
+    window = (slice(None), slice(None), slice(top, H - top), slice(left, W - left))
+    B, S = plan.clips, plan.views
     size = (plan.height, plan.width)
-    image = rgb.permute(0, 3, 1, 2).float() / 255
-    image = F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
-    depth = pool.depth[clip, frames, top : H - top, left : W - left].float()
+    rgb = pool.rgb[index][window].flatten(0, 1).permute(0, 3, 1, 2).float() / 255
+    rgb = F.interpolate(rgb, size=size, mode="bilinear", antialias=True, align_corners=False)
+    depth = pool.depth[index][window].flatten(0, 1).float()
     depth = F.interpolate(depth[:, None], size=size, mode="nearest-exact")[:, 0]
-    focal = float(pool.focal[clip])
-    K = torch.eye(3)
-    K[0, 0], K[0, 2] = focal * plan.width / window_w, plan.width / 2
-    K[1, 1], K[1, 2] = focal * plan.height / window_h, plan.height / 2
-    return image, depth, K
+    focal = pool.focal[index[0]].float()  # (B, 1)
+    K = torch.zeros(B, S, 3, 3, device=focal.device)
+    K[..., 0, 0], K[..., 0, 2] = focal * plan.width / window_w, plan.width / 2
+    K[..., 1, 1], K[..., 1, 2] = focal * plan.height / window_h, plan.height / 2
+    K[..., 2, 2] = 1
+    return rgb.unflatten(0, (B, S)), depth.unflatten(0, (B, S)), K
 
 
 def _colour(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Another camera and light for a clip (S, 3, H, W), the exposure a little per frame."""
+    """Another camera and light for each clip (B, S, 3, H, W), the exposure a little per frame."""
+    B, S, device = *images.shape[:2], images.device
 
-    def rand(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator)
+    def rand(frames: int = 1, channels: int = 1) -> Tensor:
+        return torch.rand(B, frames, channels, 1, 1, generator=generator).to(device)
 
-    S = images.shape[0]
-    gamma = 2 ** (rand(1) * 1.4 - 0.7)
-    gain = 0.6 + 0.8 * rand(1) + (0.3 * rand(S, 1, 1, 1) - 0.15) * (rand(1) < 0.3)
-    balance = 0.85 + 0.3 * rand(1, 3, 1, 1)
+    gamma = 2 ** (rand() * 1.4 - 0.7)
+    gain = 0.6 + 0.8 * rand() + (0.3 * rand(S) - 0.15) * (rand() < 0.3)
+    balance = 0.85 + 0.3 * rand(channels=3)
     x = images.clamp(1e-4, 1) ** gamma * gain * balance
-    grey = x.mean(1, keepdim=True)
-    x = grey + (x - grey) * (1.6 * rand(1) if rand(1) > 0.1 else 0)
-    mean = x.mean((1, 2, 3), keepdim=True)
-    x = mean + (x - mean) * (0.6 + 0.8 * rand(1))
-    if rand(1) < 0.4:
-        blurred = F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
-        x = torch.lerp(x, blurred, float(rand(1)))
-    noise = torch.randn(x.shape, generator=generator) * (0.03 * rand(1))
-    return (x + noise).clamp(0, 1)
+    grey = x.mean(2, keepdim=True)
+    x = grey + (x - grey) * (1.6 * rand() * (rand() > 0.1))
+    mean = x.mean((2, 3, 4), keepdim=True)
+    x = mean + (x - mean) * (0.6 + 0.8 * rand())
+    blurred = F.avg_pool2d(x.flatten(0, 1), 3, stride=1, padding=1, count_include_pad=False)
+    x = torch.lerp(x, blurred.unflatten(0, (B, S)), rand() * (rand() < 0.4))
+    noise = torch.Generator(device).manual_seed(
+        int(torch.randint(1 << 62, (), generator=generator))
+    )
+    grain = torch.randn(x.shape, generator=noise, device=device)
+    return (x + 0.03 * rand() * grain).clamp(0, 1)

@@ -60,10 +60,9 @@ def depth_loss(depth: Tensor, confidence: Tensor, truth: Tensor) -> Tensor:
 
     All (..., H, W); a true depth of 0 is unknown.
     """
-    valid = truth > 0
-    error = (depth.log() - truth.clamp_min(1e-6).log()).abs()[valid]
-    c = confidence[valid]
-    return (c * error - CONFIDENCE_PRICE * c.log() + error).mean()
+    error = (depth.log() - truth.clamp_min(1e-6).log()).abs()
+    cost = confidence * error - CONFIDENCE_PRICE * confidence.log() + error
+    return _mean(cost, truth > 0)
 
 
 def gradient_loss(depth: Tensor, truth: Tensor) -> Tensor:
@@ -81,15 +80,18 @@ def gradient_loss(depth: Tensor, truth: Tensor) -> Tensor:
 
 def point_loss(points: Tensor, truth: Tensor, depth: Tensor) -> Tensor:
     """Mean L1 distance of points (..., 3) relative to their true depth (...), 0 for unknown."""
-    valid = depth > 0
-    error = (points - truth).abs().sum(-1)[valid]
-    return (error / depth[valid].clamp_min(0.1)).mean()
+    error = (points - truth).abs().sum(-1)
+    return _mean(error / depth.clamp_min(0.1), depth > 0)
 
 
 def motion_loss(motion: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     """Mean L1 distance in image widths: motion and truth (..., 2), valid (...)."""
-    error = (motion - truth).abs().sum(-1) * valid
-    return error.sum() / valid.sum().clamp_min(1)
+    return _mean((motion - truth).abs().sum(-1), valid)
+
+
+def _mean(error: Tensor, valid: Tensor) -> Tensor:
+    """The mean of ``error`` where ``valid``, without asking the device how many those are."""
+    return torch.where(valid, error, 0.0).sum() / valid.sum().clamp_min(1)
 
 
 def query_loss(view: QueryPrediction, images: Tensor, depth: Tensor) -> Tensor:

@@ -41,20 +41,17 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape[parameter.shape].append(parameter)
             for shape, parameters in by_shape.items():
-                steps = newton_schulz(
-                    torch.stack([self._momentum(p, group["momentum"]) for p in parameters]),
-                    dtype=self.dtype,
-                )
+                momenta = [self._momentum(p) for p in parameters]
+                grads = [p.grad for p in parameters if p.grad is not None]
+                torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
+                nesterov = torch._foreach_lerp(grads, momenta, group["momentum"])
+                steps = newton_schulz(torch.stack(nesterov), dtype=self.dtype)
                 lr = group["lr"] * math.sqrt(max(1, shape[0] / shape[1]))
-                for parameter, step in zip(parameters, steps, strict=True):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(step.to(parameter.dtype), alpha=-lr)
+                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(parameters, steps.to(parameters[0].dtype).unbind(), alpha=-lr)
 
-    def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
-        grad = parameter.grad
-        assert grad is not None
+    def _momentum(self, parameter: Tensor) -> Tensor:
         state = self.state[parameter]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
-        state["momentum"].lerp_(grad, 1 - momentum)
-        return grad.lerp(state["momentum"], momentum)
+        return state["momentum"]

@@ -9,11 +9,13 @@ the same steps as one that is not.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -25,7 +27,8 @@ from zipmap_ros.model.cameras import invert, ray_map, unproject
 from zipmap_ros.model.dense_head import activate_depth, activate_points
 from zipmap_ros.training import TrainingError
 from zipmap_ros.training.config import Phase, TrainingConfig
-from zipmap_ros.training.data import Batch, BatchPlan, Clips, choose_height, sample_batch
+from zipmap_ros.training.data import Batch, BatchPlan, Clips, image_height, sample_batch
+from zipmap_ros.training.graphs import Recorder, Task
 from zipmap_ros.training.losses import (
     LossWeights,
     camera_loss,
@@ -50,6 +53,7 @@ from zipmap_ros.training.transfer import Transfer
 from zipmap_ros.training.twin import is_twin, transplant
 from zipmap_ros.training.validate import validate
 
+T = TypeVar("T")
 SAVE_EVERY_S = 60.0
 WHITENING_CLIPS = 64
 CAMERA_LR_SHARE = 0.25  # of the camera head in AdamW's learning rate
@@ -121,11 +125,17 @@ class Trainer:
     @property
     def matrix_dtype(self) -> torch.dtype:
         """Of the backbone's and Muon's products; most CPUs are slower with bfloat16."""
-        return torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        on_gpu = self.device.type == "cuda"
+        return getattr(torch, self.config.gpu_dtype) if on_gpu else torch.float32
 
     @property
     def phase(self) -> Phase:
         return self.config.phases[self.phase_index]
+
+    @property
+    def progress(self) -> float:
+        """How much of the phase is done, in [0, 1]."""
+        return self.step / self.phase.steps
 
     def run(self, validate_every: int = 100) -> None:
         """Train to the end of the last phase."""
@@ -145,24 +155,23 @@ class Trainer:
         """One optimiser step; returns the unweighted loss terms of this process."""
         phase = self.phase
         self._set_learning_rates()
-        for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-        terms = self._accumulate(*self._draw())
-        parameters = [p for o in self.optimisers for g in o.param_groups for p in g["params"]]
-        self.processes.average_gradients(parameters)
+        terms = self._gradients(self._draw())
+        self.processes.average_gradients(self.parameters)
         norm = nn.utils.clip_grad_norm_(
-            [p for p in parameters if p.grad is not None], self.config.clip_gradient
+            [p for p in self.parameters if p.grad is not None], self.config.clip_gradient
         )
-        if not torch.isfinite(norm):
-            raise TrainingError(
-                f"the gradient is {float(norm)} in phase {phase.name}, step {self.step}: "
-                "resume with smaller learning rates"
-            )
         for optimiser in self.optimisers:
             optimiser.step()
         self.step += 1
         self._average(min(phase.ema, (1 + self.step) / (10 + self.step)))
-        return {**terms, "gradient_norm": float(norm)}
+        # Read last, so that a GPU need not wait for what is read before it gets its next work.
+        values = {name: float(value) for name, value in (terms | {"gradient_norm": norm}).items()}
+        if not math.isfinite(values["gradient_norm"]):
+            raise TrainingError(
+                f"the gradient is {values['gradient_norm']} in phase {phase.name}, step "
+                f"{self.step}: resume with smaller learning rates"
+            )
+        return values
 
     def averaged_network(self) -> ZipMap:
         """The network with averaged weights, in eval mode."""
@@ -172,10 +181,10 @@ class Trainer:
         return model.eval()
 
     def export(self, path: Path, notes: dict[str, str]) -> None:
-        """Write the averaged network in the product's format. A twin cannot be exported."""
+        """Write the averaged network in the product's format, as float16. A twin cannot be."""
         if self.phase.twin:
             raise TrainingError("the attention twin is a teacher: train on before exporting")
-        save_checkpoint(self.averaged_network(), path, notes)
+        save_checkpoint(self.averaged_network().half(), path, notes)
 
     def _run_phase(self, validate_every: int) -> None:
         phase, main = self.phase, self.processes.rank == 0
@@ -205,56 +214,71 @@ class Trainer:
         tqdm.write(f"{self.phase.name} {self.step}: {_short(errors)}")
         return {f"unseen_{key}": value for key, value in errors.items()}
 
-    def _draw(self) -> tuple[Batch, int, bool]:
-        """This step's batch, its frames per update and whether unseen views are asked for."""
+    def _draw(self) -> Task:
+        """This step's work, as the seed has it."""
         phase, count = self.phase, self.processes.count
         seed = (self.config.seed, self.phase_index, self.step)
         shared = torch.Generator().manual_seed(_mix(*seed, 0))
 
-        def choose(options: tuple[int, ...]) -> int:
+        def choose(options: Sequence[T]) -> T:
             return options[int(torch.randint(len(options), (), generator=shared))]
 
         views, chunk, stride = choose(phase.views), choose(phase.chunks), choose(phase.strides)
         drawn = float(torch.rand((), generator=shared))
-        asks = phase.query_views > 0 and drawn < phase.query_share
-        total = views * phase.segments + (phase.query_views if asks else 0)
-        height = choose_height(phase.width, phase.patch, shared)
+        asked = phase.query_views if drawn < phase.query_share else 0
+        seen = views * phase.segments
+        total = seen + asked
+        height = image_height(phase.width, phase.patch, choose(phase.aspects))
         plan = BatchPlan(max(1, phase.frames // count // total), total, stride, phase.width, height)
         own = torch.Generator().manual_seed(_mix(*seed, 1 + self.processes.rank))
-        return sample_batch(self.pool, plan, own).to(self.device), chunk or views, asks
+        batch = sample_batch(self.pool, plan, own).to(self.device)
+        among = torch.linspace(1, total - 2, asked).long()
+        rest = torch.tensor([i for i in range(total) if i not in among.tolist()])
+        batch = batch.views(torch.cat([rest, among]).to(self.device))
+        share = max(1, round(views * phase.dense_share))
+        dense = [
+            torch.randperm(views, generator=shared)[:share].sort()[0] for _ in range(phase.segments)
+        ]
+        return Task(batch, torch.stack(dense).to(self.device), seen, chunk or views)
 
-    def _accumulate(self, batch: Batch, chunk: int, asks: bool) -> dict[str, float]:
-        """Gradients of one batch, segment by segment with the state carried and detached."""
-        phase = self.phase
-        total = batch.images.shape[1]
-        asked = torch.linspace(1, total - 2, phase.query_views).long() if asks else torch.tensor([])
-        seen = torch.tensor([i for i in range(total) if i not in asked.tolist()])
+    def _plain_gradients(self, task: Task) -> dict[str, Tensor]:
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        return self._accumulate(task)
+
+    def _accumulate(self, task: Task) -> dict[str, Tensor]:
+        """Gradients of one task, segment by segment with the state carried and detached."""
+        batch, chunk, phase = task.batch, task.chunk, self.phase
+        seen = batch.views(slice(0, task.seen))
+        asked = batch.views(slice(task.seen, None))
+        asks = asked.images.shape[1] > 0
         if self.transfer:
-            rays = _rays(batch.views(asked)) if asks else None
-            loss = self.transfer.loss(self.model, batch.views(seen).images, chunk, rays)
+            loss = self.transfer.loss(
+                self.model, seen.images, chunk, _rays(asked) if asks else None
+            )
             loss.backward()
-            return {"transfer": float(loss.detach())}
+            return {"transfer": loss.detach()}
         state = self.model.new_state(len(batch.images))
-        sums: dict[str, float] = {}
-        segments = seen.chunk(phase.segments)
-        for i, frames in enumerate(segments):
-            part = batch.views(frames)
+        sums: dict[str, Tensor] = {}
+        views = task.seen // phase.segments
+        for i in range(phase.segments):
+            part = seen.views(slice(i * views, (i + 1) * views))
             prediction, state = self.model(part.images, state, chunk, outputs=())
-            losses = self._frame_losses(part, prediction.pose_encoding)
-            if asks and i == len(segments) - 1:
-                losses["query"] = self._query_loss(state, batch.views(asked))
-            total_loss = _weighted(losses, self.config.weights) / len(segments)
+            losses = self._frame_losses(part, prediction.pose_encoding, task.dense[i])
+            if asks and i == phase.segments - 1:
+                losses["query"] = self._query_loss(state, asked)
+            total_loss = _weighted(losses, self.config.weights) / phase.segments
             total_loss.backward()
             state = state.detach()
             for name, value in losses.items():
-                share = 1 if name == "query" else len(segments)
-                sums[name] = sums.get(name, 0.0) + float(value.detach()) / share
+                share = 1 if name == "query" else phase.segments
+                sums[name] = sums.get(name, 0.0) + value.detach() / share
         return sums
 
-    def _frame_losses(self, part: Batch, encoding: Tensor) -> dict[str, Tensor]:
-        """Camera and patch points of all frames; the costly dense heads on a share of them."""
+    def _frame_losses(self, part: Batch, encoding: Tensor, dense: Tensor) -> dict[str, Tensor]:
+        """Camera and patch points of all frames; the costly dense heads on those of ``dense``."""
         patch, levels = self.phase.patch, [level.float() for level in self.levels]
-        S, H, W = part.depth.shape[1:]
+        H, W = part.depth.shape[-2:]
         grid = (H // patch, W // patch)
         points, depth = patch_points(part.depth, part.camera_T_world, part.K, patch // CELLS)
         places, motion = self.points(levels[-1], grid)
@@ -263,8 +287,7 @@ class Trainer:
             "points": point_loss(places, points, depth),
             "motion": motion_loss(motion, *patch_motion(points, depth, part.K, (H, W))),
         }
-        chosen = torch.arange(self.step % S, S, max(1, round(1 / self.phase.dense_share)))
-        some, few = part.views(chosen), [level[:, chosen] for level in levels]
+        some, few = part.views(dense), [level.index_select(1, dense) for level in levels]
         predicted, confidence = activate_depth(self.model.depth_head(few, grid))
         losses["depth"] = depth_loss(predicted, confidence, some.depth)
         losses["gradient"] = gradient_loss(predicted, some.depth)
@@ -295,6 +318,10 @@ class Trainer:
         self.model.compute_dtype = self.matrix_dtype
         self.model.aggregator.register_forward_hook(self._keep_levels)
         self.optimisers = self._optimisers(Parameters.of(self.model))
+        self.parameters = [p for o in self.optimisers for g in o.param_groups for p in g["params"]]
+        self._gradients: Callable[[Task], dict[str, Tensor]] = self._plain_gradients
+        if self.device.type == "cuda":
+            self._gradients = Recorder(self._accumulate, self.parameters)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def _taught_by(self, source: dict[str, Tensor] | None) -> dict[str, Tensor]:
@@ -313,7 +340,8 @@ class Trainer:
             {"params": others},
             {"params": split.camera, "lr_share": CAMERA_LR_SHARE},
         ]
-        adam = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=decay)
+        fused = self.device.type == "cuda"
+        adam = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=decay, fused=fused)
         if not matrices:
             return [adam]
         return [Muon(matrices, weight_decay=decay, dtype=self.matrix_dtype), adam]
@@ -330,7 +358,7 @@ class Trainer:
     def _set_learning_rates(self) -> None:
         phase = self.phase
         warm = min(1.0, (self.step + 1) / max(1, phase.warmup))
-        left = 1 - self.step / phase.steps
+        left = 1 - self.progress
         factor = warm * (phase.floor + (1 - phase.floor) * left)
         for optimiser in self.optimisers:
             lr = phase.muon_lr if isinstance(optimiser, Muon) else phase.adam_lr
@@ -339,8 +367,8 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self, decay: float) -> None:
-        for name, value in self.model.state_dict().items():
-            self.average[name].lerp_(value, 1 - decay)
+        now = self.model.state_dict()
+        torch._foreach_lerp_([self.average[name] for name in now], list(now.values()), 1 - decay)
 
     def save(self) -> None:
         """Write the checkpoint that the next Trainer in this folder goes on from."""
