@@ -115,7 +115,7 @@ def _small() -> TrainingConfig:
     common = {"width": 144, "patch": 12, "aspects": (9 / 16, 3 / 4), "dense_share": 0.25}
     phases = [replace(phase, **common) for phase in _SMALL_PHASES]  # type: ignore[arg-type]
     phases[0] = replace(phases[0], dense_share=1.0)
-    return TrainingConfig(name="small", model=SMALL, phases=tuple(phases))
+    return TrainingConfig(name="small", model=SMALL, phases=tuple(phases), gpu_dtype="float32")
 
 
 def _tiny() -> TrainingConfig:
