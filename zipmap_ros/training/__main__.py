@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from zipmap_ros.model import ModelError, load_checkpoint
 from zipmap_ros.synthetic import Textures
 from zipmap_ros.training import TrainingError
 from zipmap_ros.training.config import PRESETS, TrainingConfig
-from zipmap_ros.training.data import Clips
+from zipmap_ros.training.data import Clips, image_height
 from zipmap_ros.training.plot import plot_log
 from zipmap_ros.training.pool import load_pool, render_pool, save_pool, whole_batch
 from zipmap_ros.training.trainer import Processes, Trainer
@@ -27,7 +28,8 @@ EXAMPLES = """examples:
 started again with the same --out, a run goes on from its last checkpoint
 """
 UNSEEN_SEED = 5_000_000  # validation worlds: neither trained on nor among the evaluation's
-UNSEEN_CLIPS, UNSEEN_HEIGHT = 16, 96
+UNSEEN_CLIPS, UNSEEN_FRAMES = 16, 48
+POOL_SHARE = 0.5  # of a GPU's free memory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,10 +78,11 @@ def run(arguments: argparse.Namespace) -> int:
         device = _device(arguments.device)
         processes = Processes.join(device)
         arguments.out.mkdir(parents=True, exist_ok=True)
+        if device.type == "cuda":
+            torch.set_float32_matmul_precision("high")  # TF32
         pool, unseen = _data(config, arguments, device, processes)
         last = config.phases[-1]
-        height = UNSEEN_HEIGHT * last.width // 128 // last.patch * last.patch
-        batch = whole_batch(unseen, last.width, height)
+        batch = whole_batch(unseen, last.width, image_height(last.width, last.patch, 3 / 4))
         start = load_checkpoint(arguments.weights).state_dict() if arguments.weights else None
         trainer = Trainer(config, pool, batch, arguments.out, device, processes, start)
         if arguments.export:
@@ -116,12 +119,15 @@ def _data(
             Textures.load(arguments.textures) if arguments.textures else Textures.procedural()
         )
         c = config.pool
-        save_pool(
-            render_pool(c, UNSEEN_SEED, min(c.clips, UNSEEN_CLIPS), textures, device), paths[1]
-        )
+        few = replace(c, frames=min(c.frames, UNSEEN_FRAMES))
+        count = min(c.clips, UNSEEN_CLIPS)
+        save_pool(render_pool(few, UNSEEN_SEED, count, textures, device), paths[1])
         save_pool(render_pool(c, c.first_seed, c.clips, textures, device), paths[0])
     processes.wait()
-    return load_pool(paths[0]), load_pool(paths[1])
+    pool = load_pool(paths[0])
+    if device.type == "cuda" and pool.nbytes < POOL_SHARE * torch.cuda.mem_get_info(device)[0]:
+        pool = pool.to(device)  # batches are cut where the pool is
+    return pool, load_pool(paths[1])
 
 
 if __name__ == "__main__":

@@ -28,6 +28,15 @@ class Clips:
     world_T_camera: Tensor
     focal: Tensor
 
+    def to(self, device: torch.device) -> Clips:
+        """The clips on another device."""
+        return Clips(*(t.to(device) for t in vars(self).values()))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(t.nbytes for t in vars(self).values())
+
 
 @dataclass(frozen=True)
 class Batch:

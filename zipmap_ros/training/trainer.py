@@ -112,6 +112,7 @@ class Trainer:
         self.config, self.pool, self.unseen, self.out = config, pool, unseen, out
         self.device, self.processes = device, processes or Processes()
         self.phase_index = self.step = 0
+        self.levels: list[Tensor] = []  # what the heads are to see of the pass that is under way
         out.mkdir(parents=True, exist_ok=True)
         if self.checkpoint_path.exists():
             self._resume()
@@ -273,6 +274,7 @@ class Trainer:
             for name, value in losses.items():
                 share = 1 if name == "query" else phase.segments
                 sums[name] = sums.get(name, 0.0) + value.detach() / share
+        self.levels = []  # nothing of this pass is to live on into the recording of another
         return sums
 
     def _frame_losses(self, part: Batch, encoding: Tensor, dense: Tensor) -> dict[str, Tensor]:
@@ -350,10 +352,10 @@ class Trainer:
         width, patch = self.phase.width, self.phase.patch
         plan = BatchPlan(WHITENING_CLIPS, 1, 1, width, 3 * width // 4 // patch * patch)
         some = sample_batch(self.pool, plan, torch.Generator().manual_seed(self.config.seed))
-        whiten_patches(self.model, some.images)
+        whiten_patches(self.model, some.images.cpu())
 
     def _keep_levels(self, module: nn.Module, inputs: tuple, output: tuple) -> None:
-        self.levels: list[Tensor] = output[0]
+        self.levels = output[0]
 
     def _set_learning_rates(self) -> None:
         phase = self.phase

@@ -37,7 +37,6 @@ class Transfer:
         images (B, S, 3, H, W), folded in ``chunk_frames`` at a time; rays (B, T, 9, H, W) of unseen
         views, asked for afterwards, count as much. 1 is what a constant reaches.
         """
-        self._layers.clear()
         _, seen = self.twin(images, self.twin.new_state(len(images)), chunk_frames, outputs=())
         if rays is not None:
             self.twin.query(seen, rays)
@@ -49,6 +48,7 @@ class Transfer:
             own, weights[i] = layers[i](x, weights[i], targets[i], operations)
             spread = (answer - answer.mean((0, 1))).square().mean()
             shares.append((own - answer).square().mean() / spread)
+        self._layers.clear()
         return torch.stack(shares).mean()
 
     def _keep(self, module: nn.Module, inputs: tuple, output: tuple) -> None:
