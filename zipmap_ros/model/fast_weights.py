@@ -20,8 +20,10 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from zipmap_ros.model.errors import ModelError
+from zipmap_ros.model.layers import by_kernels
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 # Longer spans are worked on in slabs of so many tokens: 63 frames of 392 x 518. What lies between
@@ -105,10 +107,41 @@ def official_step(X: Tensor) -> Tensor:
 
 def fused_step(X: Tensor) -> Tensor:
     """The same step in three products, without temporaries."""
+    if X.requires_grad and torch.is_grad_enabled():
+        return _FusedStep.apply(X)
+    return _three_products(X)[0]
+
+
+def _three_products(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """aX + BX with A = X X^T and B = bA + cA^2; A and B as well."""
     a, b, c = NEWTON_SCHULZ
     A = torch.bmm(X, X.mT)
     B = torch.baddbmm(A, A, A, beta=b, alpha=c)
-    return torch.baddbmm(X, B, X, beta=a)
+    return torch.baddbmm(X, B, X, beta=a), A, B
+
+
+class _FusedStep(torch.autograd.Function):
+    """``fused_step`` with its gradient in five products, where autograd takes a dozen operations.
+
+    With S = G X^T + X G^T for the gradient G of the result: aG + BG + (bS + c(SA + AS)) X.
+    """
+
+    @staticmethod
+    def forward(ctx, X: Tensor) -> Tensor:
+        result, A, B = _three_products(X)
+        ctx.save_for_backward(X, A, B)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, G: Tensor) -> Tensor:
+        a, b, c = NEWTON_SCHULZ
+        X, A, B = ctx.saved_tensors
+        S = torch.bmm(G, X.mT)
+        S = S + S.mT
+        T = torch.baddbmm(S, S, A, beta=b / 2, alpha=c)
+        gradient = torch.baddbmm(G, B, G, beta=a)
+        return torch.baddbmm(gradient, T + T.mT, X)
 
 
 def silu_gradient(outer: Tensor, a: Tensor) -> Tensor:
@@ -161,6 +194,10 @@ class SceneState:
     def detach(self) -> SceneState:
         """The same values without a gradient graph (truncated backpropagation)."""
         return self._map(torch.Tensor.detach)
+
+    def scenes(self, count: int, heads: int) -> SceneState:
+        """The first of the scenes of a batch, whose layers have ``heads`` fast-weight heads."""
+        return self._map(lambda tensor: tensor[: count * heads])
 
     def to(self, device: torch.device | str) -> SceneState:
         """The state on another device."""
@@ -215,6 +252,17 @@ class Projections(NamedTuple):
     lr2: Tensor
 
 
+class ScaledProjections(NamedTuple):
+    """The same as the kernels hand it on: keys times lr0 and lr2 in their place, in bfloat16."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    k_lr0: Tensor
+    lr1: Tensor
+    k_lr2: Tensor
+
+
 class FastWeightLayer(nn.Module):
     """The test-time-training layer around the fast weights of one block.
 
@@ -237,6 +285,8 @@ class FastWeightLayer(nn.Module):
         d = width // heads
         self.heads, self.steps, self.dtype = heads, steps, dtype
         self.fuse = False  # Newton-Schulz in bfloat16 as well
+        self.kernels = False  # see speed.use_kernels
+        self.into: FastWeights | None = None  # memory that an update writes to; None: new memory
         self.base_lr_offset = base_lr + math.log(-math.expm1(-base_lr))  # inverse softplus
         self.w0 = nn.Parameter(torch.randn(heads, d, hidden) * math.sqrt(2 / d))
         self.w1 = nn.Parameter(torch.randn(heads, hidden, d) * math.sqrt(2 / hidden))
@@ -263,26 +313,52 @@ class FastWeightLayer(nn.Module):
         Returns (B, L, width) and the weights after the last operation.
         """
         x = cast_for_products(x)  # once for three projections
-        p = self.project(x)
+        updates = any(operation.kind == "update" for operation in operations)
+        p = self.project(x) if updates else self.queries(x)
         read, weights = self.run(p, weights, targets, operations)
         return self.merge(read, x), weights
 
-    def project(self, x: Tensor) -> Projections:
+    def project(self, x: Tensor) -> Projections | ScaledProjections:
         """Queries, keys and values per head, and the learning rate of every token and matrix."""
         B, L, _ = x.shape
+        if by_kernels(self):
+            from zipmap_ros.model import kernels
+
+            lr = self.rates(x).contiguous()
+            q, k, v, k_lr0, k_lr2 = kernels.project(self.to_qkv(x), lr[..., 0], self.heads)
+            return ScaledProjections(q, k, v, k_lr0, lr[1], k_lr2)
         qkv = F.silu(self.to_qkv(x)).view(B, L, 3, self.heads, -1)
         qkv = qkv.permute(2, 0, 3, 1, 4).flatten(1, 2)  # (3, B*heads, L, d)
         qk, v = qkv[:2], qkv[2]
         norm = torch.linalg.vector_norm(qk, dim=-1, keepdim=True, dtype=torch.float32)
         q, k = qk / (norm + 1e-5)
         q = cast_for_products(q)  # read by two products
+        return Projections(q, k, v, *self.rates(x))
+
+    def rates(self, x: Tensor) -> Tensor:
+        """The learning rate of every token for each matrix: (3, B*heads, L, 1)."""
+        B, L, _ = x.shape
         lr = F.softplus(self.lr_fc(x).float() + self.base_lr_offset)
-        lr0, lr1, lr2 = lr.view(B, L, 3, self.heads, 1).permute(2, 0, 3, 1, 4).flatten(1, 2)
-        return Projections(q, k, v, lr0, lr1, lr2)
+        return lr.view(B, L, 3, self.heads, 1).permute(2, 0, 3, 1, 4).flatten(1, 2)
+
+    def queries(self, x: Tensor) -> Projections:
+        """As ``project`` where nothing is learned: keys and values of no token."""
+        B, L, C = x.shape
+        bias = self.to_qkv.bias
+        projected = F.linear(x, self.to_qkv.weight[:C], None if bias is None else bias[:C])
+        if by_kernels(self):
+            from zipmap_ros.model import kernels
+
+            (q,) = kernels.project(projected, None, self.heads)
+        else:
+            q = F.silu(projected).view(B, L, self.heads, -1).transpose(1, 2).flatten(0, 1)
+            norm = torch.linalg.vector_norm(q, dim=-1, keepdim=True, dtype=torch.float32)
+            q = cast_for_products(q / (norm + 1e-5))
+        return Projections(q, *[q[:, :0]] * 5)
 
     def run(
         self,
-        p: Projections,
+        p: Projections | ScaledProjections,
         weights: FastWeights,
         targets: FastWeights,
         operations: Sequence[Operation],
@@ -291,42 +367,69 @@ class FastWeightLayer(nn.Module):
         reads = []
         for kind, start, stop in operations:
             if kind == "update":
-                part = Projections(*(t[:, start:stop] for t in p))
+                part = type(p)(*(t[:, start:stop] for t in p))
                 weights = self.update(part, weights, targets)
             else:
                 for q in p.q[:, start:stop].split(SLAB_TOKENS, dim=1):
-                    hidden = F.silu(torch.bmm(q, weights.w0)) * torch.bmm(q, weights.w2)
+                    a, b = torch.bmm(q, weights.w0), torch.bmm(q, weights.w2)
+                    if by_kernels(self):
+                        from zipmap_ros.model import kernels
+
+                        hidden = kernels.swiglu_(a, b)
+                    else:
+                        hidden = F.silu(a) * b
                     reads.append(torch.bmm(hidden, weights.w1))
         return reads[0] if len(reads) == 1 else torch.cat(reads, dim=1), weights
 
-    def update(self, p: Projections, weights: FastWeights, targets: FastWeights) -> FastWeights:
+    def update(
+        self, p: Projections | ScaledProjections, weights: FastWeights, targets: FastWeights
+    ) -> FastWeights:
         """One Muon step on the tokens of ``p``, all three gradients at the old weights."""
         gradient, *others = (
-            self.gradients(Projections(*slab), weights)
+            self.gradients(type(p)(*slab), weights)
             for slab in zip(*(t.split(SLAB_TOKENS, dim=1) for t in p), strict=True)
         )
         for other in others:
             gradient = gradient.float() + other
-        steps = newton_schulz(gradient, self.steps, self.dtype, self.fuse).chunk(3)
-        stepped = FastWeights(
-            weights.w0 + steps[0], weights.w1 + steps[1].mT, weights.w2 + steps[2]
-        )
+        into = self.into or (None, None, None)
+        if by_kernels(self):
+            from zipmap_ros.model import kernels
+
+            wide = gradient.shape[-2] <= gradient.shape[-1]
+            if self.fuse or not wide:
+                steps = newton_schulz(gradient, self.steps, self.dtype, self.fuse)
+            else:
+                steps = kernels.newton_schulz(gradient.to(self.dtype), self.steps)
+            g0, g1, g2 = steps.chunk(3)
+            by_matrix = zip(weights, (g0, g1.mT, g2), targets, into, strict=True)
+            return FastWeights(*(kernels.rescaled(*one) for one in by_matrix))
+        g0, g1, g2 = newton_schulz(gradient, self.steps, self.dtype, self.fuse).chunk(3)
+        stepped = FastWeights(weights.w0 + g0, weights.w1 + g1.mT, weights.w2 + g2)
+        each = zip(stepped, stepped.column_norms(), targets, strict=True)
+        new = FastWeights(*(w / (norm + 1e-5) * target for w, norm, target in each))
         return FastWeights(
-            *(
-                w / (norm + 1e-5) * target
-                for w, norm, target in zip(stepped, stepped.column_norms(), targets, strict=True)
-            )
+            *(w if to is None else to.copy_(w) for w, to in zip(new, into, strict=True))
         )
 
-    def gradients(self, p: Projections, weights: FastWeights) -> Tensor:
+    def gradients(self, p: Projections | ScaledProjections, weights: FastWeights) -> Tensor:
         """The gradients for w0, w1 transposed and w2, one below the other: (3*B*heads, d, hidden).
 
         One batch of three: orthogonalising a transpose transposes the result.
         """
         k = cast_for_products(p.k)
         a, b = torch.bmm(k, weights.w0), torch.bmm(k, weights.w2)
-        gate = F.silu(a)
         d_hidden = torch.bmm(p.v, weights.w1.mT)
+        if isinstance(p, ScaledProjections):
+            from zipmap_ros.model import kernels
+
+            kernels.swiglu_gradient_(a, b, d_hidden, p.lr1)
+            made = a.new_empty(3, len(a), k.shape[-1], a.shape[-1])
+            for left, right, out in zip(
+                (p.k_lr0, p.v, p.k_lr2), (a, b, d_hidden), made, strict=True
+            ):
+                torch.bmm(left.mT, right, out=out)
+            return made.flatten(0, 1)
+        gate = F.silu(a)
         d_b = d_hidden * gate
         d_a = silu_gradient(d_hidden * b, a)
         g0 = torch.bmm((p.k * p.lr0).mT, d_a)
@@ -337,6 +440,11 @@ class FastWeightLayer(nn.Module):
     def merge(self, read: Tensor, x: Tensor) -> Tensor:
         """Normalise per head, merge heads, gate by the layer's input, project: (B, L, width)."""
         B, L, C = x.shape
+        if by_kernels(self):
+            from zipmap_ros.model import kernels
+
+            gate = None if self.gate_fn is None else self.gate_fn(x)
+            return self.c_proj(kernels.gated(read, gate, self.o_norm, B))
         out = self.o_norm(read.float()).view(B, self.heads, L, -1).transpose(1, 2).reshape(B, L, C)
         if self.gate_fn is not None:
             out = out * F.silu(self.gate_fn(x))

@@ -61,12 +61,18 @@ def apply_rope(x: Tensor, rope: Rope) -> Tensor:
     return torch.addcmul(halves * cos.to(x.dtype), swapped, sin.to(x.dtype)).flatten(-2)
 
 
+def by_kernels(module: nn.Module) -> bool:
+    """Whether a module that has kernels is to use them here: not where gradients are recorded."""
+    return bool(module.kernels) and not torch.is_grad_enabled()
+
+
 class Attention(nn.Module):
     """Multi-head self-attention over the tokens of one sequence, optionally with qk-norm."""
 
     def __init__(self, width: int, heads: int, qk_norm: bool = False) -> None:
         super().__init__()
         self.heads = heads
+        self.kernels = False  # see speed.use_kernels
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
         head_dim = width // heads
@@ -76,10 +82,17 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
         """(B, L, width) -> (B, L, width); a ``rope`` that broadcasts to (L, heads, 2, d / 2)."""
         B, L, C = x.shape
-        q, k, v = self.qkv(x).view(B, L, 3, self.heads, -1).unbind(2)  # (B, L, heads, d)
-        q, k = self.q_norm(q), self.k_norm(k)
-        if rope is not None:
-            q, k = apply_rope(q, rope), apply_rope(k, rope)
+        qkv = self.qkv(x).view(B, L, 3, self.heads, -1)
+        q, k, v = qkv.unbind(2)  # (B, L, heads, d)
+        norms = (self.q_norm, self.k_norm)
+        if rope is not None and by_kernels(self) and isinstance(norms[0], nn.LayerNorm):
+            from zipmap_ros.model import kernels
+
+            q, k = kernels.norm_rope(qkv, *norms, rope)
+        else:
+            q, k = self.q_norm(q), self.k_norm(k)
+            if rope is not None:
+                q, k = apply_rope(q, rope), apply_rope(k, rope)
         out = F.scaled_dot_product_attention(*(t.transpose(1, 2) for t in (q, k, v)))
         return self.proj(out.transpose(1, 2).reshape(B, L, C))
 
@@ -114,6 +127,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int, qk_norm: bool = False, eps: float = 1e-5) -> None:
         super().__init__()
+        self.kernels = False  # see speed.use_kernels
         self.norm1 = nn.LayerNorm(width, eps=eps)
         self.attn = Attention(width, heads, qk_norm)
         self.ls1 = LayerScale(width)
@@ -123,5 +137,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
         """(B, L, width) -> (B, L, width)."""
+        if by_kernels(self):
+            from zipmap_ros.model import kernels
+
+            branch = self.attn(kernels.layer_norm(x, self.norm1), rope)
+            x, normed = kernels.add_and_norm(x, branch, self.ls1.gamma, self.norm2)
+            return kernels.add(x, self.mlp(normed), self.ls2.gamma)
         x = x + self.ls1(self.attn(self.norm1(x), rope))
         return x + self.ls2(self.mlp(self.norm2(x)))

@@ -7,6 +7,8 @@ and gains in time.
 
 from __future__ import annotations
 
+import importlib.util
+
 import torch
 from torch import nn
 
@@ -26,6 +28,33 @@ def cast_weights(model: ZipMap, dtype: torch.dtype = torch.bfloat16) -> None:
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             module.to(dtype)
     model.compute_dtype = dtype
+
+
+def kernels_run(device: torch.device) -> bool:
+    """Whether the kernels of `kernels` can run on a device: one of CUDA's, and triton is there."""
+    return device.type == "cuda" and importlib.util.find_spec("triton") is not None
+
+
+def use_kernels(model: ZipMap, used: bool = True) -> None:
+    """Do what lies between the matrix products in kernels of our own, where `kernels_run` says so.
+
+    For a network that computes in bfloat16; while gradients are recorded the plain form is taken.
+    Raises ModelError for one that does not.
+    """
+    if used and model.compute_dtype != torch.bfloat16:
+        raise ModelError(f"the kernels are for bfloat16, not {model.compute_dtype}: cast first")
+    for module in model.aggregator.modules():
+        if hasattr(module, "kernels"):
+            setattr(module, "kernels", used)  # noqa: B010
+
+
+def make_fast(model: ZipMap) -> None:
+    """All of it that changes no result by more than a rounding: bfloat16, cast once, kernels.
+
+    For a network in eval mode on the device where it is to run. Raises ModelError in training mode.
+    """
+    cast_weights(model)
+    use_kernels(model, kernels_run(next(model.parameters()).device))
 
 
 def fuse_newton_schulz(model: ZipMap) -> None:

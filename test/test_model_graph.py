@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recorded streams and queries. On a CPU the work is repeated: this is about memory, not CUDA."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from zipmap_ros.model import ModelConfig, SceneState, ZipMap
+from zipmap_ros.model.cameras import ray_map
+from zipmap_ros.model.graph import QueryGraph, StreamGraph
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.fixture
+def model() -> ZipMap:
+    torch.manual_seed(0)
+    return ZipMap(ModelConfig.tiny()).to(DEVICE).eval()
+
+
+@pytest.fixture
+def chunks() -> tuple[torch.Tensor, ...]:
+    torch.manual_seed(1)
+    return torch.rand(1, 12, 3, 28, 42, device=DEVICE).split(2, dim=1)
+
+
+def weights(state: SceneState) -> list[torch.Tensor]:
+    return [w for layer in (*state.layers, *state.targets) for w in layer]
+
+
+def same(ours: SceneState, theirs: SceneState) -> bool:
+    return ours.frames_seen == theirs.frames_seen and all(
+        map(torch.equal, weights(ours), weights(theirs))
+    )
+
+
+def test_a_recorded_stream_has_the_bits_of_the_stream(model, chunks):
+    graphed = StreamGraph(model, ("depth",))
+    for _ in range(2):  # a second scene as well
+        state, own = model.new_state(), model.new_state()
+        for chunk in chunks:
+            expected, state = model.stream(chunk, state, 2, ("depth",))
+            before = own.clone()
+            prediction, after = graphed(chunk, own)
+            assert same(own, before) and same(after, state)
+            assert torch.equal(prediction.depth, expected.depth)
+            assert torch.equal(prediction.pose_encoding, expected.pose_encoding)
+            own = after
+        assert graphed._graphs and not graphed.problem
+
+
+def test_candidates_can_be_dropped_and_states_kept(model, chunks):
+    graphed = StreamGraph(model, ("depth",))
+    state = model.new_state()
+    for chunk in chunks[:4]:
+        _, state = graphed(chunk, state)
+    kept = graphed.kept(state)
+    first, _ = graphed(chunks[4], state)
+    _, one = graphed(chunks[5], state)  # what came of chunk 4 was dropped
+    again, two = graphed(chunks[4], state)
+    assert torch.equal(first.depth, again.depth) and same(state, kept)
+    assert kept is not state and graphed.kept(kept) is kept and one.layers is two.layers
+    foreign, after = graphed(chunks[4], kept.clone())  # such as one that was loaded
+    assert torch.equal(foreign.depth, first.depth)
+    assert same(after, model.stream(chunks[4], kept, 2, ("depth",))[1])
+
+
+def test_another_size_is_recorded_when_it_comes_again(model, chunks):
+    graphed = StreamGraph(model, ("depth",))
+    state = own = model.new_state()
+    for chunk in (*chunks[:3], chunks[3][:, :1], chunks[4], chunks[5][:, :1], chunks[5][:, 1:]):
+        _, state = model.stream(chunk, state, 2, ("depth",))
+        _, own = graphed(chunk, own)
+        assert same(own, state)
+    assert graphed._recorded == (1, 1, 3, 28, 42)
+
+
+def test_what_cannot_be_recorded_goes_on_and_is_said_once(model, chunks, monkeypatch):
+    graphed = StreamGraph(model, ("depth",))
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr(graphed, "_record", refuse)
+    state = own = model.new_state()
+    with pytest.warns(RuntimeWarning, match="not permitted when stream is capturing") as said:
+        for chunk in chunks:
+            _, state = model.stream(chunk, state, 2, ("depth",))
+            _, own = graphed(chunk, own)
+    assert len(said) == 1 and same(own, state)
+
+
+def test_a_recorded_query_answers_as_the_query(model, chunks):
+    K = torch.tensor([[40.0, 0, 21], [0, 40, 14], [0, 0, 1]], device=DEVICE).expand(1, 1, 3, 3)
+    pose = torch.eye(4, device=DEVICE).repeat(1, 1, 1, 1)
+    ask, stream = QueryGraph(model), StreamGraph(model, ("depth",))
+    state = model.new_state()
+    for i, chunk in enumerate(chunks):
+        _, state = stream(chunk, state)
+        pose[..., 0, 3] = 0.1 * i
+        rays = ray_map(pose, K, 28, 42)
+        before = stream.kept(state).clone()
+        for _ in range(2):
+            answer, expected = ask(state, rays), model.query(state, rays)
+            assert torch.equal(answer.rgb, expected.rgb)
+            assert torch.equal(answer.depth, expected.depth)
+        assert same(state, before)
+    assert ask._graph is not None
