@@ -13,7 +13,9 @@ from zipmap_ros.model.fast_weights import (
     Operation,
     SceneState,
     chunk_operations,
+    fused_step,
     newton_schulz,
+    official_step,
 )
 
 
@@ -120,6 +122,18 @@ def test_a_state_of_bare_weights_takes_its_targets_from_them():
     weights = FastWeights(torch.randn(1, 4, 6), torch.randn(1, 6, 4), torch.randn(1, 4, 6))
     state = SceneState.from_weights([weights])
     assert torch.equal(state.targets[0].w1, weights.w1.norm(dim=1, keepdim=True))
+
+
+def test_the_gradient_of_a_fused_step_is_that_of_its_operations():
+    torch.manual_seed(0)
+    X = torch.randn(3, 6, 10, dtype=torch.float64) / 8
+    G = torch.randn(3, 6, 10, dtype=torch.float64)
+    gradients = []
+    for step in (fused_step, official_step):
+        leaf = X.clone().requires_grad_()
+        step(leaf).backward(G)
+        gradients.append(leaf.grad)
+    assert torch.allclose(*gradients, rtol=1e-12, atol=1e-12)
 
 
 def test_newton_schulz_flattens_the_spectrum():

@@ -32,14 +32,14 @@ class Phase:
     width: int = 64  # pixels of an image
     patch: int = 8
     aspects: tuple[float, ...] = (0.5, 0.625, 0.75)  # height over width, one choice per batch
-    frames: int = 72  # of a step, over all clips and processes
+    frames: int = 512  # of a step, over all clips and processes
     views: tuple[int, ...] = (2, 2, 3, 4, 6)  # frames of a clip, one choice per batch
     chunks: tuple[int, ...] = (0,)  # frames per update, one choice per batch; 0 is the whole clip
     segments: int = 1  # pieces of a clip with a carried, detached state between them
     strides: tuple[int, ...] = (1, 2, 3, 4)  # frames of the pool between views
-    dense_share: float = 0.34  # of the frames whose depth is predicted densely
-    query_views: int = 0  # unseen views asked for at the end of a clip
-    query_share: float = 0.5  # of the steps that ask for them
+    dense_share: float = 0.1  # of the frames whose depth is predicted densely
+    query_views: int = 1  # unseen views asked for at the end of a clip
+    query_share: float = 0.25  # of the clips that are asked for them
     muon_lr: float = 0.02  # of the matrices in the blocks; 0 leaves them to AdamW
     adam_lr: float = 1e-3  # of everything else
     warmup: int = 30
@@ -94,28 +94,26 @@ SMALL = ModelConfig(
 # of the twin; then the fast weights in the attention's place: taught by the twin, then everything
 # on streams, the last of them longer than what one backward pass reaches.
 _SMALL_PHASES = (
-    Phase("frames", 900, twin=True, frames=256, views=(1,), strides=(1,), dense_share=1.0,
-          warmup=50, floor=0.1, ema=0.98),
-    Phase("twin", 2500, twin=True, frames=512, views=(2, 3), strides=(2, 4, 8, 12),
-          query_views=1, query_share=1.0, muon_lr=0.012, floor=0.3),
-    Phase("twin_streams", 3000, twin=True, frames=512, views=(3, 6, 12), chunks=(0, 1, 1),
-          strides=(1, 2, 4, 8), query_views=1, query_share=1.0, muon_lr=0.01, floor=0.1),
-    Phase("transfer", 500, transfer=True, frames=512, views=(8, 16), chunks=(1, 1, 1, 4),
-          strides=(1, 2, 4), query_views=1, query_share=1.0, muon_lr=0, adam_lr=0.01, ema=0.97),
-    Phase("streams", 1000, frames=1024, views=(6, 16), chunks=(1, 1, 1, 4), segments=2,
-          strides=(1, 2, 4), query_views=2, query_share=1.0, muon_lr=0.005, adam_lr=5e-4,
-          floor=0.3),
-    Phase("long", 500, frames=1024, views=(16,), chunks=(1,), segments=4, strides=(1, 2),
-          query_views=2, query_share=1.0, muon_lr=0.002, adam_lr=2e-4),
+    Phase("frames", 390, twin=True, frames=256, views=(1,), strides=(1,), dense_share=1.0,
+          query_views=0, warmup=50, floor=0.1, ema=0.98),
+    Phase("twin", 580, twin=True, views=(2, 3), strides=(2, 4, 8, 12), query_share=1.0,
+          dense_share=0.25, muon_lr=0.012, floor=0.3),
+    Phase("twin_streams", 3000, twin=True, frames=320, views=(2, 4, 8, 12), chunks=(0, 1, 1),
+          strides=(1, 2, 4, 8), muon_lr=0.012),
+    Phase("transfer", 400, transfer=True, frames=384, views=(4, 8, 12), chunks=(1, 1, 2),
+          strides=(1, 2, 4), query_share=1.0, muon_lr=0, adam_lr=0.01, ema=0.97),
+    Phase("streams", 800, frames=384, views=(4, 8, 12), chunks=(1, 1, 2, 4), segments=2,
+          query_views=2, muon_lr=0.005, adam_lr=5e-4, floor=0.3),
+    Phase("long", 200, frames=384, views=(12,), chunks=(1, 1, 2), segments=4, strides=(1, 2, 3),
+          query_views=2, muon_lr=0.002, adam_lr=2e-4, warmup=10),
 )  # fmt: skip
 
 
 def _small() -> TrainingConfig:
     """What made the weights that ship: for a GPU."""
-    common = {"width": 144, "patch": 12, "aspects": (9 / 16, 3 / 4), "dense_share": 0.25}
-    phases = [replace(phase, **common) for phase in _SMALL_PHASES]  # type: ignore[arg-type]
-    phases[0] = replace(phases[0], dense_share=1.0)
-    return TrainingConfig(name="small", model=SMALL, phases=tuple(phases), gpu_dtype="float32")
+    same = {"width": 144, "patch": 12, "aspects": (9 / 16, 3 / 4)}
+    phases = tuple(replace(phase, **same) for phase in _SMALL_PHASES)  # type: ignore[arg-type]
+    return TrainingConfig(name="small", model=SMALL, phases=phases, gpu_dtype="float32")
 
 
 def _tiny() -> TrainingConfig:

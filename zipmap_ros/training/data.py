@@ -59,6 +59,10 @@ class Batch:
             return Batch(*(t[:, part] for t in tensors))
         return Batch(*(t.index_select(1, part) for t in tensors))
 
+    def clips(self, count: int) -> Batch:
+        """The first clips."""
+        return Batch(*(t[:count] for t in vars(self).values()))
+
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
         return Batch(*(t.to(device, non_blocking=True) for t in vars(self).values()))

@@ -22,9 +22,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from zipmap_ros.model import ZipMap, save_checkpoint
+from zipmap_ros.model import SceneState, ZipMap, save_checkpoint
 from zipmap_ros.model.cameras import invert, ray_map, unproject
-from zipmap_ros.model.dense_head import activate_depth, activate_points
+from zipmap_ros.model.dense_head import DenseHead, activate_depth, activate_points
 from zipmap_ros.training import TrainingError
 from zipmap_ros.training.config import Phase, TrainingConfig
 from zipmap_ros.training.data import Batch, BatchPlan, Clips, image_height, sample_batch
@@ -225,8 +225,7 @@ class Trainer:
             return options[int(torch.randint(len(options), (), generator=shared))]
 
         views, chunk, stride = choose(phase.views), choose(phase.chunks), choose(phase.strides)
-        drawn = float(torch.rand((), generator=shared))
-        asked = phase.query_views if drawn < phase.query_share else 0
+        asked = phase.query_views
         seen = views * phase.segments
         total = seen + asked
         height = image_height(phase.width, phase.patch, choose(phase.aspects))
@@ -290,16 +289,25 @@ class Trainer:
             "motion": motion_loss(motion, *patch_motion(points, depth, part.K, (H, W))),
         }
         some, few = part.views(dense), [level.index_select(1, dense) for level in levels]
-        predicted, confidence = activate_depth(self.model.depth_head(few, grid))
+        predicted, confidence = activate_depth(self._dense(self.model.depth_head, few, grid))
         losses["depth"] = depth_loss(predicted, confidence, some.depth)
         losses["gradient"] = gradient_loss(predicted, some.depth)
         if self.config.model.local_points:
-            own = activate_points(self.model.local_point_head(few, grid))
+            own = activate_points(self._dense(self.model.local_point_head, few, grid))
             losses["local_points"] = point_loss(own, unproject(some.depth, some.K), some.depth)
         return losses
 
-    def _query_loss(self, state, part: Batch) -> Tensor:
-        return query_loss(self.model.query(state, _rays(part)), part.images, part.depth)
+    def _dense(self, head: DenseHead, levels: list[Tensor], grid: tuple[int, int]) -> Tensor:
+        """The raw maps of a dense head, in the model's ``head_dtype`` as in a query."""
+        with torch.autocast(self.device.type, self.model.head_dtype, self.device.type == "cuda"):
+            return head(levels, grid).float()
+
+    def _query_loss(self, state: SceneState, part: Batch) -> Tensor:
+        """Of the unseen views of some of the clips: a view costs as much as many seen frames."""
+        clips = max(1, round(self.phase.query_share * len(part.images)))
+        few, heads = part.clips(clips), self.config.model.fast_heads
+        view = self.model.query(state.scenes(clips, heads), _rays(few))
+        return query_loss(view, few.images, few.depth)
 
     def _begin_phase(self, source: dict[str, Tensor] | None) -> None:
         """The phase's network and optimisers; ``source`` is what the last phase learned."""
@@ -318,6 +326,8 @@ class Trainer:
             self.transfer = Transfer(twin, config, self.device)
         self.model.to(self.device).train()
         self.model.compute_dtype = self.matrix_dtype
+        if self.device.type == "cuda":
+            self.model.head_dtype = torch.bfloat16  # half of a step would be theirs
         self.model.aggregator.register_forward_hook(self._keep_levels)
         self.optimisers = self._optimisers(Parameters.of(self.model))
         self.parameters = [p for o in self.optimisers for g in o.param_groups for p in g["params"]]
