@@ -28,6 +28,7 @@ from zipmap_ros.mapping.network import (
 from zipmap_ros.mapping.reconstruct import reconstruct
 from zipmap_ros.mapping.report import Samples
 from zipmap_ros.model import ModelConfig, ZipMap, checkpoint_sha256, save_checkpoint
+from zipmap_ros.model.speed import cast_weights
 from zipmap_ros.parameters import Parameters
 
 
@@ -123,6 +124,17 @@ def test_the_estimate_of_memory_is_what_a_chunk_takes(size, frames, dtype):
     assert need.states == 2 * state.nbytes
     # The candidate state is made meanwhile; the other one was there before.
     assert 0.8 < (need.chunk + state.nbytes) / measured.peak < 1.5
+
+
+def test_the_estimate_for_a_gpu_counts_weights_cast_once_and_graphs():
+    config = ModelConfig.tiny()
+    model = ZipMap(config).eval()
+    plain, gpu = (memory_need(config, 28, 42, 2, torch.bfloat16, graph) for graph in (False, True))
+    cast_weights(model)
+    assert gpu.weights == sum(p.nbytes for p in model.parameters()) < 0.8 * plain.weights
+    assert (gpu.states, gpu.chunk) == (1.5 * plain.states, 2 * plain.chunk)
+    exact = memory_need(config, 28, 42, 2, torch.float32, True)
+    assert exact.weights == plain.weights
 
 
 def test_too_little_memory_is_refused_with_numbers():

@@ -18,6 +18,7 @@ from known_world import CAMERA, KnownWorld, frame, path, room_depth
 from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, pose
 from zipmap_ros.mapping import MappingError, StreamMapper, load_session, save_session
 from zipmap_ros.model import ModelConfig, ZipMap
+from zipmap_ros.model.graph import QueryGraph, StreamGraph
 from zipmap_ros.parameters import Parameters
 
 
@@ -83,6 +84,32 @@ def test_saved_loaded_and_continued_is_as_if_never_stopped(model, tmp_path, scal
         assert one.kept == other.kept
     assert_same(whole, loaded)
     assert whole.voxel_map.evicted > 0
+
+
+@pytest.mark.parametrize("chunk_frames", [1, 2])
+def test_recorded_graphs_change_no_bit_of_mapper_or_session(model, tmp_path, chunk_frames):
+    """As on a GPU; on a CPU the work is repeated in the graphs' memory instead of replayed."""
+    changes = {"keyframe_translation_m": 50.0, "keyframe_rotation_deg": 180.0}
+    changes |= {"keyframe_max_gap": 12, "chunk_frames": chunk_frames}
+    plain, graphed, loaded = (make(model, **changes) for _ in range(3))
+    for mapper in (graphed, loaded):
+        mapper._stream, mapper._query = StreamGraph(model, ("depth",)), QueryGraph(model)
+    feed(plain, range(10))
+    feed(graphed, range(10))
+    assert graphed._stream._graphs and 0 < graphed.counts.gated == plain.counts.gated
+    held = graphed.state
+    views = [mapper.query(pose(np.eye(3), [0.1, 0, 0])) for mapper in [plain] + [graphed] * 3]
+    assert all(np.array_equal(view.depth, views[0].depth) for view in views)
+    save_session(graphed, tmp_path, "house")
+    feed(loaded, range(20, 26))
+    load_session(loaded, tmp_path, "house")
+    assert_same(graphed, loaded)
+    before = [w.clone() for layer in held.layers for w in layer]
+    for mapper in (plain, graphed, loaded):
+        feed(mapper, range(10, 22))
+    assert_same(plain, graphed)
+    assert_same(plain, loaded)
+    assert all(map(torch.equal, before, [w for layer in held.layers for w in layer]))
 
 
 def test_a_session_of_an_empty_mapper_loads(model, tmp_path):

@@ -23,8 +23,10 @@ from zipmap_ros.mapping.tracking import NOT_FINITE, Tracker
 from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.voxel_map import VoxelMap
 from zipmap_ros.model import ModelError, Prediction, SceneState, ZipMap
+from zipmap_ros.model.graph import QueryGraph, StreamGraph
 from zipmap_ros.parameters import Parameters
 
+SAMPLED_ROWS = 128
 INITIALISING, TRACKING, LOST = "initialising", "tracking", "lost"
 # Reasons that frames are dropped for, beside those of `tracking`.
 BAD_IMAGE, NO_MEMORY, NO_MAP, RESET = "bad_image", "out_of_memory", "no_map", "reset"
@@ -58,6 +60,9 @@ class StreamMapper:
         self.checkpoint = checkpoint
         self.counts = Counts()
         self.problem = ""
+        on_gpu = next(model.parameters()).is_cuda
+        self._stream = StreamGraph(model, ("depth",)) if on_gpu else None
+        self._query = QueryGraph(model) if on_gpu else None
         self.gauge_id = 0
         self.extrinsics: dict[str, Array] = {}
         self._parameters = parameters or Parameters()
@@ -67,7 +72,8 @@ class StreamMapper:
     def reset(self) -> None:
         """Forget the scene: state, map, trajectory, scale and the frames that wait."""
         p = self._parameters
-        self.state: SceneState = self.model.new_state().detach()
+        self._release_graphs()  # before a new state takes memory
+        self._state: SceneState = self.model.new_state().detach()
         self.voxel_map = VoxelMap(p.map_voxel_m, p.map_max_points, p.map_max_mb)
         self.trajectory = Trajectory(p.path_max_poses)
         self.scale = ScaleEstimator(p.scale_source, p.scale)
@@ -99,6 +105,15 @@ class StreamMapper:
         if _differ(old, new, "scale_source", "scale"):
             self.scale = ScaleEstimator(new.scale_source, new.scale)
             self._regauge(scale=self.scale.scale)
+
+    @property
+    def state(self) -> SceneState:
+        """What the network remembers of the scene; never changed in place."""
+        return self._state if self._stream is None else self._stream.kept(self._state)
+
+    @state.setter
+    def state(self, state: SceneState) -> None:
+        self._state = state
 
     @property
     def status(self) -> str:
@@ -159,14 +174,13 @@ class StreamMapper:
         """The pipeline: one chunk through the network, the gauge, the scale and the map."""
         p = self._parameters
         mapping = p.mode == "mapping"
-        if not mapping and self.state.frames_seen == 0:
+        if not mapping and self._state.frames_seen == 0:
             return self._drop(chunk, NO_MAP, "nothing is mapped yet: set mode to mapping")
         # Every chunk is computed on a candidate state; the old one is not touched.
         try:
-            prediction, candidate = self.model.stream(
-                self._images(chunk), self.state, chunk_frames=len(chunk), outputs=("depth",)
-            )
+            prediction, candidate = self._run(self._images(chunk))
         except torch.cuda.OutOfMemoryError as error:
+            self._release_graphs()
             if len(chunk) > 1:
                 half = len(chunk) // 2
                 return self._fold(chunk[:half]) + self._fold(chunk[half:])
@@ -186,8 +200,8 @@ class StreamMapper:
             named, p.keyframe_translation_m / scale, p.keyframe_rotation_deg, p.keyframe_max_gap
         )
         if keep:
-            self.state_update = _relative_change(self.state, candidate)
-            self.state = candidate
+            self.state_update = _relative_change(self._state, candidate)
+            self._state = candidate
             self.keyframes.kept(named)
             self.counts.used += len(chunk)
         else:
@@ -245,9 +259,10 @@ class StreamMapper:
         if self.gauge is None or camera is None:
             raise MappingError("nothing has been seen yet: wait for the first image")
         map_T_camera = np.asarray(map_T_camera, dtype=np.float64)
-        if self.model.config.query and self.state.frames_seen:
+        if self.model.config.query and self._state.frames_seen:
             pose = self.gauge.to_network(map_T_camera)
-            view = query_network(self.model, self.state, pose, camera, self.gauge.scale)
+            ask = self._query or self.model.query
+            view = query_network(self.model, self._state, pose, camera, self.gauge.scale, ask)
         else:
             view = project_cloud(self.voxel_map.cloud(), self.voxel_map.voxel, map_T_camera, camera)
         margin = self._parameters.map_range_m
@@ -267,6 +282,18 @@ class StreamMapper:
             self.counts.dropped[BAD_IMAGE] += 1
             self.problem = str(error)
             return None
+
+    def _run(self, images: torch.Tensor) -> tuple[Prediction, SceneState]:
+        """One chunk through the network, on a GPU as a recorded graph."""
+        if self._stream is not None:
+            return self._stream(images, self._state)
+        chunk = len(images)
+        return self.model.stream(images, self._state, chunk_frames=chunk, outputs=("depth",))
+
+    def _release_graphs(self) -> None:
+        for graph in (self._stream, self._query):
+            if graph is not None:
+                graph.release()
 
     def _images(self, views: Sequence[View]) -> torch.Tensor:
         """(S, 3, h, w) on the model's device."""
@@ -389,12 +416,13 @@ def _network_poses(views: Sequence[View], prediction: Prediction) -> list[Array]
 
 
 def _relative_change(old: SceneState, new: SceneState) -> float:
-    """The norm of the update relative to that of the state; the device is waited for once."""
-    norm = torch.linalg.vector_norm
-    pairs = [
-        (w_before, w_after)
-        for before, after in zip(old.layers, new.layers, strict=True)
-        for w_before, w_after in zip(before, after, strict=True)
-    ]
-    change = norm(torch.stack([norm(w_after - w_before) for w_before, w_after in pairs]))
-    return float(change / norm(torch.stack([norm(w_before) for w_before, _ in pairs])))
+    """The norm of the update relative to that of the state; the device is waited for once.
+
+    Of large matrices the first SAMPLED_ROWS speak for all: it is a figure to look at.
+    """
+    before, after = ([w[:, :SAMPLED_ROWS] for ws in s.layers for w in ws] for s in (old, new))
+    change, size = (
+        torch.stack(torch._foreach_norm(part)).norm()
+        for part in (torch._foreach_sub(after, before), before)
+    )
+    return float(change / size)

@@ -17,6 +17,7 @@ from zipmap_ros.model import (
     load_checkpoint,
     shipped_checkpoint,
 )
+from zipmap_ros.model.speed import make_fast, product_weights
 from zipmap_ros.parameters import Parameters
 
 # The network's depth is computed for so many frames of a chunk at once.
@@ -45,14 +46,16 @@ def load_network(parameters: Parameters) -> tuple[ZipMap, str]:
     allow_tf32(model.compute_dtype != torch.float32)
     free = free_memory(device)
     if free is not None:
-        check_memory(model.config, parameters.chunk_frames, model.compute_dtype, device, free)
+        check_memory(model.config, parameters.chunk_frames, model.compute_dtype, device, free, True)
+    if device.type == "cuda" and model.compute_dtype == torch.bfloat16:
+        make_fast(model, device)
     return model.to(device), sha256
 
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """Bytes on the device: weights, two scene states (a chunk is computed on a candidate), and
-    what else a chunk needs while it is computed."""
+    """Bytes on the device: weights, scene states (a chunk is computed on a candidate), and what
+    else a chunk needs while it is computed."""
 
     weights: int
     states: int
@@ -65,7 +68,12 @@ class MemoryNeed:
 
 
 def memory_need(
-    config: ModelConfig, height: int, width: int, chunk_frames: int, dtype: torch.dtype
+    config: ModelConfig,
+    height: int,
+    width: int,
+    chunk_frames: int,
+    dtype: torch.dtype,
+    graph: bool = False,
 ) -> MemoryNeed:
     """What streaming chunks of ``chunk_frames`` network inputs (height, width) takes on a device.
 
@@ -77,7 +85,9 @@ def memory_need(
              float32, where sums are fused into the products)
       head   up to DENSE_FRAMES frames, 4 floats of dense_width at 8 x 8 a patch, or of half of
              that and of the last 32 channels 2 a pixel
-    Workspaces of the device's libraries come on top.
+    With ``graph``, as on a GPU: the backbone's matrices take ``dtype``, and a graph is recorded of
+    a state that is still held (three), and keeps what its chunk takes while a chunk of another
+    size, which goes without, takes it again. Workspaces of the device's libraries come on top.
     """
     with torch.device("meta"):
         model = ZipMap(config)
@@ -91,15 +101,21 @@ def memory_need(
     fused = 64 * patches * config.dense_width * 4
     pixels = height * width * 2 * (config.dense_width // 2 + 32)
     head = min(chunk_frames, DENSE_FRAMES) * 4 * max(fused, pixels)
-    return MemoryNeed(
-        weights=4 * sum(p.numel() for p in model.parameters()),
-        states=2 * state.nbytes,
-        chunk=tokens * config.width * 8 * 4 + max(layer, head),
-    )
+    weights = 4 * sum(p.numel() for p in model.parameters())
+    if graph:
+        weights -= (4 - size) * sum(p.numel() for p in product_weights(model))
+    chunk = tokens * config.width * 8 * 4 + max(layer, head)
+    states, chunks = (3, 2) if graph else (2, 1)
+    return MemoryNeed(weights, states * state.nbytes, chunks * chunk)
 
 
 def check_memory(
-    config: ModelConfig, chunk_frames: int, dtype: torch.dtype, device: object, free: int
+    config: ModelConfig,
+    chunk_frames: int,
+    dtype: torch.dtype,
+    device: object,
+    free: int,
+    graph: bool = False,
 ) -> None:
     """Raise MappingError, with the numbers, where ``free`` bytes are too few to stream 4:3 images.
 
@@ -109,7 +125,7 @@ def check_memory(
     height = max(round(0.75 * width / config.patch_size), 1) * config.patch_size
 
     def need(frames: int) -> MemoryNeed:
-        return memory_need(config, height, width, frames, dtype)
+        return memory_need(config, height, width, frames, dtype, graph)
 
     wanted = need(chunk_frames)
     if wanted.total <= free:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
@@ -14,6 +15,7 @@ from zipmap_ros.geometry import Array, Camera, invert
 from zipmap_ros.mapping.voxel_map import Cloud
 from zipmap_ros.model import SceneState, ZipMap
 from zipmap_ros.model.cameras import ray_map
+from zipmap_ros.model.zipmap import QueryPrediction
 
 NETWORK, MAP = "network", "map"
 # A point of the cloud covers at most this many pixels to each side.
@@ -43,9 +45,17 @@ class QueriedView:
 
 
 def query_network(
-    model: ZipMap, state: SceneState, network_T_camera: Array, camera: Camera, scale: float
+    model: ZipMap,
+    state: SceneState,
+    network_T_camera: Array,
+    camera: Camera,
+    scale: float,
+    ask: Callable[[SceneState, torch.Tensor], QueryPrediction],
 ) -> QueriedView:
-    """Ask the query head. The image size is the camera's, brought to what the network takes."""
+    """Ask the query head, by ``ask``: the model's ``query`` or a graph of it.
+
+    The image size is the camera's, brought to what the network takes.
+    """
     camera = fitted(camera, model.config.image_size, model.config.patch_size)
     device = next(model.parameters()).device
     rays = ray_map(
@@ -54,7 +64,7 @@ def query_network(
         camera.height,
         camera.width,
     )
-    answer = model.query(state, rays[None])
+    answer = ask(state, rays[None])
     return QueriedView(
         camera,
         (answer.depth[0, 0] * scale).float().cpu().numpy(),

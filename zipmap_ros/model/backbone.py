@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zipmap_ros.model.config import ModelConfig
 from zipmap_ros.model.encoder import Encoder, PatchProjection
 from zipmap_ros.model.fast_weights import FastWeightLayer, FastWeights, Operation, SceneState
-from zipmap_ros.model.layers import Block, LayerScale, Mlp, by_kernels, grid_rope
+from zipmap_ros.model.layers import Block, LayerScale, Mlp, grid_rope, kernels_of
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -45,9 +45,7 @@ class FastWeightBlock(nn.Module):
         self, x: Tensor, weights: FastWeights, targets: FastWeights, operations: Sequence[Operation]
     ) -> tuple[Tensor, FastWeights]:
         """(B, L, width) -> (B, L, width) and the layer's new fast weights."""
-        if by_kernels(self):
-            from zipmap_ros.model import kernels
-
+        if kernels := kernels_of(self):
             normed = kernels.layer_norm(x, self.norm1)
             out, weights = self.ttt_block(normed, weights, targets, operations)
             x, normed = kernels.add_and_norm(x, out, self.ls1.gamma, self.norm2)

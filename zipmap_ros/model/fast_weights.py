@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from zipmap_ros.model.errors import ModelError
-from zipmap_ros.model.layers import by_kernels
+from zipmap_ros.model.layers import kernels_of
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 # Longer spans are worked on in slabs of so many tokens: 63 frames of 392 x 518. What lies between
@@ -321,9 +321,7 @@ class FastWeightLayer(nn.Module):
     def project(self, x: Tensor) -> Projections | ScaledProjections:
         """Queries, keys and values per head, and the learning rate of every token and matrix."""
         B, L, _ = x.shape
-        if by_kernels(self):
-            from zipmap_ros.model import kernels
-
+        if kernels := kernels_of(self):
             lr = self.rates(x).contiguous()
             q, k, v, k_lr0, k_lr2 = kernels.project(self.to_qkv(x), lr[..., 0], self.heads)
             return ScaledProjections(q, k, v, k_lr0, lr[1], k_lr2)
@@ -346,9 +344,7 @@ class FastWeightLayer(nn.Module):
         B, L, C = x.shape
         bias = self.to_qkv.bias
         projected = F.linear(x, self.to_qkv.weight[:C], None if bias is None else bias[:C])
-        if by_kernels(self):
-            from zipmap_ros.model import kernels
-
+        if kernels := kernels_of(self):
             (q,) = kernels.project(projected, None, self.heads)
         else:
             q = F.silu(projected).view(B, L, self.heads, -1).transpose(1, 2).flatten(0, 1)
@@ -372,9 +368,7 @@ class FastWeightLayer(nn.Module):
             else:
                 for q in p.q[:, start:stop].split(SLAB_TOKENS, dim=1):
                     a, b = torch.bmm(q, weights.w0), torch.bmm(q, weights.w2)
-                    if by_kernels(self):
-                        from zipmap_ros.model import kernels
-
+                    if kernels := kernels_of(self):
                         hidden = kernels.swiglu_(a, b)
                     else:
                         hidden = F.silu(a) * b
@@ -392,9 +386,7 @@ class FastWeightLayer(nn.Module):
         for other in others:
             gradient = gradient.float() + other
         into = self.into or (None, None, None)
-        if by_kernels(self):
-            from zipmap_ros.model import kernels
-
+        if kernels := kernels_of(self):
             wide = gradient.shape[-2] <= gradient.shape[-1]
             if self.fuse or not wide:
                 steps = newton_schulz(gradient, self.steps, self.dtype, self.fuse)
@@ -420,8 +412,8 @@ class FastWeightLayer(nn.Module):
         a, b = torch.bmm(k, weights.w0), torch.bmm(k, weights.w2)
         d_hidden = torch.bmm(p.v, weights.w1.mT)
         if isinstance(p, ScaledProjections):
-            from zipmap_ros.model import kernels
-
+            kernels = kernels_of(self)
+            assert kernels is not None, "only the kernels make these"
             kernels.swiglu_gradient_(a, b, d_hidden, p.lr1)
             made = a.new_empty(3, len(a), k.shape[-1], a.shape[-1])
             for left, right, out in zip(
@@ -440,9 +432,7 @@ class FastWeightLayer(nn.Module):
     def merge(self, read: Tensor, x: Tensor) -> Tensor:
         """Normalise per head, merge heads, gate by the layer's input, project: (B, L, width)."""
         B, L, C = x.shape
-        if by_kernels(self):
-            from zipmap_ros.model import kernels
-
+        if kernels := kernels_of(self):
             gate = None if self.gate_fn is None else self.gate_fn(x)
             return self.c_proj(kernels.gated(read, gate, self.o_norm, B))
         out = self.o_norm(read.float()).view(B, self.heads, L, -1).transpose(1, 2).reshape(B, L, C)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
@@ -61,9 +62,16 @@ def apply_rope(x: Tensor, rope: Rope) -> Tensor:
     return torch.addcmul(halves * cos.to(x.dtype), swapped, sin.to(x.dtype)).flatten(-2)
 
 
-def by_kernels(module: nn.Module) -> bool:
-    """Whether a module that has kernels is to use them here: not where gradients are recorded."""
-    return bool(module.kernels) and not torch.is_grad_enabled()
+def kernels_of(module: nn.Module) -> ModuleType | None:
+    """`kernels` where a module that has a use for them is to take them, which needs triton.
+
+    Not where gradients are recorded.
+    """
+    if not module.kernels or torch.is_grad_enabled():
+        return None
+    from zipmap_ros.model import kernels
+
+    return kernels
 
 
 class Attention(nn.Module):
@@ -85,9 +93,8 @@ class Attention(nn.Module):
         qkv = self.qkv(x).view(B, L, 3, self.heads, -1)
         q, k, v = qkv.unbind(2)  # (B, L, heads, d)
         norms = (self.q_norm, self.k_norm)
-        if rope is not None and by_kernels(self) and isinstance(norms[0], nn.LayerNorm):
-            from zipmap_ros.model import kernels
-
+        kernels = kernels_of(self)
+        if kernels and rope is not None and isinstance(norms[0], nn.LayerNorm):
             q, k = kernels.norm_rope(qkv, *norms, rope)
         else:
             q, k = self.q_norm(q), self.k_norm(k)
@@ -137,9 +144,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rope: Rope | None = None) -> Tensor:
         """(B, L, width) -> (B, L, width)."""
-        if by_kernels(self):
-            from zipmap_ros.model import kernels
-
+        if kernels := kernels_of(self):
             branch = self.attn(kernels.layer_norm(x, self.norm1), rope)
             x, normed = kernels.add_and_norm(x, branch, self.ls1.gamma, self.norm2)
             return kernels.add(x, self.mlp(normed), self.ls2.gamma)
