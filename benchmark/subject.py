@@ -11,12 +11,18 @@ from pathlib import Path
 import torch
 
 from zipmap_ros.model import ModelConfig, ZipMap, load_checkpoint, shipped_checkpoint
-from zipmap_ros.model.speed import cast_weights, compile_blocks, fuse_newton_schulz
+from zipmap_ros.model.speed import (
+    cast_weights,
+    compile_blocks,
+    fuse_newton_schulz,
+    kernels_run,
+    use_kernels,
+)
 from zipmap_ros.training.twin import attention_twin
 
 IMAGE_SIZES = {"official": (392, 518), "small": (96, 128), "tiny": (28, 42)}
 # Choices that are off unless asked for with --fast.
-FAST = ("cast", "fuse", "compile", "heads", "channels_last")
+FAST = ("cast", "kernels", "fuse", "compile", "heads", "channels_last")
 TF32 = ("none", "convolutions", "all")
 
 
@@ -46,6 +52,8 @@ def choose(model: ZipMap, args: argparse.Namespace) -> ZipMap:
     model.compute_dtype = args.dtype
     if "cast" in args.fast and args.dtype != torch.float32:
         cast_weights(model, args.dtype)
+    if "kernels" in args.fast and args.dtype == torch.bfloat16:
+        use_kernels(model, kernels_run(args.device))
     if "fuse" in args.fast:
         fuse_newton_schulz(model)
     if "heads" in args.fast:

@@ -19,7 +19,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmark"))
 import network
 import threads
 from choices import CHOICES, PATHS, arithmetic
-from graph import GraphedStream
 from measure import milliseconds, report
 from network import QUESTIONS
 from subject import forget_peak, peak_mb, quadratic
@@ -184,7 +183,7 @@ def test_the_floors_are_those_of_the_official_network():
     both = counted["frame"] + counted["of it depth head"]
     assert both == pytest.approx(3.55, abs=0.01)
     assert counted["update"] == pytest.approx(3.87, abs=0.01)
-    assert counted["query view"] == pytest.approx(1.96, abs=0.01)
+    assert counted["query view"] == pytest.approx(1.86, abs=0.01)
 
 
 def test_the_quadratic_twin_attends_with_heads_of_ordinary_width():
@@ -195,24 +194,3 @@ def test_the_quadratic_twin_attends_with_heads_of_ordinary_width():
         model = ZipMap(ModelConfig.official("main"))
     block = quadratic(model, args).aggregator.global_blocks[0].ttt_block
     assert block.heads == model.config.heads == 16
-
-
-def test_a_recorded_stream_is_the_stream():
-    """On a CPU the work is repeated, not replayed: this is about buffers, not about CUDA."""
-    torch.manual_seed(0)
-    model = ZipMap(ModelConfig.tiny()).eval()
-    images = torch.rand(1, 6, 3, 28, 42)
-    chunks = images.split(2, dim=1)
-    _, begun = model.stream(chunks[0], model.new_state(), 2)
-    graphed = GraphedStream(model, chunks[1], begun, ("depth",))
-    expected, recorded, state, own = [], [], model.new_state(), model.new_state()
-    for chunk in chunks:
-        prediction, state = model.stream(chunk, state, 2, ("depth",))
-        expected.append(prediction.depth)
-        prediction, own = graphed(chunk, own)
-        recorded.append(prediction.depth)
-        assert own.frames_seen == state.frames_seen
-    assert all(map(torch.equal, recorded, expected))
-    before = begun.clone()
-    graphed(chunks[1], begun)
-    assert torch.equal(before.layers[0].w0, begun.layers[0].w0)
