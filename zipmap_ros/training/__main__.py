@@ -35,7 +35,7 @@ POOL_SHARE = 0.5  # of a GPU's free memory
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument(
-        "--preset", choices=sorted(PRESETS), default="small", help="the recipe (default: small)"
+        "--preset", choices=sorted(PRESETS), help="the recipe (default: small, or small_cpu)"
     )
     parser.add_argument("--out", type=Path, default=Path("runs/small"), help="checkpoints and log")
     parser.add_argument(
@@ -73,9 +73,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """What ``main`` does once the arguments are parsed."""
-    config = PRESETS[arguments.preset]()
     try:
         device = _device(arguments.device)
+        config = PRESETS[arguments.preset or ("small" if device.type == "cuda" else "small_cpu")]()
         processes = Processes.join(device)
         arguments.out.mkdir(parents=True, exist_ok=True)
         if device.type == "cuda":

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from zipmap_ros.geometry import Camera
 from zipmap_ros.synthetic import Textures, World, render, trajectories
+from zipmap_ros.training import TrainingError
 from zipmap_ros.training.config import PoolConfig
 from zipmap_ros.training.data import Batch, Clips, normalised
 
@@ -35,19 +36,21 @@ def render_pool(
     config: PoolConfig, first_seed: int, clips: int, textures: Textures, device: torch.device
 ) -> Clips:
     """Render ``clips`` clips, each of a world and a path of its own."""
-    parts = []
     textures = textures.to(device)
+    pool: Clips | None = None
     for start in tqdm(
         range(0, clips, WORLDS_AT_ONCE), desc="rendering", unit="batch", mininterval=5
     ):
         count = min(WORLDS_AT_ONCE, clips - start)
         seeds = range(first_seed + start, first_seed + start + count)
-        parts.append(_render_clips(config, list(seeds), textures, device))
-    return Clips(*(torch.cat(tensors) for tensors in zip(*map(_fields, parts), strict=True)))
-
-
-def _fields(clips: Clips) -> list[torch.Tensor]:
-    return list(vars(clips).values())
+        part = _render_clips(config, list(seeds), textures, device)
+        if pool is None:
+            pool = Clips(*(t.new_empty(clips, *t.shape[1:]) for t in vars(part).values()))
+        for whole, piece in zip(vars(pool).values(), vars(part).values(), strict=True):
+            whole[start : start + count] = piece
+    if pool is None:
+        raise TrainingError("a pool of no clips cannot be trained with: give at least one")
+    return pool
 
 
 def _render_clips(
