@@ -33,9 +33,10 @@ from zipmap_ros.training.muon import Muon
 from zipmap_ros.training.network import Parameters, whiten_patches
 from zipmap_ros.training.plot import plot_log
 from zipmap_ros.training.pool import whole_batch
-from zipmap_ros.training.trainer import Trainer, shrink
+from zipmap_ros.training.trainer import Trainer
 from zipmap_ros.training.transfer import Transfer
 from zipmap_ros.training.twin import AttentionTwin, attention_twin, is_twin, transplant
+from zipmap_ros.training.validate import shrink
 
 FOCAL = 30.0
 

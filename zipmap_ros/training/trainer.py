@@ -51,7 +51,7 @@ from zipmap_ros.training.network import (
 )
 from zipmap_ros.training.transfer import Transfer
 from zipmap_ros.training.twin import is_twin, transplant
-from zipmap_ros.training.validate import validate
+from zipmap_ros.training.validate import shrink, validate
 
 T = TypeVar("T")
 SAVE_EVERY_S = 60.0
@@ -419,19 +419,6 @@ class Trainer:
         place = {"phase": self.phase.name, "step": self.step}
         with open(self.out / "log.jsonl", "a") as file:
             file.write(json.dumps({**place, **record}) + "\n")
-
-
-def shrink(batch: Batch, scale: float) -> Batch:
-    """The same frames with fewer pixels: ``scale`` is 1 / n, and n divides the size."""
-    n = round(1 / scale)
-    if n == 1:
-        return batch
-    B, S = batch.images.shape[:2]
-    images = nn.functional.avg_pool2d(batch.images.flatten(0, 1), n).unflatten(0, (B, S))
-    K = batch.K.clone()
-    K[..., :2, :] /= n
-    depth = batch.depth[..., n // 2 :: n, n // 2 :: n]
-    return Batch(images, depth.contiguous(), batch.camera_T_world, K)
 
 
 def _rays(batch: Batch) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch.nn.functional import avg_pool2d
 
 from zipmap_ros.evaluation.metrics import (
     absolute_errors,
@@ -39,6 +40,19 @@ def validate(model: ZipMap, batch: Batch, chunk_frames: int = 1) -> dict[str, fl
         _clip_errors(depth[i], truth[i], estimated[i], true[i]) for i in range(len(batch.images))
     ]
     return {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
+
+
+def shrink(batch: Batch, scale: float) -> Batch:
+    """The same frames with fewer pixels: ``scale`` is 1 / n, and n divides the size."""
+    n = round(1 / scale)
+    if n == 1:
+        return batch
+    B, S = batch.images.shape[:2]
+    images = avg_pool2d(batch.images.flatten(0, 1), n).unflatten(0, (B, S))
+    K = batch.K.clone()
+    K[..., :2, :] /= n
+    depth = batch.depth[..., n // 2 :: n, n // 2 :: n]
+    return Batch(images, depth.contiguous(), batch.camera_T_world, K)
 
 
 def _clip_errors(
