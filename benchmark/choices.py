@@ -42,7 +42,7 @@ FRAMES = 8  # of the stream on which errors are measured, folded in one by one
 TRAIN_STEPS = 3
 PROFILED = (1, 8)  # frames of a chunk
 # Choices whose gain is measured one by one; `compile` takes minutes, and `all` has it in a stream.
-CHOICES = {"cpu": ["channels_last"], "cuda": ["cast", "fuse", "heads", "channels_last"]}
+CHOICES = {"cpu": ["channels_last"], "cuda": ["cast", "kernels", "fuse", "heads", "channels_last"]}
 
 
 def arithmetic(args: argparse.Namespace) -> Rows:
@@ -271,7 +271,8 @@ def _turn_by_turn(
 
 def train(args: argparse.Namespace) -> Rows:
     """Steps a second of the recipe's last phase, on a few rendered clips."""
-    config = PRESETS["tiny" if args.size == "tiny" else "small"]()
+    small = "small" if args.device.type == "cuda" else "small_cpu"
+    config = PRESETS["tiny" if args.size == "tiny" else small]()
     phase = config.phases[-1]
     needed = max(phase.views) * phase.segments + phase.query_views
     pool = replace(config.pool, clips=2, frames=needed)

@@ -4,7 +4,7 @@
     python benchmark/network.py all                   # at small size: what `make bench` does
     python benchmark/network.py all --size official --device cuda --dtype bfloat16 \\
         --save benchmark/results/h100.json            # `make bench-gpu`
-    python benchmark/network.py all --only stream stream_fused_graph query --seconds 60 \\
+    python benchmark/network.py all --only stream_node query_node batch_node --seconds 60 \\
         --size official --device cuda --dtype bfloat16 --chunks 1 8 --repeats 4   # in a hurry
     python benchmark/network.py drift --size tiny --frames 10000
 
@@ -43,12 +43,22 @@ from pathlib import Path
 import torch
 from choices import arithmetic, fast_paths, precision, profile, train
 from measure import ceiling, milliseconds, report, seconds, synchronise
-from subject import FAST, IMAGE_SIZES, TF32, build, forget_peak, images, peak_mb, quadratic
+from subject import (
+    FAST,
+    IMAGE_SIZES,
+    TF32,
+    build,
+    forget_peak,
+    images,
+    peak_mb,
+    quadratic,
+    reserved,
+)
 
 from zipmap_ros.mapping.network import memory_need
 from zipmap_ros.model import SceneState
 from zipmap_ros.model.cameras import ray_map
-from zipmap_ros.model.graph import StreamGraph
+from zipmap_ros.model.graph import QueryGraph, StreamGraph
 
 Rows = Iterator[dict[str, object]]
 DENSE = ("depth",)  # what the node asks for, and what the paper timed
@@ -114,7 +124,8 @@ def streamed(
         if i >= WARMUP:
             times.append(time.perf_counter() - start)
     rate = frames.shape[1] / statistics.median(times)
-    return {"frames_per_s": rate, **milliseconds(times), "peak_mb": peak_mb(args.device)}
+    row: dict[str, object] = {"frames_per_s": rate, **milliseconds(times)}
+    return row | {"peak_mb": peak_mb(args.device), **reserved(args.device)}
 
 
 def sizing(args: argparse.Namespace) -> Rows:
@@ -172,7 +183,8 @@ def query(args: argparse.Namespace) -> Rows:
         pose = torch.eye(4, device=args.device).expand(1, views, 4, 4)
         K = torch.tensor([[W, 0, W / 2], [0, W, H / 2], [0, 0, 1]], device=args.device)
         rays = ray_map(pose, K.expand(1, views, 3, 3), H, W)
-        times = seconds(partial(model.query, state, rays), args.device, args.repeats, 3)
+        ask = QueryGraph(model) if args.graph else model.query
+        times = seconds(partial(ask, state, rays), args.device, args.repeats, WARMUP)
         rate = views / statistics.median(times)
         yield {"views": views, "views_per_s": rate, **milliseconds(times)}
 
@@ -206,14 +218,17 @@ LENGTHS = {
     "tiny": [2, 4],
 }
 TWIN_UP_TO = {"official": 200, "small": 500, "tiny": 4}  # minutes at 750 frames
-# What `all` measures once more on a GPU: the stream with choices that are off unless asked for.
+NODE = ["cast", "kernels"]  # what the node makes fast on a GPU, and it records graphs
+# What `all` measures once more on a GPU, by the question before the first "_".
 VARIANTS: dict[str, dict[str, object]] = {
-    "stream_graph": {"graph": True},
-    "stream_cast": {"fast": ["cast"]},
-    "stream_fused": {"fast": ["cast", "fuse", "heads"]},
-    "stream_fused_graph": {"fast": ["cast", "fuse", "heads"], "graph": True},
-    "stream_compiled": {"fast": ["cast", "fuse", "heads", "compile"]},
+    "stream_node": {"fast": NODE, "graph": True},
+    "stream_node_eager": {"fast": NODE},
+    "stream_cast_graph": {"fast": ["cast"], "graph": True},
+    "stream_node_heads": {"fast": [*NODE, "heads"], "graph": True},
+    "stream_node_fused": {"fast": [*NODE, "fuse", "heads"], "graph": True},
     "stream_compiled_graph": {"fast": ["cast", "fuse", "heads", "compile"], "graph": True},
+    "query_node": {"fast": NODE, "graph": True},
+    "batch_node": {"fast": NODE, "twin_up_to": 0},
 }
 VARIANT_CHUNKS = [1, 8]
 # Of a drift run; what `all` is to take on a CPU is little.
@@ -257,7 +272,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--tf32", choices=TF32, default="convolutions", help="torch's own default")
     parser.add_argument("--fast", nargs="+", choices=FAST, default=[], help="off by default")
-    parser.add_argument("--graph", action="store_true", help="stream: as a CUDA graph")
+    parser.add_argument("--graph", action="store_true", help="stream, query: as CUDA graphs")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--lengths", type=int, nargs="+", help="frames of a batch")
     parser.add_argument("--twin-up-to", type=int, help="frames for the quadratic twin")
@@ -290,7 +305,7 @@ def main() -> None:
 
 
 def answer_all(args: argparse.Namespace) -> list[str]:
-    """Every question, then the variants of the stream; those that failed, tracebacks printed."""
+    """Every question, then the variants; those that failed, tracebacks printed."""
     failed = []
     names = args.only or [*QUESTIONS, *(VARIANTS if args.device.type == "cuda" else ())]
     end = time.perf_counter() + args.seconds
@@ -300,7 +315,8 @@ def answer_all(args: argparse.Namespace) -> list[str]:
             continue
         question, changes = name, {}
         if name in VARIANTS:
-            question, changes = "stream", {"chunks": VARIANT_CHUNKS, **VARIANTS[name]}
+            question = name.split("_")[0]
+            changes = {"chunks": VARIANT_CHUNKS, "tf32": "all", **VARIANTS[name]}
         save = args.save and args.save.with_name(f"{args.save.stem}_{name}.json")
         try:
             answered = answer(question, argparse.Namespace(**{**vars(args), **changes}), save)

@@ -31,13 +31,24 @@ def plot(path: Path) -> Path | None:
     rows = [row for row in record["rows"] if x in row]
     if not rows:
         return None
+    # Rows of other choices are lines of their own.
+    kinds = dict.fromkeys((row.get("variant"), row.get("graph")) for row in rows)
     figure, panels = plt.subplots(1, 1 if logarithmic else len(names), squeeze=False)
     for i, name in enumerate(names):
         axes = panels[0][0 if logarithmic else i]
-        points = [(row[x], row[name]) for row in rows if isinstance(row.get(name), (int, float))]
-        axes.plot([p[0] for p in points], [p[1] for p in points], "o-", label=name)
+        for variant, graph in kinds:
+            points = sorted(
+                (row[x], row[name])
+                for row in rows
+                if (row.get("variant"), row.get("graph")) == (variant, graph)
+                and isinstance(row.get(name), (int, float))
+            )
+            words = (name, variant, "graph" if graph else None)
+            label = ", ".join(filter(None, words))
+            if points:
+                axes.plot([p[0] for p in points], [p[1] for p in points], "o-", label=label)
         axes.set_xlabel(x)
-        axes.legend()
+        axes.legend(fontsize=7 if len(kinds) > 1 else None)
         if logarithmic:
             axes.set(xscale="log", yscale="log")
         else:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,16 @@ from zipmap_ros.model.speed import (
 )
 from zipmap_ros.training.twin import attention_twin
 
-IMAGE_SIZES = {"official": (392, 518), "small": (96, 128), "tiny": (28, 42)}
-# Choices that are off unless asked for with --fast.
+
+def _shipped_size() -> tuple[int, int]:
+    """Height and width of a 4:3 image for the model that ships."""
+    config = load_checkpoint(shipped_checkpoint()).config
+    height = round(0.75 * config.image_size / config.patch_size) * config.patch_size
+    return height, config.image_size
+
+
+IMAGE_SIZES = {"official": (392, 518), "small": _shipped_size(), "tiny": (28, 42)}
+# Choices that are off unless asked for with --fast. On a GPU the node makes the first two.
 FAST = ("cast", "kernels", "fuse", "compile", "heads", "channels_last")
 TF32 = ("none", "convolutions", "all")
 
@@ -87,6 +96,7 @@ def images(
 def forget_peak(device: torch.device) -> None:
     """Measure the peak from here. On a CPU that needs Linux."""
     if device.type == "cuda":
+        gc.collect()  # recorded graphs refer to themselves
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     else:
@@ -94,8 +104,18 @@ def forget_peak(device: torch.device) -> None:
 
 
 def peak_mb(device: torch.device) -> float:
-    """Peak memory since ``forget_peak``: of the GPU's allocator, or of this whole process."""
+    """Peak memory since ``forget_peak``: of the GPU's tensors, or of this whole process.
+
+    What a recorded CUDA graph works in belongs to no tensor: see `reserved`.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024 / 1e6
+
+
+def reserved(device: torch.device) -> dict[str, object]:
+    """All that the GPU's allocator held at most since ``forget_peak``, graphs' memory included."""
+    if device.type != "cuda":
+        return {}
+    return {"reserved_mb": torch.cuda.max_memory_reserved(device) / 1e6}

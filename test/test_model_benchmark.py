@@ -101,11 +101,11 @@ def test_all_can_be_asked_for_less(monkeypatch, tmp_path):
     monkeypatch.setitem(network.QUESTIONS, "drift", question)
     monkeypatch.setattr(network, "ceiling", lambda *_: {"matrix_tflops": 1.0})
     words = ["network.py", "all", "--size", "tiny", "--chunks", "3", "--only", "drift"]
-    monkeypatch.setattr(sys, "argv", [*words, "stream_fused_graph"])
+    monkeypatch.setattr(sys, "argv", [*words, "stream_cast_graph"])
     with pytest.raises(SystemExit) as ended:
         network.main()
     assert not ended.value.code
-    assert asked == [([3], [], False), ([1, 8], ["cast", "fuse", "heads"], True)]
+    assert asked == [([3], [], False), ([1, 8], ["cast"], True)]
     monkeypatch.setattr(sys, "argv", [*words, "--seconds", "-1"])
     with pytest.raises(SystemExit, match="drift \\(no time left\\)"):
         network.main()
