@@ -176,6 +176,17 @@ def test_memory_that_runs_out_splits_the_chunk_and_then_drops_it():
     assert run(mapper, range(4, 8)) == [] and mapper.counts.dropped["out_of_memory"] == 4
 
 
+def test_a_fault_counts_all_frames_of_its_chunk():
+    class Broken(KnownWorld):
+        def stream(self, images, *args, **kwargs):
+            raise IndexError("of ours")
+
+    mapper = make(model=Broken(path(60)), chunk_frames=3)
+    with pytest.raises(IndexError, match="of ours"):
+        run(mapper, range(3))
+    assert mapper.counts.received == 3 and mapper.counts.dropped == {"error": 3}
+
+
 def test_a_bad_frame_is_counted_and_tracking_goes_on():
     mapper = make(chunk_frames=2)
     run(mapper, [0])

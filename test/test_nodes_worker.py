@@ -102,11 +102,10 @@ def test_submit_returns_at_once_while_the_network_is_busy(bench: Bench) -> None:
     assert bench.mapper.seen in ([], [0])
 
 
-def test_an_error_is_counted_and_the_next_frame_is_mapped(bench: Bench) -> None:
+def test_an_error_is_reported_and_the_next_frame_is_mapped(bench: Bench) -> None:
     bench.worker.submit(frame(-1))
     bench.worker.submit(frame(2))
     until(lambda: bench.delivered == [2])
-    assert bench.worker.counts().dropped == {"error": 1}
     assert "no such time" in bench.reports[0]
 
 

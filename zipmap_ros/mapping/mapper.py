@@ -30,6 +30,7 @@ SAMPLED_ROWS = 128
 INITIALISING, TRACKING, LOST = "initialising", "tracking", "lost"
 # Reasons that frames are dropped for, beside those of `tracking`.
 BAD_IMAGE, NO_MEMORY, NO_MAP, RESET = "bad_image", "out_of_memory", "no_map", "reset"
+ERROR = "error"
 
 
 @dataclass
@@ -145,7 +146,8 @@ class StreamMapper:
     def add_frame(self, frame: Frame) -> list[Estimate]:
         """Take a frame; what is known of it and those before it once their chunk is full.
 
-        A frame that cannot be used is counted and gives nothing: no frame raises.
+        A frame that cannot be used is counted and gives nothing: no frame raises. A fault of the
+        program does, and its chunk is counted as dropped by ERROR.
         Raises MappingError when the network was not made to stream.
         """
         if not self.model.config.streams:
@@ -168,7 +170,11 @@ class StreamMapper:
     def flush(self) -> list[Estimate]:
         """Compute the partial chunk that waits, if there is one."""
         chunk, self._pending = self._pending, []
-        return self._fold(chunk) if chunk else []
+        try:
+            return self._fold(chunk) if chunk else []
+        except Exception:
+            self.counts.dropped[ERROR] += len(chunk)
+            raise
 
     def _fold(self, chunk: list[View]) -> list[Estimate]:
         """The pipeline: one chunk through the network, the gauge, the scale and the map."""
@@ -282,6 +288,9 @@ class StreamMapper:
             self.counts.dropped[BAD_IMAGE] += 1
             self.problem = str(error)
             return None
+        except Exception:
+            self.counts.dropped[ERROR] += 1
+            raise
 
     def _run(self, images: torch.Tensor) -> tuple[Prediction, SceneState]:
         """One chunk through the network, on a GPU as a recorded graph."""

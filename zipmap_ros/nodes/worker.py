@@ -45,7 +45,7 @@ class Mapper(Protocol):
 class Counts:
     """What the worker has seen so far, and how fast; a copy taken at one moment.
 
-    dropped  frames that never reached the mapper, or that it threw on, by reason
+    dropped  frames that never reached the mapper, by reason
     """
 
     received: int = 0
@@ -236,8 +236,6 @@ class Worker:
         try:
             estimates = call()
         except Exception as error:  # one bad frame must not end the mapping
-            with self._wake:
-                self._counts.dropped["error"] += 1
             self._report(f"a frame could not be mapped: {type(error).__name__}: {error}")
             estimates = []
         self._hand_over(estimates)
