@@ -24,9 +24,18 @@ Shape = tuple[int, ...]
 
 
 class _Recording:
-    """Work on tensors that stay where they are, recorded once; calling it does it again."""
+    """Work on tensors that stay where they are, recorded once; calling it does it again.
 
-    def __init__(self, device: torch.device, work: Callable[[], object]) -> None:
+    A recording may take its memory where ``other`` has it: what the other left there is gone, but
+    for its result.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        work: Callable[[], object],
+        other: _Recording | None = None,
+    ) -> None:
         self.result = work()  # tables, kernels and workspaces are made before recording
         self._replay: Callable[[], None] | None = None
         self._work = work
@@ -34,7 +43,8 @@ class _Recording:
             self.result = None
             torch.cuda.synchronize(device)
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            pool = None if other is None else other._graph.pool()
+            with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
                 self.result = work()
             self._replay = self._graph.replay
 
@@ -123,8 +133,8 @@ class StreamGraph(_Graphs):
         first, second = state.clone(), state.clone()
         second = SceneState(second.layers, first.targets, second.frames_seen)
         self._places = [first, second]
-        for i in (0, 1):
-            self._graphs.append(_Recording(images.device, self._work(i)))
+        recorded = _Recording(images.device, self._work(0))
+        self._graphs = [recorded, _Recording(images.device, self._work(1), recorded)]
 
     def _work(self, place: int) -> Callable[[], Prediction]:
         """A pass that reads the state in one place and writes the new one to the other."""
