@@ -94,17 +94,17 @@ SMALL = ModelConfig(
 # of the twin; then the fast weights in the attention's place: taught by the twin, then everything
 # on streams, the last of them longer than what one backward pass reaches.
 _SMALL_PHASES = (
-    Phase("frames", 390, twin=True, frames=256, views=(1,), strides=(1,), dense_share=1.0,
+    Phase("frames", 386, twin=True, frames=256, views=(1,), strides=(1,), dense_share=1.0,
           query_views=0, warmup=50, floor=0.1, ema=0.98),
     Phase("twin", 580, twin=True, views=(2, 3), strides=(2, 4, 8, 12), query_share=1.0,
           dense_share=0.25, muon_lr=0.012, floor=0.3),
-    Phase("twin_streams", 3000, twin=True, frames=320, views=(2, 4, 8, 12), chunks=(0, 1, 1),
+    Phase("twin_streams", 2700, twin=True, frames=320, views=(2, 4, 8, 12), chunks=(0, 1, 1),
           strides=(1, 2, 4, 8), muon_lr=0.012),
-    Phase("transfer", 400, transfer=True, frames=384, views=(4, 8, 12), chunks=(1, 1, 2),
+    Phase("transfer", 296, transfer=True, frames=384, views=(4, 8, 12), chunks=(1, 1, 2),
           strides=(1, 2, 4), query_share=1.0, muon_lr=0, adam_lr=0.01, ema=0.97),
-    Phase("streams", 800, frames=384, views=(4, 8, 12), chunks=(1, 1, 2, 4), segments=2,
+    Phase("streams", 748, frames=384, views=(4, 8, 12), chunks=(1, 1, 2, 4), segments=2,
           query_views=2, muon_lr=0.005, adam_lr=5e-4, floor=0.3),
-    Phase("long", 200, frames=384, views=(12,), chunks=(1, 1, 2), segments=4, strides=(1, 2, 3),
+    Phase("long", 157, frames=384, views=(12,), chunks=(1, 1, 2), segments=4, strides=(1, 2, 3),
           query_views=2, muon_lr=0.002, adam_lr=2e-4, warmup=10),
 )  # fmt: skip
 
