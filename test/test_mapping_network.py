@@ -65,15 +65,17 @@ def test_float32_is_rounded_to_tf32_only_beside_bfloat16(checkpoint, precision, 
 
 def test_precision_is_bfloat16_on_a_cpu_only_with_amx_or_when_asked(monkeypatch):
     cpu = resolve_device("cpu")
-    assert resolve_precision("bfloat16", cpu) == torch.bfloat16
-    for flags, dtype in (
-        ({"avx512_bf16": True, "amx_bf16": False}, torch.float32),
-        ({"avx512_bf16": True, "amx_bf16": True}, torch.bfloat16),
-        ({"architecture": "aarch64"}, torch.float32),
+    official, small = ModelConfig().width, 128
+    assert resolve_precision("bfloat16", cpu, small) == torch.bfloat16
+    for flags, width, dtype in (
+        ({"avx512_bf16": True, "amx_bf16": False}, official, torch.float32),
+        ({"avx512_bf16": True, "amx_bf16": True}, official, torch.bfloat16),
+        ({"avx512_bf16": True, "amx_bf16": True}, small, torch.float32),
+        ({"architecture": "aarch64"}, official, torch.float32),
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda flags=flags: flags)
-        assert resolve_precision("auto", cpu) == dtype
-        assert resolve_precision("float32", cpu) == torch.float32
+        assert resolve_precision("auto", cpu, width) == dtype
+        assert resolve_precision("float32", cpu, width) == torch.float32
 
 
 class PeakBytes(TorchDispatchMode):

@@ -20,6 +20,7 @@ from zipmap_ros.model import (
 from zipmap_ros.model.speed import make_fast, product_weights
 from zipmap_ros.parameters import Parameters
 
+AMX_WIDTH = 512  # channels from which bfloat16 pays on a CPU
 # The network's depth is computed for so many frames of a chunk at once.
 DENSE_FRAMES = 4
 
@@ -42,7 +43,7 @@ def load_network(parameters: Parameters) -> tuple[ZipMap, str]:
             "parameter checkpoint_sha256"
         )
     model = load_checkpoint(path)
-    model.compute_dtype = resolve_precision(parameters.precision, device)
+    model.compute_dtype = resolve_precision(parameters.precision, device, model.config.width)
     allow_tf32(model.compute_dtype != torch.float32)
     free = free_memory(device)
     if free is not None:
@@ -174,11 +175,13 @@ def allow_tf32(allowed: bool) -> None:
     torch.backends.cudnn.allow_tf32 = allowed
 
 
-def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of the parameter ``precision``; auto is bfloat16 where the device has units for it.
+def resolve_precision(name: str, device: torch.device, width: int) -> torch.dtype:
+    """The dtype of the parameter ``precision``; auto is bfloat16 where the device has units for it
+    and the network's ``width`` keeps them busy.
 
     Those are tensor cores on a GPU and AMX on a CPU. AVX-512 with bfloat16 is not enough: products
-    were slower with it than in float32.
+    were slower with it than in float32; and a narrow network loses more to casts on a CPU than its
+    products gain.
     """
     if name == "auto":
         if device.type == "cuda":
@@ -187,6 +190,6 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
             flags: dict[str, object] = getattr(
                 torch.cpu, "get_capabilities", dict
             )()  # torch 2.5 has none
-            fast = bool(flags.get("amx_bf16"))
+            fast = bool(flags.get("amx_bf16")) and width >= AMX_WIDTH
         return torch.bfloat16 if fast else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
