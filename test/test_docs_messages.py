@@ -101,6 +101,6 @@ def test_every_reason_to_drop_a_frame_is_explained() -> None:
     code = "".join(path.read_text() for path in FILES if path.parent.name == "nodes")
     calls = r'(?:\.drop|drop_queued|forget_queued|ConvertError)\(\s*"(\w+)"|\.dropped\["(\w+)"\]'
     reasons = {word for match in re.findall(calls, code) for word in match if word} - NOT_DROPPED
-    reasons |= {mapper.BAD_IMAGE, mapper.NO_MEMORY, mapper.NO_MAP, mapper.RESET}
+    reasons |= {mapper.BAD_IMAGE, mapper.NO_MEMORY, mapper.NO_MAP, mapper.RESET, mapper.ERROR}
     reasons |= {tracking.NOT_FINITE, tracking.JUMP, tracking.LOST}
     assert set(first_column("Dropped frames, by reason")) == reasons

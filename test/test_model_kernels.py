@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +12,6 @@ import torch.nn.functional as F
 from torch import nn
 
 CUDA = torch.cuda.is_available()
-if not CUDA:  # before triton is imported for the first time
-    os.environ["TRITON_INTERPRET"] = "1"
 pytest.importorskip("triton", reason="the kernels are written in triton: pip install triton")
 
 from zipmap_ros.model import ModelConfig, ZipMap, kernels  # noqa: E402
