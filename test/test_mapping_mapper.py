@@ -11,6 +11,7 @@ import pytest
 import torch
 from known_world import CAMERA, ROOM, UNITS_PER_METRE, KnownWorld, frame, path, room_depth
 
+from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, invert, look_at, pose
 from zipmap_ros.mapping import MappingError, StreamMapper
 from zipmap_ros.model import ModelConfig, QueryPrediction, ZipMap
@@ -185,6 +186,15 @@ def test_a_fault_counts_all_frames_of_its_chunk():
     with pytest.raises(IndexError, match="of ours"):
         run(mapper, range(3))
     assert mapper.counts.received == 3 and mapper.counts.dropped == {"error": 3}
+    # One of another size ends a chunk; the fault is that chunk's, and the new frame waits on.
+    run(mapper, [3])
+    square = np.zeros((32, 32, 3), np.uint8)
+    with pytest.raises(IndexError, match="of ours"):
+        mapper.add_frame(Frame(4, square))
+    assert mapper.counts.received == 5 and mapper.counts.dropped == {"error": 4}
+    with pytest.raises(IndexError, match="of ours"):
+        mapper.flush()
+    assert mapper.counts.dropped == {"error": 5}
 
 
 def test_a_bad_frame_is_counted_and_tracking_goes_on():

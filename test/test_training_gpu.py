@@ -29,9 +29,9 @@ def _gradients(trainer: Trainer) -> dict[int, torch.Tensor]:
     return {i: p.grad for i, p in enumerate(trainer.parameters) if p.grad is not None}
 
 
-def test_recorded_gradients_are_those_of_the_plain_step(tmp_path: Path) -> None:
+def test_recorded_gradients_are_those_of_the_plain_step(tmp_path: Path, monkeypatch) -> None:
     """In every phase, for another batch of the same shape than the one that was recorded."""
-    torch.backends.cudnn.allow_tf32 = False
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     trainer = _trainer(tmp_path, "cuda")
     for index in range(len(trainer.config.phases)):
         if index:

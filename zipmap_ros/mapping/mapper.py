@@ -158,11 +158,12 @@ class StreamMapper:
         view = self._prepare(frame)
         if view is None:
             return []
+        ready = []
         if self._pending and self._pending[0].pixels.shape != view.pixels.shape:
-            ready = self.flush()  # images of one size make a chunk
+            chunk, self._pending = self._pending, [view]  # images of one size make a chunk
+            ready = self._compute(chunk)
         else:
-            ready = []
-        self._pending.append(view)
+            self._pending.append(view)
         if len(self._pending) >= self._parameters.chunk_frames:
             ready += self.flush()
         return ready
@@ -170,9 +171,12 @@ class StreamMapper:
     def flush(self) -> list[Estimate]:
         """Compute the partial chunk that waits, if there is one."""
         chunk, self._pending = self._pending, []
+        return self._compute(chunk) if chunk else []
+
+    def _compute(self, chunk: list[View]) -> list[Estimate]:
         try:
-            return self._fold(chunk) if chunk else []
-        except Exception:
+            return self._fold(chunk)
+        except Exception:  # whatever it is: no frame may be lost uncounted
             self.counts.dropped[ERROR] += len(chunk)
             raise
 
@@ -288,7 +292,7 @@ class StreamMapper:
             self.counts.dropped[BAD_IMAGE] += 1
             self.problem = str(error)
             return None
-        except Exception:
+        except Exception:  # the same
             self.counts.dropped[ERROR] += 1
             raise
 

@@ -47,7 +47,14 @@ def load_network(parameters: Parameters) -> tuple[ZipMap, str]:
     allow_tf32(model.compute_dtype != torch.float32)
     free = free_memory(device)
     if free is not None:
-        check_memory(model.config, parameters.chunk_frames, model.compute_dtype, device, free, True)
+        check_memory(
+            model.config,
+            parameters.chunk_frames,
+            model.compute_dtype,
+            device,
+            free,
+            graph=True,
+        )
     if device.type == "cuda" and model.compute_dtype == torch.bfloat16:
         make_fast(model, device)
     return model.to(device), sha256

@@ -12,6 +12,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Collection
 from dataclasses import fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,7 +49,7 @@ class _Recording:
                 self.result = work()
             self._replay = self._graph.replay
 
-    def __call__(self) -> object:
+    def __call__(self) -> Any:
         if self._replay is None:
             self.result = self._work()
         else:
@@ -165,7 +166,7 @@ class StreamGraph(_Graphs):
         prediction = self._graphs[place]()
         layers = self._places[1 - place].layers
         seen = state.frames_seen + images.shape[-4]
-        return _copied(prediction), SceneState(layers, state.targets, seen)  # type: ignore[return-value]
+        return _copied(prediction), SceneState(layers, state.targets, seen)
 
 
 class QueryGraph(_Graphs):
@@ -186,7 +187,7 @@ class QueryGraph(_Graphs):
         if self._asked() is not state:
             _copy(self._state.layers, state.layers)
             self._asked = weakref.ref(state)
-        return _copied(self._graph())  # type: ignore[return-value]
+        return _copied(self._graph())
 
     def release(self) -> None:
         """Give the graph and its memory back; the next one is recorded anew."""
@@ -203,7 +204,7 @@ def _copy(to: tuple[FastWeights, ...], source: tuple[FastWeights, ...]) -> None:
     torch._foreach_copy_([w for ws in to for w in ws], [w for ws in source for w in ws])
 
 
-def _copied(answer: object) -> object:
+def _copied(answer: Any) -> Any:
     """A Prediction or QueryPrediction in memory of its own."""
 
     def copy(value: Tensor | tuple[Tensor, ...] | None) -> object:
@@ -211,5 +212,5 @@ def _copied(answer: object) -> object:
             return value.clone()
         return None if value is None else tuple(each.clone() for each in value)
 
-    values = (copy(getattr(answer, f.name)) for f in fields(answer))  # type: ignore[arg-type]
+    values = (copy(getattr(answer, f.name)) for f in fields(answer))
     return type(answer)(*values)

@@ -51,7 +51,7 @@ def use_kernels(model: ZipMap, used: bool = True) -> None:
         raise ModelError(f"the kernels are for bfloat16, not {model.compute_dtype}: cast first")
     for module in model.aggregator.modules():
         if hasattr(module, "kernels"):
-            setattr(module, "kernels", used)  # noqa: B010
+            setattr(module, "kernels", used)  # noqa: B010 (to mypy a Module has no such attribute)
 
 
 def make_fast(model: ZipMap, device: torch.device) -> None:
