@@ -271,7 +271,9 @@ def main() -> None:
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--tf32", choices=TF32, default="convolutions", help="torch's own default")
-    parser.add_argument("--fast", nargs="+", choices=FAST, default=[], help="off by default")
+    parser.add_argument(
+        "--fast", nargs="*", choices=FAST, help="default: channels_last on a CPU, as the node does"
+    )
     parser.add_argument("--graph", action="store_true", help="stream, query: as CUDA graphs")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--lengths", type=int, nargs="+", help="frames of a batch")
@@ -288,6 +290,8 @@ def main() -> None:
     parser.add_argument("--save", type=Path, help="a .json file; its plot is put beside it")
     args = parser.parse_args()
     args.dtype = getattr(torch, args.dtype)
+    if args.fast is None:
+        args.fast = ["channels_last"] if args.device.type == "cpu" else []
     args.lengths = args.lengths or LENGTHS[args.size]
     args.frames = args.frames or DRIFT[args.size]
     if args.twin_up_to is None:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zipmap_ros.model import backbone, dense_head, encoder, fast_weights, layers
+from zipmap_ros.model.dense_head import ResidualConv
 from zipmap_ros.model.fast_weights import FastWeightLayer, FastWeights, Operation, Projections
 from zipmap_ros.model.layers import Attention, Rope
 
@@ -120,6 +121,17 @@ def run(
     return torch.cat(reads, dim=1), weights
 
 
+def column_norms(w: Tensor) -> Tensor:
+    """torch's own norm."""
+    return torch.linalg.vector_norm(w, dim=1, keepdim=True)
+
+
+def residual_conv(self: ResidualConv, x: Tensor) -> Tensor:
+    """New memory for every operation."""
+    x = F.relu(x)
+    return self.conv2(F.relu(self.conv1(x))) + x
+
+
 # name -> the owner of the fast form, its name there, the plain form.
 PATHS: dict[str, tuple[object, str, Callable]] = {
     "fused Newton-Schulz": (fast_weights, "fused_step", newton_schulz_step),
@@ -132,6 +144,8 @@ PATHS: dict[str, tuple[object, str, Callable]] = {
     "cast once for several products": (fast_weights, "cast_for_products", cast_for_products),
     "gradients": (FastWeightLayer, "gradients", gradients),
     "slabs, no copy of one read": (FastWeightLayer, "run", run),
+    "column norms by rows": (fast_weights, "column_norms", column_norms),
+    "rectified in place": (ResidualConv, "forward", residual_conv),
 }
 
 

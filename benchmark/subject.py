@@ -30,7 +30,7 @@ def _shipped_size() -> tuple[int, int]:
 
 
 IMAGE_SIZES = {"official": (392, 518), "small": _shipped_size(), "tiny": (28, 42)}
-# Choices that are off unless asked for with --fast. On a GPU the node makes the first two.
+# Choices that --fast makes. The node makes the first two on a GPU, the last on a CPU.
 FAST = ("cast", "kernels", "fuse", "compile", "heads", "channels_last")
 TF32 = ("none", "convolutions", "all")
 

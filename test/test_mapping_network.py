@@ -105,6 +105,7 @@ class PeakBytes(TorchDispatchMode):
 SIZES = {
     "few patches": {},
     "large images": {"image_size": 224, "width": 64, "dense_width": 64, "patch_size": 14},
+    "wide head": {"image_size": 112, "dense_width": 256, "dense_channels": (64,) * 4},
     "large state": {"width": 128, "fast_heads": 1, "fast_hidden": 2048, "image_size": 112},
 }
 

@@ -105,7 +105,7 @@ def test_all_can_be_asked_for_less(monkeypatch, tmp_path):
     with pytest.raises(SystemExit) as ended:
         network.main()
     assert not ended.value.code
-    assert asked == [([3], [], False), ([1, 8], ["cast"], True)]
+    assert asked == [([3], ["channels_last"], False), ([1, 8], ["cast"], True)]
     monkeypatch.setattr(sys, "argv", [*words, "--seconds", "-1"])
     with pytest.raises(SystemExit, match="drift \\(no time left\\)"):
         network.main()

@@ -55,8 +55,7 @@ def load_network(parameters: Parameters) -> tuple[ZipMap, str]:
             free,
             graph=True,
         )
-    if device.type == "cuda" and model.compute_dtype == torch.bfloat16:
-        make_fast(model, device)
+    make_fast(model, device)
     return model.to(device), sha256
 
 
@@ -91,8 +90,8 @@ def memory_need(
       layer  a token's 4 float copies and 6 of ``dtype`` in width, 6 of ``dtype`` in hidden
              channels; 4 float and 3 Newton-Schulz copies of the layer's three matrices (2 in
              float32, where sums are fused into the products)
-      head   up to DENSE_FRAMES frames, 4 floats of dense_width at 8 x 8 a patch, or of half of
-             that and of the last 32 channels 2 a pixel
+      head   up to DENSE_FRAMES frames, 4 floats of dense_width at 8 x 8 a patch, or a float a
+             pixel of half of that and of the last 32 channels
     With ``graph``, as on a GPU: the backbone's matrices take ``dtype``, and a graph is recorded of
     a state that is still held (three), and keeps what its chunk takes while a chunk of another
     size, which goes without, takes it again. Workspaces of the device's libraries come on top.
@@ -107,8 +106,8 @@ def memory_need(
     layer = tokens * (config.width * (4 * 4 + 6 * size) + hidden * 6 * size)
     layer += 3 * config.width * config.fast_hidden * (4 * 4 + (2 if exact == 4 else 3) * exact)
     fused = 64 * patches * config.dense_width * 4
-    pixels = height * width * 2 * (config.dense_width // 2 + 32)
-    head = min(chunk_frames, DENSE_FRAMES) * 4 * max(fused, pixels)
+    pixels = height * width * 4 * (config.dense_width // 2 + 32)
+    head = min(chunk_frames, DENSE_FRAMES) * max(4 * fused, pixels)
     weights = 4 * sum(p.numel() for p in model.parameters())
     if graph:
         weights -= (4 - size) * sum(p.numel() for p in product_weights(model))

@@ -63,7 +63,10 @@ def add_position_(x: Tensor, aspect: float) -> Tensor:
 
 
 class ResidualConv(nn.Module):
-    """Two 3x3 convolutions around which the *rectified* input is carried."""
+    """Two 3x3 convolutions around which the *rectified* input is carried.
+
+    Rectified in place: the maps of a few frames are larger than a core's cache.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -71,9 +74,9 @@ class ResidualConv(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, h, w) -> the same shape."""
-        x = F.relu(x)
-        return self.conv2(F.relu(self.conv1(x))) + x
+        """(N, width, h, w), which is rectified -> the same shape."""
+        x = F.relu_(x)
+        return self.conv2(F.relu_(self.conv1(x))).add_(x)
 
 
 class Fusion(nn.Module):
@@ -114,7 +117,7 @@ class Scratch(nn.Module):
         self.output_conv1 = nn.Conv2d(features, features // 2, 3, padding=1)
         self.output_conv2 = nn.Sequential(
             nn.Conv2d(features // 2, LAST_CHANNELS, 3, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(LAST_CHANNELS, out, 1),
         )
 

@@ -41,7 +41,18 @@ class FastWeights(NamedTuple):
 
     def column_norms(self) -> FastWeights:
         """The norms over dim 1 of each matrix, kept as (B*heads, 1, columns)."""
-        return FastWeights(*(torch.linalg.vector_norm(w, dim=1, keepdim=True) for w in self))
+        return FastWeights(*map(column_norms, self))
+
+
+def column_norms(w: Tensor) -> Tensor:
+    """The norms over dim 1 of (N, rows, columns): (N, 1, columns).
+
+    On a CPU torch's own norm goes down one column after the other; sums go along the rows. Their
+    gradient is no number where a column is zero, so training takes the other.
+    """
+    if w.is_cpu and not torch.is_grad_enabled():
+        return w.square().sum(dim=1, keepdim=True).sqrt()
+    return torch.linalg.vector_norm(w, dim=1, keepdim=True)
 
 
 class Operation(NamedTuple):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Choices that trade start-up time, exactness or trainability for speed.
 
-None is made unless asked for; `benchmark/network.py precision` measures what each costs in error
-and gains in time.
+None is made unless asked for, as the node does with `make_fast`; `benchmark/network.py precision`
+measures what each costs in error and gains in time.
 """
 
 from __future__ import annotations
@@ -55,13 +55,17 @@ def use_kernels(model: ZipMap, used: bool = True) -> None:
 
 
 def make_fast(model: ZipMap, device: torch.device) -> None:
-    """Ready a network in eval mode for bfloat16 on ``device``: weights cast once, kernels if any.
+    """Ready a network in eval mode, whose ``compute_dtype`` is set, for ``device``.
 
-    Call it before the weights go there: they are fewer bytes then. Raises ModelError in training
-    mode.
+    On a CPU convolutions take channels last, as tokens have them; for bfloat16 on a GPU weights
+    are cast once, and kernels are used if they run. Call it before the weights go there: they are
+    fewer bytes then. Raises ModelError in training mode.
     """
-    cast_weights(model)
-    use_kernels(model, kernels_run(device))
+    if device.type == "cpu":
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    elif model.compute_dtype == torch.bfloat16:
+        cast_weights(model)
+        use_kernels(model, kernels_run(device))
 
 
 def fuse_newton_schulz(model: ZipMap) -> None:
