@@ -138,6 +138,40 @@ def invert(T: ArrayLike) -> Array:
     return inverse
 
 
+def se3_exp(twist: ArrayLike) -> Array:
+    """The (4, 4) rigid transform of a (6,) twist: translation, then rotation vector in radians."""
+    twist = np.asarray(twist, dtype=np.float64)
+    v, w = twist[:3], twist[3:]
+    angle = float(np.linalg.norm(w))
+    W = _skew(w)
+    if angle < 1e-6:
+        a, b, c = 1.0, 0.5, 1 / 6
+    else:
+        a, b = np.sin(angle) / angle, (1 - np.cos(angle)) / angle**2
+        c = (1 - a) / angle**2
+    WW = W @ W
+    return pose(np.eye(3) + a * W + b * WW, v + b * (W @ v) + c * (WW @ v))
+
+
+def se3_log(T: ArrayLike) -> Array:
+    """The (6,) twist of a (4, 4) rigid transform that turns by less than 180 degrees."""
+    T = np.asarray(T, dtype=np.float64)
+    R, t = T[:3, :3], T[:3, 3]
+    axis = 0.5 * np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]])
+    sine = float(np.linalg.norm(axis))
+    angle = float(np.arctan2(sine, 0.5 * (np.trace(R) - 1)))
+    w = axis * (angle / sine if sine > 1e-9 else 1.0)
+    half = angle / 2
+    k = 1 / 12 if angle < 1e-4 else (1 - half / np.tan(half)) / angle**2
+    W = _skew(w)
+    turned = W @ t
+    return np.concatenate([t - 0.5 * turned + k * (W @ turned), w])
+
+
+def _skew(w: Array) -> Array:
+    return np.array([[0.0, -w[2], w[1]], [w[2], 0.0, -w[0]], [-w[1], w[0], 0.0]])
+
+
 def transform_points(T: ArrayLike, points: ArrayLike) -> Array:
     """Apply one (4, 4) rigid or similarity transform to (..., 3) points."""
     T = np.asarray(T, dtype=np.float64)

@@ -159,6 +159,14 @@ class Parameters:
         "and dropped, the map does not grow.",
         allowed=("mapping", "localization"),
     )
+    align_poses: str = _parameter(
+        "auto",
+        "on: each image is aligned to an earlier one by the network's depth, which gives its pose "
+        "(the network's own where that fails) and keeps the depth's scale. off: the network's own "
+        "poses. auto: off for official checkpoints, on for others.",
+        allowed=("auto", "on", "off"),
+        read_only=True,
+    )
     scale_source: str = _parameter(
         "none",
         "Where metres come from: none (map units are the network's), fixed (parameter scale), "

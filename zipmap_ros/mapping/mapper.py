@@ -20,6 +20,7 @@ from zipmap_ros.mapping.prepare import View, prepare
 from zipmap_ros.mapping.query import QueriedView, project_cloud, query_network
 from zipmap_ros.mapping.scale import Odometry, ScaleEstimator
 from zipmap_ros.mapping.tracking import NOT_FINITE, Tracker
+from zipmap_ros.mapping.tracks import Tracks, aligns
 from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.voxel_map import VoxelMap
 from zipmap_ros.model import ModelError, Prediction, SceneState, ZipMap
@@ -81,6 +82,7 @@ class StreamMapper:
         self.odometry = Odometry()
         self.keyframes = Keyframes()
         self.tracker = Tracker()
+        self.tracks = Tracks.none()
         self.gauge: Gauge | None = None
         self.last_camera: Camera | None = None
         self.state_update = 0.0
@@ -195,8 +197,10 @@ class StreamMapper:
                 half = len(chunk) // 2
                 return self._fold(chunk[:half]) + self._fold(chunk[half:])
             return self._drop(chunk, NO_MEMORY, f"the device has too little memory: {error}")
+        poses, tracks = _network_poses(chunk, prediction), self.tracks
+        if poses is not None and aligns(p.align_poses, self.model.config):
+            poses, prediction, tracks = tracks.align(chunk, prediction, poses)
         # Believe it?
-        poses = _network_poses(chunk, prediction)
         scale = self.scale.scale
         sources = [view.frame.source for view in chunk]
         reason = self.tracker.judge(
@@ -204,6 +208,7 @@ class StreamMapper:
         )
         if poses is None or reason:
             return self._drop(chunk, str(reason), f"the network's output was refused: {reason}")
+        self.tracks = tracks
         # Keep the candidate, or drop it: the camera had hardly moved, or we only localise.
         named = list(zip(sources, poses, strict=True))
         keep = mapping and self.keyframes.wants(

@@ -30,11 +30,12 @@ from zipmap_ros.mapping.mapper import StreamMapper
 from zipmap_ros.mapping.ply import write_ply
 from zipmap_ros.mapping.scale import Odometry, ScaleEstimator
 from zipmap_ros.mapping.tracking import Tracker
+from zipmap_ros.mapping.tracks import Tracks
 from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.voxel_map import VoxelMap
 from zipmap_ros.model import ModelError, SceneState
 
-FORMAT = 1
+FORMAT = 2
 _MANIFEST = "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -157,17 +158,20 @@ def _check(mapper: StreamMapper, folder: Path) -> None:
 def _contents(mapper: StreamMapper) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What is small, for JSON (whose floats keep every bit), and the arrays."""
     gauge, camera = mapper.gauge, mapper.last_camera
+    tracks, images = mapper.tracks.state()
     small = {
         "voxel": mapper.voxel_map.voxel,
         "gauge": gauge and {key: _plain(value) for key, value in vars(gauge).items()},
         "scale": mapper.scale.state(),
         "keyframes": {key: _plain(value) for key, value in vars(mapper.keyframes).items()},
+        "tracks": tracks,
         "tracker": {key: _plain(value) for key, value in vars(mapper.tracker).items()},
         "odometry": [[stamp, _plain(pose)] for stamp, pose in mapper.odometry.entries],
         "trajectory_sources": mapper.trajectory.sources,
         "last_camera": camera and asdict(camera),
     }
     arrays = {f"map.{key}": value for key, value in mapper.voxel_map.state().items()}
+    arrays |= {f"tracks.{key}": value for key, value in images.items()}
     arrays["trajectory.stamps_ns"] = mapper.trajectory.stamps_ns
     arrays["trajectory.poses"] = mapper.trajectory.poses
     return small, arrays
@@ -179,7 +183,7 @@ def _parts(
     """The mapper's attributes, made anew from what `_contents` gave."""
     p = mapper.parameters
     voxel_map = VoxelMap(small["voxel"], p.map_max_points, p.map_max_mb)
-    voxel_map.restore({k[len("map.") :]: v for k, v in arrays.items() if k.startswith("map.")})
+    voxel_map.restore(_below("map.", arrays))
     if voxel_map.voxel != p.map_voxel_m:
         saved, voxel_map = voxel_map, VoxelMap(p.map_voxel_m, p.map_max_points, p.map_max_mb)
         voxel_map.absorb(saved)
@@ -206,6 +210,7 @@ def _parts(
         "odometry": odometry,
         "gauge": gauge
         and Gauge(np.array(gauge["anchor_network"]), np.array(gauge["anchor_map"]), gauge["scale"]),
+        "tracks": Tracks.restored(small["tracks"], _below("tracks.", arrays)),
         "keyframes": Keyframes(_poses(keyframes["last"]), keyframes["gap"]),
         "tracker": Tracker(
             _poses(tracker["believed"]),
@@ -216,6 +221,10 @@ def _parts(
         ),
         "last_camera": camera and Camera(**{**camera, "distortion": tuple(camera["distortion"])}),
     }
+
+
+def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
 
 def _plain(value: Any) -> Any:

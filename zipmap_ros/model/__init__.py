@@ -14,12 +14,13 @@ from zipmap_ros.model.checkpoint import (
     save_checkpoint,
     shipped_checkpoint,
 )
-from zipmap_ros.model.config import ModelConfig
+from zipmap_ros.model.config import VARIANTS, ModelConfig
 from zipmap_ros.model.errors import ModelError
 from zipmap_ros.model.fast_weights import SceneState
 from zipmap_ros.model.zipmap import Prediction, QueryPrediction, ZipMap
 
 __all__ = [
+    "VARIANTS",
     "ModelConfig",
     "ModelError",
     "Prediction",

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Direct image alignment: how a camera moved, from two images and the depth of one.
+
+An image is laid over a *reference*, an earlier image with its depth: the pose is refined until the
+reference's pixels, moved to where their depth puts them, have the brightness that is found there.
+
+Gauss-Newton on SE(3), inverse compositional (Baker and Matthews, IJCV 2004), coarse to fine, with
+robust weights, gain and offset of the brightness, and a prior around the guess, as in direct visual
+odometry (Engel et al., LSD-SLAM, ECCV 2014; DSO, PAMI 2018). Images are (h, w) float32 brightness
+0..1, depth is (h, w) float32 along z, of any unit, which is that of the poses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zipmap_ros.geometry import Array, Camera, invert, se3_exp, se3_log
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+CELLS = (4, 3, 2)  # pixels of a cell, from which one is taken, by level from fine to coarse
+MIN_GRADIENT = 0.015  # of brightness a pixel
+FEWEST = 30  # pixels to align by
+ITERATIONS = 8  # on each level
+HUBER = 1.345  # standard deviations
+NOISE = 0.01  # least standard deviation of brightness
+# Around the guess, standard deviations: translation (share of the depth), rotation (radians), gain,
+# offset. It weighs as much as so many pixels of the coarsest level, fewer on finer ones.
+PRIOR = np.array([0.03] * 6 + [0.1, 0.05])
+PRIOR_PIXELS = 50.0
+LONGEST_STEP = np.array([0.15, 0.1])  # of the descent: share of the depth, radians
+# An alignment failed when it is further from the guess (share of the depth, radians), or fewer
+# pixels fit (are in view) than this.
+FARTHEST = np.array([0.2, 0.14])
+FAILED_FIT, FAILED_VIEW = 0.35, 0.25
+GOOD_RESIDUAL = 0.06  # of brightness: a pixel that fits
+# A reference serves as long as more pixels fit, more are in view, and they moved less (widths).
+LASTING_FIT, LASTING_VIEW, LASTING_FLOW = 0.6, 0.7, 0.12
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """An aligned image: its camera_T_reference (4, 4); whether the reference serves the next."""
+
+    camera_T_reference: Array
+    lasts: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What images are aligned to.
+
+    grey, depth  (h, w) brightness, and depth > 0
+    camera       their pinhole
+    world_T_camera  (4, 4), where it was
+    """
+
+    grey: Image
+    depth: Image
+    camera: Camera
+    world_T_camera: Array
+
+    @cached_property
+    def levels(self) -> list[_Level]:
+        """The chosen pixels, from fine to coarse."""
+        greys, depths = pyramid(self.grey), pyramid(np.log(self.depth))
+        return [
+            _choose(grey, np.exp(depth), shrunk(self.camera, grey), cell)
+            for grey, depth, cell in zip(greys, depths, CELLS, strict=True)
+        ]
+
+    def align(self, grey: Image, camera: Camera, guess: Array) -> Fit | None:
+        """Lay an image of the same size over this one; None where that fails.
+
+        guess  (4, 4) world_T_camera to begin with, and near which the result must be
+        """
+        finest = self.levels[0]
+        if grey.shape != self.grey.shape or len(finest.values) < FEWEST:
+            return None
+        start = T = invert(guess) @ self.world_T_camera
+        light = np.array([1.0, 0.0])
+        greys = pyramid(grey)
+        for level, image, cell in list(zip(self.levels, greys, CELLS, strict=True))[::-1]:
+            if len(level.values) >= FEWEST:
+                prior = PRIOR_PIXELS * CELLS[-1] / cell
+                T, light = _Descent(level, image, shrunk(camera, image), start, prior).run(T, light)
+        pixels, seen = project(finest.points, T, camera, grey.shape)
+        view = float(seen.mean())
+        if (
+            view < FAILED_VIEW
+            or (_lengths(se3_log(invert(start) @ T), finest.depth) > FARTHEST).any()
+        ):
+            return None
+        left = sample(grey, pixels) * light[0] + light[1] - finest.values
+        fitting = float((np.abs(left[seen]) < GOOD_RESIDUAL).mean())
+        if fitting < FAILED_FIT:
+            return None
+        flow = np.median(np.hypot(*(pixels - finest.pixels)[:, seen])) / grey.shape[1]
+        lasts = fitting > LASTING_FIT and view > LASTING_VIEW and flow < LASTING_FLOW
+        return Fit(T, bool(lasts))
+
+    def depth_ratio(self, T: Array, depth: Image, camera: Camera) -> float | None:
+        """The median of this depth over another's where both saw the same; None if hardly any.
+
+        T  (4, 4) camera_T_reference of the other; depth (h, w) and camera are the other's.
+        """
+        step = CELLS[0]
+        z = self.depth[step // 2 :: step, step // 2 :: step]
+        v, u = np.indices(z.shape) * step + step // 2 + 0.5
+        points = _points(np.stack([u.ravel(), v.ravel()]), z.ravel(), self.camera)
+        pixels, seen = project(points, T, camera, depth.shape)
+        if seen.sum() < FEWEST:
+            return None
+        u, v = pixels[:, seen].astype(int)
+        return float(np.exp(np.median(np.log((T[2, :3] @ points + T[2, 3])[seen] / depth[v, u]))))
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """The N chosen pixels of a reference at one size of the image.
+
+    pixels    (2, N) u, v of their centres; points  (3, N) in the camera; values  (N,) brightness
+    jacobian  (8, N) of the residual, for a twist of the reference's camera, gain and offset
+    depth     the median of the points'
+    """
+
+    pixels: Image
+    points: Image
+    values: Image
+    jacobian: Image
+    depth: float
+
+
+def _choose(grey: Image, depth: Image, camera: Camera, cell: int) -> _Level:
+    """Of each cell of pixels the one with the strongest gradient, if it is strong enough."""
+    gx, gy = _gradient(grey)
+    strength = gx * gx + gy * gy
+    h, w = grey.shape[0] // cell, grey.shape[1] // cell
+    cells = strength[: h * cell, : w * cell].reshape(h, cell, w, cell).swapaxes(1, 2)
+    best = cells.reshape(h * w, cell * cell).argmax(1)
+    row, column = np.divmod(np.arange(h * w), w)
+    y, x = row * cell + best // cell, column * cell + best % cell
+    strong = strength[y, x] > MIN_GRADIENT**2
+    y, x = y[strong], x[strong]
+    z, values = depth[y, x], grey[y, x]
+    pixels = np.stack([x, y]).astype(np.float32) + np.float32(0.5)
+    points = _points(pixels, z, camera)
+    # Brightness by a motion of the point: the image's gradient through the pinhole.
+    a, b = gx[y, x] * camera.fx / z, gy[y, x] * camera.fy / z
+    along = np.stack([a, b, -(a * points[0] + b * points[1]) / z])
+    around = np.cross(points, along, axis=0)
+    jacobian = np.stack([*along, *around, -values, -np.ones_like(values)]).astype(np.float32)
+    return _Level(pixels, points, values, jacobian, float(np.median(z)) if len(z) else 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Descent:
+    """Damped Gauss-Newton on one level.
+
+    start  (4, 4) camera_T_reference that the prior is around; prior  its weight, in pixels
+    """
+
+    level: _Level
+    image: Image
+    camera: Camera
+    start: Array
+    prior: float
+
+    def run(self, T: Array, light: Array) -> tuple[Array, Array]:
+        """Refine camera_T_reference (4, 4) and (gain, offset), which are changed little by little
+        as long as the cost falls."""
+        level = self.level
+        sigma = PRIOR * np.array([level.depth] * 3 + [1.0] * 5)
+        information = self.prior / sigma**2
+        left, seen, away = self.residual(T, light)
+        if seen.sum() < FEWEST:
+            return T, light
+        noise = np.float32(max(1.4826 * float(np.median(np.abs(left[seen]))), NOISE))
+
+        def cost(left: Image, seen: Mask, away: Array) -> float:
+            q = np.where(seen, np.abs(left) / noise, 2.0)  # to leave the view is no gain
+            inner = np.minimum(q, HUBER)
+            return float((inner * (q - inner / 2)).sum()) + 0.5 * float(information @ away**2)
+
+        here, damping, moved = cost(left, seen, away), 1e-3, True
+        for _ in range(ITERATIONS):
+            if moved:
+                weights = seen * np.minimum(1, HUBER * noise / np.maximum(np.abs(left), 1e-9))
+                JW = level.jacobian * (weights / noise**2)
+                H = (JW @ level.jacobian.T).astype(np.float64) + np.diag(information)
+                g = (JW @ left).astype(np.float64) + information * away
+            x = np.linalg.solve(H + np.diag(damping * np.diag(H)), g)
+            x[:6] /= max(1.0, *(_lengths(x[:6], level.depth) / LONGEST_STEP))
+            new_T, new_light = T @ se3_exp(-x[:6]), light + x[6:]
+            left, seen, away = self.residual(new_T, new_light)
+            there = cost(left, seen, away)
+            moved = there < here
+            if not moved:
+                damping *= 30
+                continue
+            gain, here, damping = here - there, there, damping / 5
+            T, light = new_T, new_light
+            if gain < 1e-3 * here:
+                break
+        return rigid(T), light
+
+    def residual(self, T: Array, light: Array) -> tuple[Image, Mask, Array]:
+        """(N,) what is left of the brightness, 0 where nothing is seen; (N,) whether it is; (8,)
+        how far the motion and the light are from the guess, in the sense of the jacobian."""
+        pixels, seen = project(self.level.points, T, self.camera, self.image.shape)
+        gain, offset = light.astype(np.float32)
+        left = gain * sample(self.image, pixels) + offset - self.level.values
+        R = (moved := invert(self.start) @ T)[:3, :3]
+        turn = 0.5 * np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]])
+        away = np.concatenate([moved[:3, 3], turn, [1 - light[0], -light[1]]])
+        return np.where(seen, left, np.float32(0)), seen, away
+
+
+def project(points: Image, T: Array, camera: Camera, shape: Sequence[int]) -> tuple[Image, Mask]:
+    """(3, N) points, moved by (4, 4), into an image: (2, N) pixels u, v, (N,) which are inside."""
+    R, t = T[:3, :3].astype(np.float32), T[:3, 3:].astype(np.float32)
+    x, y, z = R @ points + t
+    front = np.maximum(z, np.float32(1e-6))
+    u = np.float32(camera.fx) * x / front + np.float32(camera.cx)
+    v = np.float32(camera.fy) * y / front + np.float32(camera.cy)
+    h, w = shape
+    border = np.float32(1.5)
+    seen = (z > 0) & (u >= border) & (v >= border) & (u < w - border) & (v < h - border)
+    return np.stack([np.where(seen, u, border), np.where(seen, v, border)]), seen
+
+
+def sample(image: Image, pixels: Image) -> Image:
+    """Bilinear values (N,) at (2, N) pixels inside of an image, whose centres are at 0.5."""
+    u, v = pixels - np.float32(0.5)
+    x, y = u.astype(np.int32), v.astype(np.int32)
+    a, b = u - x, v - y
+    flat, i = image.reshape(-1), y * image.shape[1] + x
+    top = flat[i] + a * (flat[i + 1] - flat[i])
+    i += image.shape[1]
+    bottom = flat[i] + a * (flat[i + 1] - flat[i])
+    return top + b * (bottom - top)
+
+
+def half(image: Image) -> Image:
+    """Means of 2 x 2 pixels; an odd last row or column is left out."""
+    a = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
+    return (a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2]) * np.float32(0.25)
+
+
+def pyramid(image: Image) -> list[Image]:
+    """The image and its halves, one for each of CELLS."""
+    images = [image]
+    while len(images) < len(CELLS):
+        images.append(half(images[-1]))
+    return images
+
+
+def shrunk(camera: Camera, image: Image) -> Camera:
+    """The camera of its image after some halvings."""
+    factor = 0.5 ** round(np.log2(camera.width / image.shape[1]))
+    fx, fy, cx, cy = (factor * value for value in (camera.fx, camera.fy, camera.cx, camera.cy))
+    return Camera(image.shape[1], image.shape[0], fx, fy, cx, cy)
+
+
+def rigid(T: Array) -> Array:
+    """The nearest rigid transform: a long chain of products does not stay one."""
+    U, _, Vt = np.linalg.svd(T[:3, :3])
+    T = T.copy()
+    T[:3, :3] = U @ Vt
+    return T
+
+
+def _points(pixels: Image, z: Image, camera: Camera) -> Image:
+    x, y = (pixels[0] - camera.cx) / camera.fx, (pixels[1] - camera.cy) / camera.fy
+    return np.stack([x * z, y * z, z]).astype(np.float32)
+
+
+def _gradient(image: Image) -> tuple[Image, Image]:
+    """Central differences along x and y; 0 within two pixels of the border."""
+    gx, gy = np.zeros_like(image), np.zeros_like(image)
+    gx[2:-2, 2:-2] = (image[2:-2, 3:-1] - image[2:-2, 1:-3]) / 2
+    gy[2:-2, 2:-2] = (image[3:-1, 2:-2] - image[1:-3, 2:-2]) / 2
+    return gx, gy
+
+
+def _lengths(twist: Array, depth: float) -> Array:
+    """(2,) of a (6,) twist: translation as a share of the depth, rotation in radians."""
+    return np.linalg.norm(twist.reshape(2, 3), axis=1) / [depth, 1.0]

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Poses by alignment: each camera followed from image to image by the network's depth.
+
+A small network knows the shape of a view better than the way between two. So each image is aligned
+to an earlier one with its depth (`alignment`), which gives the pose; the network's own is taken
+where that fails, and for the first frame. Depth is brought to the scale of what it is aligned to.
+What is kept is one image with depth for each camera, whatever the length of the stream. Poses and
+depths are in the network's units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from zipmap_ros.geometry import Array, Camera, invert, se3_exp, se3_log
+from zipmap_ros.mapping.alignment import Image, Reference, half, rigid, shrunk
+from zipmap_ros.mapping.prepare import View
+from zipmap_ros.model import VARIANTS, ModelConfig, Prediction
+
+WIDEST = 200  # pixels: larger images are halved before
+DAMPING = 0.8  # of the last motion, taken as the guess of the next
+SCALE_STEP = 0.3  # largest change of a scale's logarithm from frame to frame
+SCALE_LEAK = 0.1  # part of a scale's logarithm given back, so that it stays near the network's
+CAMERA_FRAMES = 50  # over which the network's focal lengths are averaged
+
+
+def aligns(choice: str, config: ModelConfig) -> bool:
+    """Whether a network's poses are aligned, by the parameter ``align_poses``: auto, on or off.
+
+    With auto those of official checkpoints are not, whose poses are better than what alignment
+    gives in the long run.
+    """
+    return choice == "on" or (choice == "auto" and config.variant not in VARIANTS)
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """What is known of one camera after a frame.
+
+    reference  what the next image is aligned to
+    pose       (4, 4) network_T_camera of the last frame
+    step       (6,) twist from the frame before to it; 0 where it was not aligned
+    scale      the last frame's depth over the network's
+    focal      (2,) mean of the network's focal lengths, in pixels of its input
+    frames     how many frames are in that mean
+    """
+
+    reference: Reference
+    pose: Array
+    step: Array
+    scale: float
+    focal: Array
+    frames: int
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """The tracks of all cameras, by name; never changed in place.
+
+    correction  (4, 4) what moved the network's last pose to where it was aligned
+    """
+
+    cameras: Mapping[str, Track]
+    correction: Array
+
+    @classmethod
+    def none(cls) -> Tracks:
+        """Before the first frame."""
+        return cls({}, np.eye(4))
+
+    def align(
+        self, views: Sequence[View], prediction: Prediction, poses: Sequence[Array]
+    ) -> tuple[list[Array], Prediction, Tracks]:
+        """Align the frames of a chunk, one after the other.
+
+        poses  the network's (4, 4) network_T_camera of each frame
+        Returns the aligned poses; the prediction, with each frame's depth in the scale of what it
+        was aligned to and steady intrinsics where the camera is not known; and the tracks
+        afterwards, to be kept if the poses are believed.
+        """
+        assert prediction.depth is not None
+        depth, intrinsics = prediction.depth.clone(), prediction.intrinsics.clone()
+        tracks, aligned = self, []
+        for i, (view, pose) in enumerate(zip(views, poses, strict=True)):
+            K = intrinsics[0, i].double().cpu().numpy()
+            tracks, camera = tracks.follow(view, depth[0, i].float().cpu().numpy(), K, pose)
+            track = tracks.cameras[view.frame.source]
+            aligned.append(track.pose)
+            depth[0, i] *= track.scale
+            intrinsics[0, i] = torch.as_tensor(camera.matrix, dtype=intrinsics.dtype)
+        return aligned, replace(prediction, depth=depth, intrinsics=intrinsics), tracks
+
+    def follow(self, view: View, depth: Image, K: Array, pose: Array) -> tuple[Tracks, Camera]:
+        """The tracks after one more frame, and its camera: the known one, or a steady (3, 3) K."""
+        source = view.frame.source
+        before = self.cameras.get(source)
+        focal, frames = (before.focal, before.frames) if before else (np.zeros(2), 0)
+        camera = view.camera
+        if camera is None:
+            frames = min(frames + 1, CAMERA_FRAMES)
+            focal = focal + (np.diag(K)[:2] - focal) / frames
+            camera = Camera(depth.shape[1], depth.shape[0], *focal.tolist(), *K[:2, 2].tolist())
+        expected = self.correction @ pose  # where the network's own motion leads
+        track = _follow(before, _grey(view), depth, camera, expected)
+        cameras = {**self.cameras, source: replace(track, focal=focal, frames=frames)}
+        return Tracks(cameras, track.pose @ invert(pose)), camera
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """All of it for a session: what is small, for JSON, and arrays by name."""
+        small: dict[str, Any] = {"correction": self.correction.tolist(), "cameras": {}}
+        arrays: dict[str, np.ndarray] = {}
+        for i, (source, track) in enumerate(self.cameras.items()):
+            reference = track.reference
+            small["cameras"][source] = {
+                "camera": asdict(reference.camera),
+                "reference_pose": reference.world_T_camera.tolist(),
+                "pose": track.pose.tolist(),
+                "step": track.step.tolist(),
+                "scale": track.scale,
+                "focal": track.focal.tolist(),
+                "frames": track.frames,
+            }
+            arrays |= {f"{i}.grey": reference.grey, f"{i}.depth": reference.depth}
+        return small, arrays
+
+    @classmethod
+    def restored(cls, small: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Tracks:
+        """What ``state`` gave, the same to the bit. Raises KeyError for anything else."""
+        cameras = {}
+        for i, (source, saved) in enumerate(small["cameras"].items()):
+            camera = Camera(**{**saved["camera"], "distortion": ()})
+            place = np.array(saved["reference_pose"])
+            reference = Reference(arrays[f"{i}.grey"], arrays[f"{i}.depth"], camera, place)
+            pose, step, focal = (np.array(saved[name]) for name in ("pose", "step", "focal"))
+            cameras[source] = Track(reference, pose, step, saved["scale"], focal, saved["frames"])
+        return cls(cameras, np.array(small["correction"]))
+
+
+def _follow(
+    before: Track | None, grey: Image, depth: Image, camera: Camera, expected: Array
+) -> Track:
+    """The track after one more frame: aligned, or ``expected`` (4, 4) where that fails."""
+    while grey.shape[1] > WIDEST:
+        grey, depth = half(grey), np.exp(half(np.log(depth)))
+        camera = shrunk(camera, grey)
+    still = np.zeros(6)
+    if before is None:
+        return Track(Reference(grey, depth, camera, expected), expected, still, 1.0, np.zeros(2), 0)
+    reference = before.reference
+    fit = reference.align(grey, camera, before.pose @ se3_exp(DAMPING * before.step))
+    if fit is None:
+        reference = Reference(grey, depth * np.float32(before.scale), camera, expected)
+        return replace(before, reference=reference, pose=expected, step=still)
+    pose = rigid(reference.world_T_camera @ invert(fit.camera_T_reference))
+    step = se3_log(invert(before.pose) @ pose)
+    ratio = reference.depth_ratio(fit.camera_T_reference, depth, camera) or before.scale
+    change = np.clip(np.log(ratio / before.scale), -SCALE_STEP, SCALE_STEP)
+    scale = float((before.scale * np.exp(change)) ** (1 - SCALE_LEAK))
+    if not fit.lasts:
+        reference = Reference(grey, depth * np.float32(scale), camera, pose)
+    return replace(before, reference=reference, pose=pose, step=step, scale=scale)
+
+
+def _grey(view: View) -> Image:
+    """(h, w) brightness 0..1."""
+    red, green, blue = view.pixels.numpy()
+    return 0.299 * red + 0.587 * green + 0.114 * blue
