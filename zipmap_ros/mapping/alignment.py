@@ -27,7 +27,8 @@ Mask = NDArray[np.bool_]
 CELLS = (4, 3, 2)  # pixels of a cell, from which one is taken, by level from fine to coarse
 MIN_GRADIENT = 0.015  # of brightness a pixel
 FEWEST = 30  # pixels to align by
-ITERATIONS = 8  # on each level
+ITERATIONS = 8  # on each level, fewer if one lowers the cost by less than a share of ENOUGH
+ENOUGH = 2e-3
 HUBER = 1.345  # standard deviations
 NOISE = 0.01  # least standard deviation of brightness
 # Around the guess, standard deviations: translation (share of the depth), rotation (radians), gain,
@@ -206,7 +207,7 @@ class _Descent:
                 continue
             gain, here, damping = here - there, there, damping / 5
             T, light = new_T, new_light
-            if gain < 1e-3 * here:
+            if gain < ENOUGH * here:
                 break
         return rigid(T), light
 

@@ -27,7 +27,7 @@ from zipmap_ros.model import ModelError, Prediction, SceneState, ZipMap
 from zipmap_ros.model.graph import QueryGraph, StreamGraph
 from zipmap_ros.parameters import Parameters
 
-SAMPLED_ROWS = 128
+SAMPLED_ROWS = 32
 INITIALISING, TRACKING, LOST = "initialising", "tracking", "lost"
 # Reasons that frames are dropped for, beside those of `tracking`.
 BAD_IMAGE, NO_MEMORY, NO_MAP, RESET = "bad_image", "out_of_memory", "no_map", "reset"
