@@ -3,6 +3,7 @@
 
 `KnownWorld` is a ZipMap whose `stream` and `reconstruct` look the answer up instead of computing
 it. The frames of `frame` are painted in one colour whose red says which pose they belong to.
+`LooksUp` and `says` are what others like it are made of.
 """
 
 from __future__ import annotations
@@ -46,7 +47,38 @@ def frame(index: int, camera: Camera | None = CAMERA, **changes) -> Frame:
     return replace(Frame(1_000_000_000 + index * 100_000_000, rgb, camera=camera), **changes)
 
 
-class KnownWorld(ZipMap):
+def says(network_T_camera, K, depth) -> Prediction:
+    """A network's output for N frames: (N, 4, 4) poses, (N, 3, 3), (N, h, w)."""
+
+    def tensor(array):
+        return torch.tensor(np.asarray(array), dtype=torch.float32)[None]
+
+    encoding = torch.zeros(1, len(depth), 9)
+    return Prediction(
+        encoding,
+        tensor(invert(np.asarray(network_T_camera))[:, :3]),
+        tensor(K),
+        tensor(depth),
+        tensor(2 + 0 * np.nan_to_num(depth)),
+        None,
+        (encoding,),
+    )
+
+
+class LooksUp(ZipMap):
+    """A tiny network that streams what it reconstructs; each chunk moves its state a little."""
+
+    def __init__(self, **changes):
+        super().__init__(replace(ModelConfig.tiny(), **changes))
+        self.eval()
+
+    def stream(self, images, state, chunk_frames=1, outputs=("depth", "local_points")):
+        prediction = self.reconstruct(images)
+        layers = tuple(FastWeights(*(w + 0.01 for w in layer)) for layer in state.layers)
+        return prediction, SceneState(layers, state.targets, state.frames_seen + len(images))
+
+
+class KnownWorld(LooksUp):
     """Knows the room from ``poses`` (world_T_camera); its own world is the first one's camera.
 
     scale  network units per metre
@@ -54,37 +86,16 @@ class KnownWorld(ZipMap):
     """
 
     def __init__(self, poses, scale: float = UNITS_PER_METRE, bad=(), query: bool = False):
-        super().__init__(replace(ModelConfig.tiny(), query=query))
-        self.eval()
+        super().__init__(query=query)
         self.poses, self.scale, self.bad = poses, scale, set(bad)
         self.calls: list[list[int]] = []
-
-    def stream(self, images, state, chunk_frames=1, outputs=("depth", "local_points")):
-        prediction = self.reconstruct(images)
-        layers = tuple(FastWeights(*(w + 0.01 for w in layer)) for layer in state.layers)
-        return prediction, SceneState(layers, state.targets, state.frames_seen + len(images))
 
     def reconstruct(self, images, outputs=("depth", "local_points")):
         assert images.dtype == torch.float32 and images.shape[1:] == (3, 42, 56)
         indices = [round(float(image[0].mean()) * 255) for image in images]
         self.calls.append(indices)
-        poses = [invert(self.poses[0]) @ self.poses[i] for i in indices]
-        camera_T_world = invert(np.array(poses))[:, :3]
-        camera_T_world[:, :, 3] *= self.scale
+        poses = np.array([invert(self.poses[0]) @ self.poses[i] for i in indices])
+        poses[:, :3, 3] *= self.scale
         depth = np.array([room_depth(self.poses[i]) for i in indices]) * self.scale
         depth[[i for i, index in enumerate(indices) if index in self.bad]] = np.nan
-
-        def tensor(array):
-            return torch.tensor(np.asarray(array), dtype=torch.float32)[None]
-
-        K = np.broadcast_to(CAMERA.matrix, (len(indices), 3, 3))
-        encoding = torch.zeros(1, len(indices), 9)
-        return Prediction(
-            encoding,
-            tensor(camera_T_world),
-            tensor(K),
-            tensor(depth),
-            tensor(2 + 0 * np.nan_to_num(depth)),
-            None,
-            (encoding,),
-        )
+        return says(poses, np.broadcast_to(CAMERA.matrix, (len(indices), 3, 3)), depth)

@@ -16,6 +16,8 @@ from zipmap_ros.geometry import (
     pose,
     quaternion_from_matrix,
     rotation_angle_deg,
+    se3_exp,
+    se3_log,
     transform_points,
     umeyama,
 )
@@ -96,6 +98,47 @@ def test_invert_is_the_inverse_of_stacks_and_of_3x4():
     T = np.stack([pose(random_rotation(rng), rng.normal(size=3)) for _ in range(4)])
     np.testing.assert_allclose(invert(T) @ T, np.broadcast_to(np.eye(4), (4, 4, 4)), atol=1e-12)
     np.testing.assert_allclose(invert(T[:, :3]), invert(T))
+
+
+def test_a_twist_without_rotation_is_a_shift_and_one_without_translation_a_turn():
+    np.testing.assert_array_equal(se3_exp([1, 2, 3, 0, 0, 0]), pose(np.eye(3), [1, 2, 3]))
+    for angle in (1e-8, 0.1, 90, 179):
+        twist = np.concatenate([np.zeros(3), np.deg2rad(angle) * np.array([1, -2, 2]) / 3])
+        np.testing.assert_allclose(se3_exp(twist), pose(turn([1, -2, 2], angle), np.zeros(3)))
+        np.testing.assert_allclose(se3_log(se3_exp(twist)), twist, rtol=1e-9, atol=1e-20)
+
+
+def test_a_twist_drives_along_an_arc():
+    """A quarter of a circle of radius 1, to the left."""
+    quarter = np.pi / 2
+    T = se3_exp([quarter, 0, 0, 0, 0, quarter])
+    np.testing.assert_allclose(T, pose(turn([0, 0, 1], 90), [1, 1, 0]), atol=1e-15)
+    np.testing.assert_allclose(se3_log(T), [quarter, 0, 0, 0, 0, quarter], atol=1e-15)
+
+
+def test_the_twist_of_the_identity_is_zero():
+    np.testing.assert_array_equal(se3_log(np.eye(4)), np.zeros(6))
+    np.testing.assert_array_equal(se3_exp(np.zeros(6)), np.eye(4))
+
+
+@pytest.mark.parametrize(
+    "angle", [0.0, 1e-9, 0.9e-6, 1.1e-6, 0.9e-4, 1.1e-4, 1e-3, 0.02, 1.0, 2.5, 3.1]
+)
+def test_exponential_and_logarithm_are_those_of_matrices(angle):
+    """Against the series, also on both sides of where the formulas change."""
+    rng = np.random.default_rng(4)
+    for _ in range(10):
+        axis = rng.normal(size=3)
+        v, (x, y, z) = rng.normal(size=3), angle * axis / np.linalg.norm(axis)
+        generator = np.zeros((4, 4))
+        generator[:3, :3], generator[:3, 3] = [[0, -z, y], [z, 0, -x], [-y, x, 0]], v
+        series = term = np.eye(4)
+        for n in range(1, 60):
+            term = term @ generator / n
+            series = series + term
+        twist = np.array([*v, x, y, z])
+        np.testing.assert_allclose(se3_exp(twist), series, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(se3_log(series), twist, rtol=0, atol=1e-10)
 
 
 def test_transform_points_applies_scale_rotation_and_shift():

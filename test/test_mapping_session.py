@@ -189,9 +189,15 @@ def break_manifest(folder):
     (folder / "manifest.json").write_text("[]")
 
 
+def make_older(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "format": 1}))
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
+        (make_older, "has format 1, this version reads 2"),
         (damage_size, "is damaged"),
         (damage_content, "cannot load"),
         (remove_manifest, "is no saved session"),

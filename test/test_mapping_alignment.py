@@ -1,0 +1,619 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Poses by alignment, on pictures of a synthetic room: exact depth, a network with bad poses."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from known_world import LooksUp, says
+from safetensors import safe_open
+
+from zipmap_ros.frame import Frame
+from zipmap_ros.geometry import Camera, invert, se3_exp, se3_log
+from zipmap_ros.mapping import StreamMapper, load_session, save_session
+from zipmap_ros.mapping.alignment import Reference, rigid
+from zipmap_ros.mapping.prepare import View, prepare
+from zipmap_ros.mapping.tracks import CAMERA_FRAMES, Tracks
+from zipmap_ros.model import VARIANTS
+from zipmap_ros.parameters import Parameters
+from zipmap_ros.synthetic import World
+
+# Nothing here may divide by zero or lose a number, whatever the images.
+pytestmark = pytest.mark.filterwarnings("error")
+
+CAMERA = Camera.from_fov(140, 112, 70.0)
+FRAMES = 24
+MOTIONS = {
+    "along": [0.05, 0.02, 0.05, *np.deg2rad([1, -2, 0.5])],
+    "across": [0.06, -0.03, 0.02, *np.deg2rad([1, 1, -1])],
+    "turn": [0, 0, 0, *np.deg2rad([-1, 3, 1])],
+}
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What a camera saw: (N, h, w, 3) uint8, (N, h, w) metres, and where, (N, 4, 4)."""
+
+    rgb: np.ndarray
+    depth: np.ndarray
+    poses: np.ndarray
+
+    @property
+    def grey(self) -> np.ndarray:
+        return (self.rgb / 255 @ [0.299, 0.587, 0.114]).astype(np.float32)
+
+    def joined(self, other: Walk) -> Walk:
+        return Walk(*(np.concatenate([vars(self)[k], vars(other)[k]]) for k in vars(self)))
+
+    def reference(self) -> Reference:
+        """Its first image."""
+        return Reference(self.grey[0], self.depth[0], CAMERA, self.poses[0])
+
+
+def seen(world: World, poses: np.ndarray, camera: Camera = CAMERA, antialias: int = 2) -> Walk:
+    rgb, depth = world.render(torch.as_tensor(poses), camera, antialias=antialias)
+    return Walk(rgb.numpy(), depth.numpy(), poses)
+
+
+@pytest.fixture(scope="module")
+def kitchen() -> World:
+    return World(1)
+
+
+@pytest.fixture(scope="module")
+def walk(kitchen) -> Walk:
+    return seen(kitchen, kitchen.trajectory(FRAMES, speed_m=(0.03, 0.05)).numpy())
+
+
+@pytest.fixture(scope="module")
+def moved(kitchen, walk) -> Walk:
+    """The walk's first image, and one after each of MOTIONS."""
+    twists = [np.zeros(6), *MOTIONS.values()]
+    return seen(kitchen, np.stack([walk.poses[0] @ se3_exp(twist) for twist in twists]))
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Walk:
+    """One image of another room."""
+    world = World(4)
+    return seen(world, world.trajectory(1).numpy())
+
+
+class SeenWorld(LooksUp):
+    """Recognises the frames of a walk by their pixels, and says of each what it was given.
+
+    poses  (N, 4, 4) network_T_camera, true by default
+    focal  (N,) pixels
+    """
+
+    def __init__(self, walk: Walk, poses=None, focal=None, variant: str = "tiny"):
+        super().__init__(variant=variant, image_size=walk.rgb.shape[2])
+        self.index = {rgb.tobytes(): i for i, rgb in enumerate(walk.rgb)}
+        self.poses = np.array(walk.poses if poses is None else poses)
+        self.depth = walk.depth.copy()
+        self.focal = np.full(len(walk.rgb), CAMERA.fx) if focal is None else focal
+
+    def reconstruct(self, images, outputs=("depth", "local_points")):
+        pixels = (images.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
+        found = [self.index[image.tobytes()] for image in pixels]
+        K = np.repeat(CAMERA.matrix[None], len(found), axis=0)
+        K[:, 0, 0] = K[:, 1, 1] = self.focal[found]
+        return says(self.poses[found], K, self.depth[found])
+
+
+def noisy(poses: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Poses off by about 15 cm and 6 degrees, each on its own."""
+    twists = np.random.default_rng(seed).normal(size=(len(poses), 6)) * ([0.1] * 3 + [0.06] * 3)
+    return np.stack([T @ se3_exp(twist) for T, twist in zip(poses, twists, strict=True)])
+
+
+def make(model: SeenWorld, **changes) -> StreamMapper:
+    return StreamMapper(model, Parameters().updated(changes))
+
+
+def run(mapper: StreamMapper, walk: Walk, indices=None, camera: Camera | None = CAMERA, source=""):
+    estimates = []
+    for i in range(len(walk.rgb)) if indices is None else indices:
+        frame = Frame(i * 100_000_000, walk.rgb[i], camera=camera, source=source)
+        estimates += mapper.add_frame(frame)
+    return estimates
+
+
+def errors(estimates, true) -> np.ndarray:
+    """(N, 2): how many metres and degrees the ways from the first pose to each are off."""
+    poses = [getattr(e, "map_T_camera", e) for e in estimates]
+    return np.array(
+        [
+            _size(se3_log(invert(invert(true[0]) @ there) @ invert(poses[0]) @ pose))
+            for pose, there in zip(poses, true, strict=True)
+        ]
+    )
+
+
+def _size(twist: np.ndarray) -> tuple[float, float]:
+    return float(np.linalg.norm(twist[:3])), float(np.rad2deg(np.linalg.norm(twist[3:])))
+
+
+def missed(fit, moved: Walk, i: int) -> tuple[float, float]:
+    """Metres and degrees between a fit to the first image and where image i was."""
+    return _size(se3_log(invert(moved.poses[i]) @ moved.poses[0] @ invert(fit.camera_T_reference)))
+
+
+def brighter(grey: np.ndarray) -> np.ndarray:
+    return np.minimum(np.float32(1.2) * grey + np.float32(0.05), 1)
+
+
+def covered(grey: np.ndarray) -> np.ndarray:
+    """A quarter of the image is grey."""
+    grey = grey.copy()
+    grey[: grey.shape[0] // 2, : grey.shape[1] // 2] = 0.5
+    return grey
+
+
+# One image on another.
+
+
+@pytest.mark.parametrize("name", MOTIONS)
+@pytest.mark.parametrize(
+    ("change", "metres", "degrees"),
+    [(lambda grey: grey, 0.005, 0.15), (brighter, 0.008, 0.25), (covered, 0.008, 0.25)],
+    ids=["plain", "brighter", "covered"],
+)
+def test_a_motion_is_found_from_the_guess_that_there_was_none(moved, name, change, metres, degrees):
+    """The motions are of 7 cm and 2 to 3 degrees."""
+    i = 1 + list(MOTIONS).index(name)
+    fit = moved.reference().align(change(moved.grey[i]), CAMERA, moved.poses[0])
+    assert fit is not None and fit.lasts
+    distance, angle = missed(fit, moved, i)
+    assert distance < metres and angle < degrees
+
+
+def test_the_same_image_has_not_moved(moved):
+    fit = moved.reference().align(moved.grey[0], CAMERA, moved.poses[0])
+    np.testing.assert_allclose(fit.camera_T_reference, np.eye(4), atol=1e-6)
+
+
+def test_a_good_guess_is_kept_and_a_bad_one_is_mended(moved):
+    """Also one beside the truth, not only none at all."""
+    beside = moved.poses[1] @ se3_exp([0.03, -0.03, 0.02, 0.01, 0.02, -0.01])
+    for guess in (moved.poses[1], beside):
+        fit = moved.reference().align(moved.grey[1], CAMERA, guess)
+        distance, angle = missed(fit, moved, 1)
+        assert distance < 0.005 and angle < 0.15
+
+
+def test_rounding_is_taken_out_of_rotations():
+    T = se3_exp([1, 2, 3, 0.3, -0.2, 0.5])
+    worn = T.copy()
+    worn[:3, :3] += np.random.default_rng(0).normal(size=(3, 3)) * 1e-4
+    before = worn.copy()
+    mended = rigid(worn)
+    np.testing.assert_allclose(mended[:3, :3] @ mended[:3, :3].T, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(mended, T, atol=5e-4)
+    np.testing.assert_array_equal(worn, before)
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1e6, 1e20])
+def test_the_unit_of_depth_is_that_of_the_motion(moved, unit):
+    place = moved.poses[0].copy()
+    place[:3, 3] *= unit
+    reference = Reference(moved.grey[0], moved.depth[0] * np.float32(unit), CAMERA, place)
+    fit = reference.align(moved.grey[1], CAMERA, place)
+    in_metres = moved.reference().align(moved.grey[1], CAMERA, moved.poses[0])
+    expected = in_metres.camera_T_reference
+    np.testing.assert_allclose(fit.camera_T_reference[:3, :3], expected[:3, :3], atol=1e-4)
+    shift = fit.camera_T_reference[:3, 3] / unit
+    np.testing.assert_allclose(shift, expected[:3, 3], atol=2e-4)
+
+
+def test_a_few_wild_depths_do_no_harm(moved):
+    """A network's depth is an exponential: what it does not know may be anything above zero."""
+    chance = np.random.default_rng(0)
+    for wild in (1e-30, 1e-4, 1e4, 1e30):
+        depth = moved.depth[0].copy()
+        depth[chance.random(depth.shape) < 0.01] = wild
+        reference = Reference(moved.grey[0], depth, CAMERA, moved.poses[0])
+        distance, angle = missed(reference.align(moved.grey[1], CAMERA, moved.poses[0]), moved, 1)
+        assert distance < 0.008 and angle < 0.2
+
+
+def test_another_room_is_nothing_to_align_to(moved, elsewhere):
+    assert moved.reference().align(elsewhere.grey[0], CAMERA, moved.poses[0]) is None
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_an_image_without_features_is_nothing_to_align(moved, value):
+    plain = np.full_like(moved.grey[0], value)
+    assert moved.reference().align(plain, CAMERA, moved.poses[0]) is None
+    reference = replace(moved.reference(), grey=plain)
+    for grey in (moved.grey[0], plain):
+        assert reference.align(grey, CAMERA, moved.poses[0]) is None
+
+
+def test_an_image_of_another_size_is_not_aligned(moved):
+    grey = moved.grey[0][:98]
+    camera = CAMERA.cropped(0, 0, 140, 98)
+    assert moved.reference().align(grey, camera, moved.poses[0]) is None
+
+
+@pytest.mark.parametrize(
+    "twist",
+    [
+        [0.6, 0, 0, 0, 0, 0],  # lost
+        [0, 0, 0, 0, np.deg2rad(12), 0],  # lost
+        [0, 0, 0, 0, np.deg2rad(75), 0],  # out of view
+        [0, 0, 0, 0, np.pi, 0],  # behind
+        [0, 0, 100.0, 0, 0, 0],  # through the wall
+    ],
+)
+def test_what_is_far_from_the_guess_is_not_found(moved, twist):
+    guess = moved.poses[0] @ se3_exp(twist)
+    assert moved.reference().align(moved.grey[0], CAMERA, guess) is None
+
+
+def test_what_is_found_must_be_near_the_guess(moved, monkeypatch):
+    """What looks right but is far off is chance."""
+    guess = moved.poses[0] @ se3_exp([0.05, 0, 0, 0, np.deg2rad(4), 0])
+    assert moved.reference().align(moved.grey[0], CAMERA, guess) is not None
+    for i, name in enumerate(["translation", "rotation"]):
+        farthest = np.array([1.0, 1.0])
+        farthest[i] = [0.01, np.deg2rad(3)][i]  # 5 cm are 0.018 of the depth
+        monkeypatch.setattr("zipmap_ros.mapping.alignment.FARTHEST", farthest)
+        assert moved.reference().align(moved.grey[0], CAMERA, guess) is None, name
+
+
+def test_a_reference_does_not_last_when_the_camera_is_far_away(kitchen, walk):
+    """Aligned it is, by a good guess, but the next image needs another reference."""
+    reference = walk.reference()
+    for twist, lasts in [
+        ([0.05, 0, 0, 0, 0, 0], True),
+        ([0.7, 0, 0, 0, 0, 0], False),
+        ([0, 0, 0, 0, np.deg2rad(2), 0], True),
+        ([0, 0, 0, 0, np.deg2rad(15), 0], False),
+    ]:
+        pose = walk.poses[0] @ se3_exp(twist)
+        fit = reference.align(seen(kitchen, pose[None]).grey[0], CAMERA, pose)
+        assert fit is not None and fit.lasts == lasts
+
+
+def test_a_reference_lasts_while_most_of_it_is_seen_and_fits(kitchen, walk):
+    """Also where the middle hardly moves, as on the way ahead, or the camera not at all."""
+    reference = walk.reference()
+    for metres, lasts in ((0.3, True), (0.7, False)):
+        pose = walk.poses[0] @ se3_exp([0, 0, metres, 0, 0, 0])
+        assert reference.align(seen(kitchen, pose[None]).grey[0], CAMERA, pose).lasts == lasts
+    for columns, lasts in ((42, True), (91, False)):
+        grey = walk.grey[0]
+        grey[:, :columns] = 0.5
+        assert reference.align(grey, CAMERA, walk.poses[0]).lasts == lasts
+
+
+def test_what_the_image_does_not_tell_is_left_as_guessed():
+    """Along upright stripes on a wall nothing changes by going up."""
+    stripes = np.float32(0.5 + 0.3 * np.sin(np.arange(140) / 3)) * np.ones((112, 1), np.float32)
+    reference = Reference(stripes, np.full((112, 140), 2, np.float32), CAMERA, np.eye(4))
+    fit = reference.align(stripes, CAMERA, se3_exp([0.01, 0.1, 0, 0, 0, 0]))
+    np.testing.assert_allclose(
+        invert(fit.camera_T_reference), se3_exp([0, 0.1, 0, 0, 0, 0]), atol=1e-3
+    )
+
+
+def test_depth_ratio_is_that_of_two_depths_of_the_same_things(moved):
+    reference = moved.reference()
+    for i in range(len(moved.rgb)):
+        camera_T_reference = invert(moved.poses[i]) @ moved.poses[0]
+        for factor in (1.0, 1.5, 0.2):
+            depth = (moved.depth[i] / factor).astype(np.float32)
+            ratio = reference.depth_ratio(camera_T_reference, depth, CAMERA)
+            assert ratio == pytest.approx(factor, rel=0.01)
+
+
+def test_without_overlap_there_is_no_depth_ratio(moved):
+    away = se3_exp([0, 0, 0, 0, np.pi, 0])
+    assert moved.reference().depth_ratio(away, moved.depth[0], CAMERA) is None
+
+
+# Tracks of cameras, with a network whose depth is right and whose poses are not.
+
+
+def test_poses_are_far_better_than_the_networks(walk):
+    poses = noisy(walk.poses)
+    estimates = run(make(SeenWorld(walk, poses), align_poses="on"), walk)
+    assert len(estimates) == FRAMES
+    aligned, raw = errors(estimates, walk.poses), errors(poses, walk.poses)
+    assert np.median(raw, axis=0) == pytest.approx([0.2, 8], rel=0.5)
+    assert aligned[:, 0].max() < 0.025 and aligned[:, 1].max() < 0.5
+
+
+def test_a_camera_that_turns_ever_faster_is_followed(kitchen, walk):
+    """By 9 degrees a frame in the end: each motion is guessed from the last."""
+    angles = np.deg2rad(np.cumsum([-30, 2, 4, 6, 8, 9, 9, 9]))
+    poses = np.stack([walk.poses[0] @ se3_exp([0, 0, 0, 0, angle, 0]) for angle in angles])
+    turn = seen(kitchen, poses)
+    off = errors(run(make(SeenWorld(turn, noisy(poses))), turn), poses)
+    assert off[:, 0].max() < 0.015 and off[:, 1].max() < 0.4
+
+
+def test_without_alignment_poses_and_depth_are_the_networks(walk):
+    poses = noisy(walk.poses)
+    mapper = make(SeenWorld(walk, poses), align_poses="off")
+    estimates = run(mapper, walk)
+    np.testing.assert_allclose(errors(estimates, poses), 0, atol=1e-4)
+    np.testing.assert_array_equal([e.depth for e in estimates], walk.depth)
+    assert mapper.tracks.cameras == {}
+
+
+@pytest.mark.parametrize(
+    ("variant", "aligned"), [("tiny", True), ("small", True), *((v, False) for v in VARIANTS)]
+)
+def test_auto_aligns_all_networks_but_the_official_ones(walk, variant, aligned):
+    poses = noisy(walk.poses)
+    estimates = run(make(SeenWorld(walk, poses, variant=variant)), walk, range(3))
+    choice = "on" if aligned else "off"
+    same = run(make(SeenWorld(walk, poses), align_poses=choice), walk, range(3))
+    other = run(make(SeenWorld(walk, poses), align_poses="off" if aligned else "on"), walk, [0, 1])
+    np.testing.assert_array_equal(
+        [e.map_T_camera for e in estimates], [e.map_T_camera for e in same]
+    )
+    assert np.abs(estimates[1].map_T_camera - other[1].map_T_camera).max() > 0.01
+
+
+def test_depth_stays_in_one_scale_where_the_networks_wanders(walk):
+    """A little of it is given back on purpose, for the poses' scale not to drift away for ever."""
+    model = SeenWorld(walk, noisy(walk.poses))
+    wander = np.exp(0.25 * np.sin(0.35 * np.arange(FRAMES)))
+    model.depth *= wander[:, None, None].astype(np.float32)
+    estimates = run(make(model), walk)
+    scale = np.array(
+        [np.median(e.depth / true) for e, true in zip(estimates, walk.depth, strict=True)]
+    )
+    assert np.ptp(np.log(wander)) > 0.45
+    assert np.ptp(np.log(scale)) < 0.1
+    assert errors(estimates, walk.poses)[:, 0].max() < 0.04
+
+
+def test_a_frame_whose_depth_is_wild_moves_the_scale_a_little(walk):
+    model = SeenWorld(walk)
+    model.depth[3] *= 10
+    mapper = make(model)
+    run(mapper, walk, range(3))
+    (wild,) = run(mapper, walk, [3])
+    assert np.median(wild.depth / walk.depth[3]) == pytest.approx(10 * np.exp(-0.27), rel=0.01)
+    (next_,) = run(mapper, walk, [4])
+    assert np.median(next_.depth / walk.depth[4]) == pytest.approx(1, abs=0.02)
+
+
+def test_a_scale_that_was_only_the_first_frames_is_forgotten_in_the_long_run(walk):
+    model = SeenWorld(walk)
+    model.depth[0] *= 1.3
+    mapper = make(model)
+    run(mapper, walk, [0, 1])
+    assert mapper.tracks.cameras[""].scale > 1.25
+    for _ in range(3):
+        run(mapper, walk, [3, 6, 9, 12, 15, 18, 21, 23, 20, 17, 14, 11, 8, 5, 2])
+    assert 1 < mapper.tracks.cameras[""].scale < 1.15
+
+
+def test_the_length_of_chunks_changes_no_bit(walk):
+    model = SeenWorld(walk, noisy(walk.poses))
+    one, four = (run(make(model, chunk_frames=n), walk) for n in (1, 4))
+    assert len(one) == len(four) == FRAMES
+    for a, b in zip(one, four, strict=True):
+        np.testing.assert_array_equal(a.map_T_camera, b.map_T_camera)
+        np.testing.assert_array_equal(a.depth, b.depth)
+
+
+def test_aligning_a_chunk_changes_neither_tracks_nor_prediction(walk):
+    """A chunk may be refused afterwards."""
+    model = SeenWorld(walk, noisy(walk.poses), focal=CAMERA.fx * np.linspace(0.9, 1.1, FRAMES))
+    model.depth *= np.linspace(1, 1.3, FRAMES, dtype=np.float32)[:, None, None]
+    mapper = make(model)
+    run(mapper, walk, range(4), camera=None)
+    views = [prepare(Frame(0, rgb), model.config, False) for rgb in walk.rgb[4:20]]
+    prediction = model.reconstruct(torch.stack([view.pixels for view in views]))
+    tracks = mapper.tracks
+    before = copy.deepcopy(tracks.state())
+    depth, K = prediction.depth.clone(), prediction.intrinsics.clone()
+    poses, aligned, after = tracks.align(views, prediction, list(model.poses[4:20]))
+    again = tracks.align(views, prediction, list(model.poses[4:20]))
+    np.testing.assert_array_equal(poses, again[0])
+    assert torch.equal(prediction.depth, depth) and torch.equal(prediction.intrinsics, K)
+    assert not torch.equal(aligned.depth, depth) and not torch.equal(aligned.intrinsics, K)
+    assert after.cameras[""].reference is not tracks.cameras[""].reference
+    small, arrays = tracks.state()
+    assert small == before[0] != after.state()[0]
+    assert all(np.array_equal(arrays[key], before[1][key]) for key in before[1])
+
+
+def test_where_alignment_fails_the_networks_motion_leads_on(walk, elsewhere):
+    both = walk.joined(elsewhere)
+    poses = noisy(both.poses)
+    poses[FRAMES] = poses[9] @ se3_exp([0.2, 0, 0.1, 0, 0.1, 0])
+    model = SeenWorld(both, poses)
+    model.depth *= np.float32(0.8)
+    model.depth[0] /= np.float32(0.8)
+    mapper = make(model)
+    before = run(mapper, both, range(10))
+    scale = mapper.tracks.cameras[""].scale
+    assert scale > 1.1
+    (away,) = run(mapper, both, [FRAMES])
+    motion = invert(poses[9]) @ poses[FRAMES]
+    np.testing.assert_allclose(away.map_T_camera, before[9].map_T_camera @ motion, atol=1e-6)
+    np.testing.assert_allclose(away.depth, model.depth[FRAMES] * scale, rtol=1e-6)
+    assert not mapper.tracks.cameras[""].step.any()
+    # Nothing is aligned to what was seen before; from the next image on it goes as always.
+    (back,) = run(mapper, both, [10])
+    motion = invert(poses[FRAMES]) @ poses[10]
+    np.testing.assert_allclose(back.map_T_camera, away.map_T_camera @ motion, atol=1e-6)
+    after = run(mapper, both, range(11, 20))
+    ratio = np.median(after[0].depth / model.depth[11])
+    assert ratio == pytest.approx(scale, rel=0.02)
+    assert errors([back, *after], both.poses[10:20])[:, 0].max() < 0.05
+
+
+def test_a_refused_chunk_leaves_the_tracks_as_they_were(walk, elsewhere):
+    both = walk.joined(elsewhere)
+    poses = noisy(both.poses)
+    poses[FRAMES] = poses[11] @ se3_exp([0, 0, 5.0, 0, 0, 0])
+    model = SeenWorld(both, poses)
+    model.depth[6] = np.nan
+    mapper = make(model, max_jump_m=1.0)
+    estimates = run(mapper, both, range(6))
+    tracks = mapper.tracks
+    assert run(mapper, both, [6]) == [] and mapper.tracks is tracks
+    estimates += run(mapper, both, range(7, 12))
+    tracks = mapper.tracks
+    assert run(mapper, both, [FRAMES]) == [] and mapper.tracks is tracks
+    assert mapper.counts.dropped == {"not_finite": 1, "jump": 1}
+    estimates += run(mapper, both, range(12, FRAMES))
+    rest = [*range(6), *range(7, FRAMES)]
+    off = errors(estimates, both.poses[rest])
+    assert off[:, 0].max() < 0.03 and off[:, 1].max() < 0.5
+
+
+def test_reset_forgets_the_tracks(walk):
+    mapper = make(SeenWorld(walk))
+    run(mapper, walk, range(2))
+    mapper.reset()
+    assert mapper.tracks.cameras == {} and (mapper.tracks.correction == np.eye(4)).all()
+
+
+def two_cameras(mapper: StreamMapper, walk: Walk, indices) -> dict[str, list]:
+    """One goes along the walk from its beginning, the other from its end, one after the other."""
+    estimates: dict[str, list] = {"left": [], "right": []}
+    for i in indices:
+        estimates["left"] += run(mapper, walk, [i], source="left")
+        estimates["right"] += run(mapper, walk, [FRAMES - 1 - i], source="right")
+    return estimates
+
+
+def test_each_camera_has_its_track(walk):
+    poses = noisy(walk.poses)
+    estimates = two_cameras(make(SeenWorld(walk, poses)), walk, range(10))
+    for source, indices in [("left", range(10)), ("right", range(FRAMES - 1, FRAMES - 11, -1))]:
+        off = errors(estimates[source], walk.poses[list(indices)])
+        assert off[:, 0].max() < 0.03 and off[:, 1].max() < 0.5
+
+
+def test_a_new_camera_is_placed_by_the_networks_motion_from_the_last_frame(walk):
+    poses = noisy(walk.poses)
+    mapper = make(SeenWorld(walk, poses))
+    left = run(mapper, walk, range(5), source="left")
+    right = run(mapper, walk, [20], source="right")
+    motion = invert(poses[4]) @ poses[20]
+    np.testing.assert_allclose(right[0].map_T_camera, left[4].map_T_camera @ motion, atol=1e-6)
+    assert list(mapper.tracks.cameras) == ["left", "right"]
+
+
+def test_a_session_continues_the_tracks_bit_for_bit(walk, tmp_path):
+    model = SeenWorld(walk, noisy(walk.poses))
+    model.depth *= np.linspace(1, 1.3, FRAMES, dtype=np.float32)[:, None, None]
+    whole, loaded = make(model), make(model)
+    two_cameras(whole, walk, range(5))
+    run(whole, walk, range(5), camera=None, source="unknown")
+    save_session(whole, tmp_path, "house")
+    run(loaded, walk, [12, 13])
+    load_session(loaded, tmp_path, "house")
+    np.testing.assert_array_equal(loaded.tracks.correction, whole.tracks.correction)
+    assert list(loaded.tracks.cameras) == ["left", "right", "unknown"]
+    for source, track in whole.tracks.cameras.items():
+        other = loaded.tracks.cameras[source]
+        for name in ("pose", "step", "scale", "focal", "frames"):
+            np.testing.assert_array_equal(getattr(other, name), getattr(track, name), name)
+        for name in ("grey", "depth", "camera", "world_T_camera"):
+            one, two = (getattr(t.reference, name) for t in (track, other))
+            assert np.array_equal(one, two) if isinstance(one, np.ndarray) else one == two
+
+    def go_on(mapper):
+        estimates = two_cameras(mapper, walk, range(5, 10))
+        unknown = run(mapper, walk, range(5, 10), camera=None, source="unknown")
+        return [*estimates["left"], *estimates["right"], *unknown]
+
+    for one, other in zip(go_on(whole), go_on(loaded), strict=True):
+        np.testing.assert_array_equal(one.map_T_camera, other.map_T_camera)
+        np.testing.assert_array_equal(one.depth, other.depth)
+        assert one.camera == other.camera
+
+
+def test_a_saved_track_is_as_large_after_one_frame_as_after_many(walk, tmp_path):
+    mapper = make(SeenWorld(walk, noisy(walk.poses)))
+    sizes = []
+    for indices in ([0], range(1, FRAMES)):
+        run(mapper, walk, indices)
+        folder, _ = save_session(mapper, tmp_path, "house", overwrite=True)
+        with safe_open(folder / "mapper.safetensors", "np") as file:
+            keys = [key for key in file.keys() if key.startswith("tracks.")]  # noqa: SIM118
+            sizes.append({key: file.get_tensor(key).nbytes for key in keys})
+    assert sizes[0] == sizes[1] == dict.fromkeys(["tracks.0.grey", "tracks.0.depth"], 140 * 112 * 4)
+
+
+def test_the_focal_length_of_an_uncalibrated_camera_is_the_mean_of_the_networks(walk):
+    focal = CAMERA.fx * (1 + 0.08 * np.random.default_rng(0).normal(size=FRAMES))
+    mapper = make(SeenWorld(walk, noisy(walk.poses), focal=focal))
+    estimates = run(mapper, walk, range(10), camera=None)
+    (known,) = run(mapper, walk, [10])
+    assert known.camera == CAMERA
+    estimates += run(mapper, walk, range(11, FRAMES), camera=None)
+    said = np.delete(focal, 10)
+    mean = np.cumsum(said) / np.arange(1, FRAMES)
+    np.testing.assert_allclose([e.camera.fx for e in estimates], mean, rtol=1e-5)
+    assert estimates[5].camera == replace(
+        CAMERA, fx=estimates[5].camera.fx, fy=estimates[5].camera.fx
+    )
+    assert np.std([e.camera.fx for e in estimates[4:]]) < np.std(said[4:]) / 4
+    assert errors(estimates, np.delete(walk.poses, 10, axis=0))[:, 0].max() < 0.1
+
+
+def test_a_focal_length_that_changed_is_followed_in_the_end(walk):
+    """The mean is over some seconds, not over all time."""
+    focal = np.full(FRAMES, 80.0)
+    focal[0] = 120.0
+    mapper = make(SeenWorld(walk, focal=focal))
+    run(mapper, walk, [0] * 2 * CAMERA_FRAMES + [1] * CAMERA_FRAMES, camera=None)
+    assert mapper.tracks.cameras[""].focal == pytest.approx([80 + 40 / np.e] * 2, abs=1)
+
+
+def test_a_large_image_is_followed_at_half_its_size(kitchen, walk):
+    """Its pixels are the rays whose means are those of the smaller image."""
+    camera = CAMERA.resized(280, 224)
+    large = seen(kitchen, walk.poses[:10], camera, antialias=1)
+    poses = noisy(walk.poses)
+    mapper = make(SeenWorld(large, poses))
+    estimates = run(mapper, large, camera=camera)
+    assert estimates[-1].depth.shape == (224, 280)
+    assert mapper.tracks.cameras[""].reference.grey.shape == (112, 140)
+    small = run(make(SeenWorld(walk, poses)), walk, range(10))
+    for a, b in zip(estimates, small, strict=True):
+        np.testing.assert_allclose(a.map_T_camera, b.map_T_camera, atol=0.01)
+
+
+@pytest.mark.parametrize("share", [0.02, 1.0])
+def test_depth_that_underflows_is_no_fault(walk, share):
+    """The exponential of a large negative number is zero."""
+    tracks, chance = Tracks.none(), np.random.default_rng(0)
+    for i, pose in enumerate(walk.poses[:4]):
+        depth = np.where(chance.random((112, 140)) < share, np.float32(0), walk.depth[i])
+        view = prepare(Frame(0, walk.rgb[i], camera=CAMERA), SeenWorld(walk).config, False)
+        tracks, _ = tracks.follow(view, depth, CAMERA.matrix, pose)
+        track = tracks.cameras[""]
+        assert np.isfinite(track.scale)
+        np.testing.assert_allclose(track.pose, pose, atol=0.02)
+
+
+@pytest.mark.parametrize("shape", [(14, 14), (14, 56), (14, 210), (28, 42), (14, 518)])
+def test_images_smaller_than_the_pyramid_take_the_networks_poses(shape):
+    """Patches of 14 pixels in a row are an image too."""
+    height, width = shape
+    chance = np.random.default_rng(0)
+    camera = Camera.from_fov(width, height, 70.0)
+    tracks, poses = Tracks.none(), noisy(np.stack([np.eye(4)] * 3))
+    for pose in poses:
+        pixels = torch.tensor(chance.random((3, height, width)), dtype=torch.float32)
+        view = View(Frame(0, np.zeros((height, width, 3), np.uint8)), pixels, camera, None)
+        tracks, found = tracks.follow(view, np.ones(shape, np.float32), camera.matrix, pose)
+        assert found == camera
+        np.testing.assert_allclose(tracks.cameras[""].pose, pose, atol=1e-9)
