@@ -26,6 +26,7 @@ WIDEST = 200  # pixels: larger images are halved before
 DAMPING = 0.8  # of the last motion, taken as the guess of the next
 SCALE_STEP = 0.3  # largest change of a scale's logarithm from frame to frame
 SCALE_LEAK = 0.1  # part of a scale's logarithm given back, so that it stays near the network's
+NEAREST = np.float32(1e-12)  # depth above the zero of an underflow, whose square is a float32 too
 CAMERA_FRAMES = 50  # over which the network's focal lengths are averaged
 
 
@@ -105,6 +106,7 @@ class Tracks:
             frames = min(frames + 1, CAMERA_FRAMES)
             focal = focal + (np.diag(K)[:2] - focal) / frames
             camera = Camera(depth.shape[1], depth.shape[0], *focal.tolist(), *K[:2, 2].tolist())
+        depth = np.maximum(depth, NEAREST)
         expected = self.correction @ pose  # where the network's own motion leads
         track = _follow(before, _grey(view), depth, camera, expected)
         cameras = {**self.cameras, source: replace(track, focal=focal, frames=frames)}

@@ -47,7 +47,7 @@ class FastWeights(NamedTuple):
 def column_norms(w: Tensor) -> Tensor:
     """The norms over dim 1 of (N, rows, columns), (N, 1, columns).
 
-    On a CPU sums are faster; their gradient is no number at zero, so training takes torch's norm."""
+    On a CPU sums are faster; their gradient is no number at zero, so training takes the norm."""
     if w.is_cpu and not torch.is_grad_enabled():
         return w.square().sum(dim=1, keepdim=True).sqrt()
     return torch.linalg.vector_norm(w, dim=1, keepdim=True)
