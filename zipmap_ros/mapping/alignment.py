@@ -34,7 +34,7 @@ NOISE = 0.01  # least standard deviation of brightness
 # Around the guess, standard deviations: translation (share of the depth), rotation (radians), gain,
 # offset. It weighs as much as so many pixels of the coarsest level, fewer on finer ones.
 PRIOR = np.array([0.03] * 6 + [0.1, 0.05])
-PRIOR_PIXELS = 50.0
+PRIOR_PIXELS = 25.0
 LONGEST_STEP = np.array([0.15, 0.1])  # of the descent: share of the depth, radians
 # An alignment failed when it is further from the guess (share of the depth, radians), or fewer
 # pixels fit (are in view) than this.
@@ -88,9 +88,8 @@ class Reference:
         light = np.array([1.0, 0.0])
         greys = pyramid(grey)
         for level, image, cell in list(zip(self.levels, greys, CELLS, strict=True))[::-1]:
-            if len(level.values) >= FEWEST:
-                prior = PRIOR_PIXELS * CELLS[-1] / cell
-                T, light = _Descent(level, image, shrunk(camera, image), start, prior).run(T, light)
+            prior = PRIOR_PIXELS * CELLS[-1] / cell
+            T, light = _Descent(level, image, shrunk(camera, image), start, prior).run(T, light)
         pixels, seen = project(finest.points, T, camera, grey.shape)
         view = float(seen.mean())
         if (
@@ -209,7 +208,7 @@ class _Descent:
             T, light = new_T, new_light
             if gain < ENOUGH * here:
                 break
-        return rigid(T), light
+        return T, light
 
     def residual(self, T: Array, light: Array) -> tuple[Image, Mask, Array]:
         """(N,) what is left of the brightness, 0 where nothing is seen; (N,) whether it is; (8,)

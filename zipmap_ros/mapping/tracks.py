@@ -108,7 +108,8 @@ class Tracks:
             camera = Camera(depth.shape[1], depth.shape[0], *focal.tolist(), *K[:2, 2].tolist())
         depth = np.maximum(depth, NEAREST)
         expected = self.correction @ pose  # where the network's own motion leads
-        track = _follow(before, _grey(view), depth, camera, expected)
+        scale = float(np.mean([track.scale for track in self.cameras.values()] or [1.0]))
+        track = _follow(before, _grey(view), depth, camera, expected, scale)
         cameras = {**self.cameras, source: replace(track, focal=focal, frames=frames)}
         return Tracks(cameras, track.pose @ invert(pose)), camera
 
@@ -144,15 +145,19 @@ class Tracks:
 
 
 def _follow(
-    before: Track | None, grey: Image, depth: Image, camera: Camera, expected: Array
+    before: Track | None, grey: Image, depth: Image, camera: Camera, expected: Array, scale: float
 ) -> Track:
-    """The track after one more frame: aligned, or ``expected`` (4, 4) where that fails."""
+    """The track after one more frame: aligned, or ``expected`` (4, 4) where that fails.
+
+    scale  of the first frame's depth
+    """
     while grey.shape[1] > WIDEST:
         grey, depth = half(grey), np.exp(half(np.log(depth)))
         camera = shrunk(camera, grey)
     still = np.zeros(6)
     if before is None:
-        return Track(Reference(grey, depth, camera, expected), expected, still, 1.0, np.zeros(2), 0)
+        reference = Reference(grey, depth * np.float32(scale), camera, expected)
+        return Track(reference, expected, still, scale, np.zeros(2), 0)
     reference = before.reference
     fit = reference.align(grey, camera, before.pose @ se3_exp(DAMPING * before.step))
     if fit is None:
