@@ -153,7 +153,8 @@ PATHS: dict[str, tuple[object, str, Callable]] = {
 def plain(*names: str) -> Iterator[None]:
     """Within it the named paths, or all if none is named, take their plain form."""
     with ExitStack() as stack:
-        stack.enter_context(patch.object(fast_weights, "SLAB_TOKENS", 1 << 62))
+        for slab in ("SLAB_TOKENS", "CPU_SLAB_TOKENS"):
+            stack.enter_context(patch.object(layers, slab, 1 << 62))
         for name in names or PATHS:
             stack.enter_context(patch.object(*PATHS[name]))
         yield

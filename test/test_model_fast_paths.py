@@ -143,11 +143,26 @@ def test_long_spans_are_worked_on_in_slabs(monkeypatch):
     arguments = (x, state.layers[0], state.targets[0], chunk_operations(50))
     with torch.no_grad():
         whole, after = layer(*arguments)
-        monkeypatch.setattr(fast_weights, "SLAB_TOKENS", 16)
+        monkeypatch.setattr(layers, "CPU_SLAB_TOKENS", 16)
         slabs, after_slabs = layer(*arguments)
     torch.testing.assert_close(slabs, whole, rtol=1e-3, atol=1e-5)
     for ours, theirs in zip(after_slabs, after, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_a_batch_in_slabs_is_the_batch_at_once(model, images, monkeypatch):
+    """Frames and tokens that do not need each other, on a CPU; 6 images of 6 patches here."""
+    whole = results(model, images)
+    sizes = []
+    encode = model.aggregator.patch_embed.forward
+    monkeypatch.setattr(layers, "CPU_SLAB_TOKENS", 13)
+    monkeypatch.setattr(
+        model.aggregator.patch_embed, "forward", lambda x: sizes.append(len(x)) or encode(x)
+    )
+    slabs = results(model, images)
+    assert sizes == [2, 2, 2]
+    for ours, theirs in zip(slabs, whole, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=3e-5 * float(theirs.abs().max()))
 
 
 def test_uv_tables_are_the_whole_embedding():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,14 @@ from torch import Tensor, nn
 from zipmap_ros.model.config import ModelConfig
 from zipmap_ros.model.encoder import Encoder, PatchProjection
 from zipmap_ros.model.fast_weights import FastWeightLayer, FastWeights, Operation, SceneState
-from zipmap_ros.model.layers import Block, LayerScale, Mlp, grid_rope, kernels_of
+from zipmap_ros.model.layers import (
+    Block,
+    LayerScale,
+    Mlp,
+    grid_rope,
+    in_slabs,
+    kernels_of,
+)
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -52,7 +60,10 @@ class FastWeightBlock(nn.Module):
             return kernels.add(x, self.mlp(normed), self.ls2.gamma), weights
         out, weights = self.ttt_block(self.norm1(x), weights, targets, operations)
         x = x + self.ls1(out)
-        return x + self.ls2(self.mlp(self.norm2(x))), weights
+        return in_slabs(self._mlp, x, 1), weights
+
+    def _mlp(self, x: Tensor) -> Tensor:
+        return x + self.ls2(self.mlp(self.norm2(x)))
 
 
 class Backbone(nn.Module):
@@ -103,13 +114,16 @@ class Backbone(nn.Module):
         the network has a reference view.
         """
         B, S = images.shape[:2]
-        normalised = (images.flatten(0, 1) - self.mean) / self.std
-        patches = self.patch_embed(normalised).unflatten(0, (B, S))
+        tokens = images[0, 0, 0].numel() // self.config.patch_size**2
+        patches = in_slabs(self._encode, images.flatten(0, 1), 0, tokens).unflatten(0, (B, S))
         special = torch.cat([self.camera_token, self.register_token], dim=2).to(patches.dtype)
         reference, other = special.split(1, dim=1)  # each (1, 1, 1 + R, width)
         first = reference if starts_state and self.config.reference_view else other
         special = torch.cat([first, other.expand(-1, S - 1, -1, -1)], dim=1)
         return torch.cat([special.expand(B, -1, -1, -1), patches], dim=2)
+
+    def _encode(self, images: Tensor) -> Tensor:
+        return self.patch_embed((images - self.mean) / self.std)
 
     def ray_tokens(self, rays: Tensor) -> Tensor:
         """(B, T, 9, H, W) ray maps -> (B, T, P, width)."""
@@ -133,7 +147,8 @@ class Backbone(nn.Module):
         for i, (frame_block, global_block) in enumerate(
             zip(self.frame_blocks, self.global_blocks, strict=True)
         ):
-            frame = frame_block(x.reshape(B * S, P, C), rope)
+            attend = partial(frame_block, rope=rope)
+            frame = in_slabs(attend, x.reshape(B * S, P, C), 0, P)
             joint, weights = global_block(
                 frame.reshape(B, S * P, C), state.layers[i], state.targets[i], operations
             )

@@ -23,12 +23,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from zipmap_ros.model.errors import ModelError
-from zipmap_ros.model.layers import kernels_of
+from zipmap_ros.model.layers import kernels_of, slab_tokens
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-# Longer spans are worked on in slabs of so many tokens: 63 frames of 392 x 518. What lies between
-# the tokens and the fast weights then takes the same memory whatever the number of frames.
-SLAB_TOKENS = 65_536
 STATE_FORMAT = "zipmap_state_1"
 
 
@@ -375,7 +372,7 @@ class FastWeightLayer(nn.Module):
                 part = type(p)(*(t[:, start:stop] for t in p))
                 weights = self.update(part, weights, targets)
             else:
-                for q in p.q[:, start:stop].split(SLAB_TOKENS, dim=1):
+                for q in p.q[:, start:stop].split(slab_tokens(p.q), dim=1):
                     a, b = torch.bmm(q, weights.w0), torch.bmm(q, weights.w2)
                     if kernels := kernels_of(self):
                         hidden = kernels.swiglu_(a, b)
@@ -390,7 +387,7 @@ class FastWeightLayer(nn.Module):
         """One Muon step on the tokens of ``p``, all three gradients at the old weights."""
         gradient, *others = (
             self.gradients(type(p)(*slab), weights)
-            for slab in zip(*(t.split(SLAB_TOKENS, dim=1) for t in p), strict=True)
+            for slab in zip(*(t.split(slab_tokens(p.k), dim=1) for t in p), strict=True)
         )
         for other in others:
             gradient = gradient.float() + other

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from types import ModuleType
 
@@ -14,6 +15,12 @@ Rope = tuple[Tensor, Tensor]
 
 ROPE_BASE = 100.0
 ROPES_KEPT = 16
+# Longer spans are worked on in slabs of so many tokens: 63 frames of 392 x 518. What lies between
+# the tokens and the fast weights then takes the same memory whatever the number of frames.
+SLAB_TOKENS = 65_536
+# On a CPU of so many, where tokens do not need each other: what lies between operations stays in
+# its caches, and a frame of a long batch costs what one of a short does.
+CPU_SLAB_TOKENS = 2048
 
 
 def grid_positions(h: int, w: int, special_tokens: int, device: torch.device | str) -> Tensor:
@@ -60,6 +67,25 @@ def apply_rope(x: Tensor, rope: Rope) -> Tensor:
     first, second = halves.chunk(2, dim=-1)
     swapped = torch.cat([second, first], dim=-1)
     return torch.addcmul(halves * cos.to(x.dtype), swapped, sin.to(x.dtype)).flatten(-2)
+
+
+def slab_tokens(x: Tensor) -> int:
+    """How many tokens to work on at once where ``x`` is.
+
+    What gradients need is kept in any case: no cache to save there.
+    """
+    return CPU_SLAB_TOKENS if x.is_cpu and not torch.is_grad_enabled() else SLAB_TOKENS
+
+
+def in_slabs(work: Callable[[Tensor], Tensor], x: Tensor, dim: int, tokens: int = 1) -> Tensor:
+    """``work(x)``, where it does not look along ``dim``, on a CPU a slab at a time.
+
+    tokens  of each element along ``dim``
+    """
+    size = max(1, slab_tokens(x) // tokens)
+    if not x.is_cpu or torch.is_grad_enabled() or x.shape[dim] <= size:
+        return work(x)
+    return torch.cat([work(part) for part in x.split(size, dim)], dim)
 
 
 def kernels_of(module: nn.Module) -> ModuleType | None:
