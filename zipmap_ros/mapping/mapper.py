@@ -297,7 +297,7 @@ class StreamMapper:
             self.counts.dropped[BAD_IMAGE] += 1
             self.problem = str(error)
             return None
-        except Exception:  # the same
+        except Exception:  # as in _compute: no frame may be lost uncounted
             self.counts.dropped[ERROR] += 1
             raise
 

@@ -70,17 +70,19 @@ def apply_rope(x: Tensor, rope: Rope) -> Tensor:
 
 
 def slab_tokens(x: Tensor) -> int:
-    """How many tokens to work on at once where ``x`` is.
+    """How many tokens to work on at once on the device of ``x``.
 
-    What gradients need is kept in any case: no cache to save there.
+    Many where gradients are recorded: what they need is kept, so small slabs would save nothing.
     """
     return CPU_SLAB_TOKENS if x.is_cpu and not torch.is_grad_enabled() else SLAB_TOKENS
 
 
 def in_slabs(work: Callable[[Tensor], Tensor], x: Tensor, dim: int, tokens: int = 1) -> Tensor:
-    """``work(x)``, where it does not look along ``dim``, on a CPU a slab at a time.
+    """``work(x)`` for work that does not look along ``dim``: on a CPU a slab of it at a time.
 
-    tokens  of each element along ``dim``
+    work    keeps the length of ``dim``
+    x       any shape; tokens  how many tokens each index along ``dim`` stands for
+    On a GPU, and where gradients are recorded, all at once.
     """
     size = max(1, slab_tokens(x) // tokens)
     if not x.is_cpu or torch.is_grad_enabled() or x.shape[dim] <= size:

@@ -62,6 +62,7 @@ def make_fast(model: ZipMap, device: torch.device) -> None:
     fewer bytes then. Raises ModelError in training mode.
     """
     if device.type == "cpu":
+        # torch's stubs know no Module.to with a memory format; its documentation does.
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     elif model.compute_dtype == torch.bfloat16:
         cast_weights(model)
