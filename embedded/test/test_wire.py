@@ -4,6 +4,7 @@
 What is expected here was measured on a real ROS 2 (Jazzy, rmw_cyclonedds_cpp).
 """
 
+import itertools
 import os
 import re
 import signal
@@ -293,7 +294,7 @@ def test_discovery_info(participant, endpoints):
 
 
 def open_pair(participant, out_topic, out_type, in_topic, in_type, qos):
-    """Writer and reader, once both are matched."""
+    """Writer and reader, once both are matched here; the node may come to match them later."""
     writer = DataWriter(participant, Topic(participant, out_topic, out_type), qos)
     reader = DataReader(participant, Topic(participant, in_topic, in_type), qos)
     end = time.monotonic() + PATIENCE_S
@@ -303,18 +304,33 @@ def open_pair(participant, out_topic, out_type, in_topic, in_type, qos):
     return writer, reader
 
 
-def take_bytes(participant, reader, count=1):
-    """The raw bytes of the next samples with data."""
+def take_bytes(participant, reader, count=1, patience_s=PATIENCE_S):
+    """The raw bytes of the next samples with data; fewer once patience is over."""
     condition = ReadCondition(reader, SampleState.Any | ViewState.Any | InstanceState.Any)
     waitset = WaitSet(participant)
     waitset.attach(condition)
     taken = []
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + patience_s
     while len(taken) < count and time.monotonic() < end:
         waitset.wait(duration(milliseconds=200))
         samples = ddspy_take(reader._ref, 127, 100)
         taken += [data for data, info in samples if info.valid_data]
     return taken
+
+
+def await_echo(participant, writer, reader):
+    """Greet until a greeting comes back, as nothing here tells that the node matched the reader."""
+    end = time.monotonic() + PATIENCE_S
+    heard = b""
+    for number in itertools.count():
+        assert time.monotonic() < end, "no greeting came back"
+        greeting = bytes.fromhex("0001000006000000") + b"%05d\0\0\0" % number
+        ddspy_write(writer._ref, greeting)
+        if answers := take_bytes(participant, reader, patience_s=0.2):
+            heard = answers[-1]
+            break
+    while heard != greeting:
+        heard = take_bytes(participant, reader)[-1]
 
 
 VOLATILE = Qos(RELIABLE, Policy.Durability.Volatile, Policy.History.KeepLast(10))
@@ -324,7 +340,8 @@ def test_service_with_hand_made_bytes(participant, endpoints):
     """A request of 24 bytes gets the response that a real ROS 2 gives, byte by byte."""
     writer, reader = open_pair(
         participant, "rq/robot1/do_itRequest", TriggerRequest,
-        "rr/robot1/do_itReply", TriggerResponse, VOLATILE,
+        "rr/robot1/do_itReply", TriggerResponse,
+        VOLATILE + Qos(Policy.Userdata(b"clientid=1.2.3.4.5.6.7.8.9.a.b.c.d.e.f.10;")),
     )  # fmt: skip
     client = "184dbe4d175ed481"
     for number in (1, 2, 77):
@@ -339,6 +356,7 @@ def test_topic_with_hand_made_bytes(participant, endpoints):
     writer, reader = open_pair(
         participant, "rt/robot1/in", StringType, "rt/robot1/out", StringType, VOLATILE
     )
+    await_echo(participant, writer, reader)
     wire = bytes.fromhex("00010000060000006d73672031000000")
     assert len(wire) == 16
     ddspy_write(writer._ref, wire)
