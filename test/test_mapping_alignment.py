@@ -15,7 +15,8 @@ from safetensors import safe_open
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Camera, invert, se3_exp, se3_log
 from zipmap_ros.mapping import StreamMapper, load_session, save_session
-from zipmap_ros.mapping.alignment import Reference, rigid
+from zipmap_ros.mapping.alignment import Picture, Reference, rigid
+from zipmap_ros.mapping.correction import COLUMNS, PRIOR, ROWS, Correction, node_weights
 from zipmap_ros.mapping.prepare import View, prepare
 from zipmap_ros.mapping.tracks import CAMERA_FRAMES, Tracks
 from zipmap_ros.model import VARIANTS
@@ -51,7 +52,11 @@ class Walk:
 
     def reference(self) -> Reference:
         """Its first image."""
-        return Reference(self.grey[0], self.depth[0], CAMERA, self.poses[0])
+        return reference(self.grey[0], self.depth[0], self.poses[0])
+
+
+def reference(grey: np.ndarray, depth: np.ndarray, pose: np.ndarray) -> Reference:
+    return Reference(Picture(grey, depth, CAMERA), pose, Correction.constant(1.0))
 
 
 def seen(world: World, poses: np.ndarray, camera: Camera = CAMERA, antialias: int = 2) -> Walk:
@@ -160,7 +165,7 @@ def covered(grey: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", MOTIONS)
 @pytest.mark.parametrize(
     ("change", "metres", "degrees"),
-    [(lambda grey: grey, 0.005, 0.15), (brighter, 0.008, 0.25), (covered, 0.008, 0.25)],
+    [(lambda grey: grey, 0.008, 0.2), (brighter, 0.008, 0.25), (covered, 0.008, 0.25)],
     ids=["plain", "brighter", "covered"],
 )
 def test_a_motion_is_found_from_the_guess_that_there_was_none(moved, name, change, metres, degrees):
@@ -183,7 +188,7 @@ def test_a_good_guess_is_kept_and_a_bad_one_is_mended(moved):
     for guess in (moved.poses[1], beside):
         fit = moved.reference().align(moved.grey[1], CAMERA, guess)
         distance, angle = missed(fit, moved, 1)
-        assert distance < 0.005 and angle < 0.15
+        assert distance < 0.008 and angle < 0.2
 
 
 def test_rounding_is_taken_out_of_rotations():
@@ -201,8 +206,9 @@ def test_rounding_is_taken_out_of_rotations():
 def test_the_unit_of_depth_is_that_of_the_motion(moved, unit):
     place = moved.poses[0].copy()
     place[:3, 3] *= unit
-    reference = Reference(moved.grey[0], moved.depth[0] * np.float32(unit), CAMERA, place)
-    fit = reference.align(moved.grey[1], CAMERA, place)
+    fit = reference(moved.grey[0], moved.depth[0] * np.float32(unit), place).align(
+        moved.grey[1], CAMERA, place
+    )
     in_metres = moved.reference().align(moved.grey[1], CAMERA, moved.poses[0])
     expected = in_metres.camera_T_reference
     np.testing.assert_allclose(fit.camera_T_reference[:3, :3], expected[:3, :3], atol=1e-4)
@@ -216,8 +222,10 @@ def test_a_few_wild_depths_do_no_harm(moved):
     for wild in (1e-30, 1e-4, 1e4, 1e30):
         depth = moved.depth[0].copy()
         depth[chance.random(depth.shape) < 0.01] = wild
-        reference = Reference(moved.grey[0], depth, CAMERA, moved.poses[0])
-        distance, angle = missed(reference.align(moved.grey[1], CAMERA, moved.poses[0]), moved, 1)
+        fit = reference(moved.grey[0], depth, moved.poses[0]).align(
+            moved.grey[1], CAMERA, moved.poses[0]
+        )
+        distance, angle = missed(fit, moved, 1)
         assert distance < 0.008 and angle < 0.2
 
 
@@ -229,9 +237,9 @@ def test_another_room_is_nothing_to_align_to(moved, elsewhere):
 def test_an_image_without_features_is_nothing_to_align(moved, value):
     plain = np.full_like(moved.grey[0], value)
     assert moved.reference().align(plain, CAMERA, moved.poses[0]) is None
-    reference = replace(moved.reference(), grey=plain)
+    blank = reference(plain, moved.depth[0], moved.poses[0])
     for grey in (moved.grey[0], plain):
-        assert reference.align(grey, CAMERA, moved.poses[0]) is None
+        assert blank.align(grey, CAMERA, moved.poses[0]) is None
 
 
 def test_an_image_of_another_size_is_not_aligned(moved):
@@ -268,7 +276,7 @@ def test_what_is_found_must_be_near_the_guess(moved, monkeypatch):
 
 def test_a_reference_does_not_last_when_the_camera_is_far_away(kitchen, walk):
     """Aligned it is, by a good guess, but the next image needs another reference."""
-    reference = walk.reference()
+    first = walk.reference()
     for twist, lasts in [
         ([0.05, 0, 0, 0, 0, 0], True),
         ([0.7, 0, 0, 0, 0, 0], False),
@@ -276,45 +284,139 @@ def test_a_reference_does_not_last_when_the_camera_is_far_away(kitchen, walk):
         ([0, 0, 0, 0, np.deg2rad(15), 0], False),
     ]:
         pose = walk.poses[0] @ se3_exp(twist)
-        fit = reference.align(seen(kitchen, pose[None]).grey[0], CAMERA, pose)
+        fit = first.align(seen(kitchen, pose[None]).grey[0], CAMERA, pose)
         assert fit is not None and fit.lasts == lasts
 
 
 def test_a_reference_lasts_while_most_of_it_is_seen_and_fits(kitchen, walk):
     """Also where the middle hardly moves, as on the way ahead, or the camera not at all."""
-    reference = walk.reference()
+    first = walk.reference()
     for metres, lasts in ((0.3, True), (0.7, False)):
         pose = walk.poses[0] @ se3_exp([0, 0, metres, 0, 0, 0])
-        assert reference.align(seen(kitchen, pose[None]).grey[0], CAMERA, pose).lasts == lasts
+        assert first.align(seen(kitchen, pose[None]).grey[0], CAMERA, pose).lasts == lasts
     for columns, lasts in ((42, True), (91, False)):
         grey = walk.grey[0]
         grey[:, :columns] = 0.5
-        assert reference.align(grey, CAMERA, walk.poses[0]).lasts == lasts
+        assert first.align(grey, CAMERA, walk.poses[0]).lasts == lasts
 
 
 def test_what_the_image_does_not_tell_is_left_as_guessed():
     """Along upright stripes on a wall nothing changes by going up."""
     stripes = np.float32(0.5 + 0.3 * np.sin(np.arange(140) / 3)) * np.ones((112, 1), np.float32)
-    reference = Reference(stripes, np.full((112, 140), 2, np.float32), CAMERA, np.eye(4))
-    fit = reference.align(stripes, CAMERA, se3_exp([0.01, 0.1, 0, 0, 0, 0]))
+    wall = reference(stripes, np.full((112, 140), 2, np.float32), np.eye(4))
+    fit = wall.align(stripes, CAMERA, se3_exp([0.01, 0.1, 0, 0, 0, 0]))
     np.testing.assert_allclose(
         invert(fit.camera_T_reference), se3_exp([0, 0.1, 0, 0, 0, 0]), atol=1e-3
     )
 
 
-def test_depth_ratio_is_that_of_two_depths_of_the_same_things(moved):
-    reference = moved.reference()
+def bent(shape, size: float, seed: int = 0) -> np.ndarray:
+    """(h, w) factors with a logarithm of this standard deviation, as smooth as the prior's."""
+    normal = np.random.default_rng(seed).normal(size=len(PRIOR))
+    log = np.linalg.cholesky(np.linalg.inv(PRIOR)) @ normal
+    return Correction(log * size / log.std(), PRIOR).factor(shape)
+
+
+def test_a_correction_is_a_factor_bilinear_between_nodes():
+    log = np.arange(ROWS * COLUMNS) / 100
+    factor = Correction(log, PRIOR).factor((112, 140))
+    assert factor.shape == (112, 140) and factor.dtype == np.float32
+    v, u = np.indices((112, 140)) + 0.5
+    expected = np.exp(0.01 * (u / 140 * (COLUMNS - 1) + v / 112 * (ROWS - 1) * COLUMNS))
+    np.testing.assert_allclose(factor, expected, rtol=1e-6)
+    nodes = node_weights(np.stack([u.ravel(), v.ravel()]), (112, 140))
+    np.testing.assert_allclose(np.exp(nodes @ log), expected.ravel(), rtol=1e-6)
+    np.testing.assert_allclose(nodes.sum(1), 1)
+    assert Correction.constant(2.0).factor((3, 5)) == pytest.approx(np.full((3, 5), 2.0))
+    assert Correction.constant(2.0).mean == pytest.approx(2)
+
+
+def test_a_correction_is_found_in_spite_of_wild_pixels_and_carries_on_beside_them():
+    """Of pixels in the left half only, a tenth of them wild."""
+    chance = np.random.default_rng(0)
+    true = np.log(bent((112, 140), 0.2))
+    pixels = chance.uniform([[0.5], [0.5]], [[69.5], [111.5]], size=(2, 1000))
+    u, v = pixels.astype(int)
+    logs = true[v, u] + 0.02 * chance.normal(size=1000)
+    logs[:100] = chance.uniform(-3, 3, size=100)
+    found = Correction.fitted(node_weights(pixels, (112, 140)), logs)
+    left = np.log(found.factor((112, 140))) - true
+    assert np.abs(left[:, :65]).mean() < 0.04 < 0.1 < np.abs(true[:, :65]).mean()
+    assert np.abs(left[:, 65:85]).mean() < 0.8 * np.abs(true[:, 65:85]).mean()
+    sure, unsure = np.sqrt(
+        np.diag(np.linalg.inv(found.precision)).reshape(ROWS, COLUMNS)[3, [1, 7]]
+    )
+    assert sure < 0.1 < 0.25 < unsure
+
+
+def test_the_correction_of_another_image_brings_its_depth_to_this_ones(moved):
+    """Scale and shape, also where both are bent."""
     for i in range(len(moved.rgb)):
         camera_T_reference = invert(moved.poses[i]) @ moved.poses[0]
-        for factor in (1.0, 1.5, 0.2):
-            depth = (moved.depth[i] / factor).astype(np.float32)
-            ratio = reference.depth_ratio(camera_T_reference, depth, CAMERA)
-            assert ratio == pytest.approx(factor, rel=0.01)
+        for factor, bend in ((1.0, 0.0), (1.5, 0.1), (0.2, 0.2)):
+            depth = moved.depth[i] / (factor * bent((112, 140), bend, seed=i))
+            found = moved.reference().correction_of(
+                camera_T_reference, depth.astype(np.float32), CAMERA
+            )
+            off = np.log(depth * found.factor(depth.shape) / moved.depth[i])
+            assert np.abs(np.median(off)) < 0.02 and np.abs(off).mean() < 0.05
 
 
-def test_without_overlap_there_is_no_depth_ratio(moved):
+def test_without_overlap_there_is_no_correction(moved):
     away = se3_exp([0, 0, 0, 0, np.pi, 0])
-    assert moved.reference().depth_ratio(away, moved.depth[0], CAMERA) is None
+    assert moved.reference().correction_of(away, moved.depth[0], CAMERA) is None
+
+
+def test_depth_that_is_bent_is_mended_as_the_camera_moves_away(kitchen, walk):
+    """In shape, not in scale, of which images tell nothing."""
+    bend = bent((112, 140), 0.15, seed=1)
+    found = reference(walk.grey[0], (walk.depth[0] * bend).astype(np.float32), walk.poses[0])
+    left = [float(np.log(bend).std())]
+    for metres in (0.1, 0.2, 0.3):
+        pose = walk.poses[0] @ se3_exp([0.8 * metres, 0.6 * metres, 0, 0, 0, 0])
+        fit = found.align(seen(kitchen, pose[None]).grey[0], CAMERA, pose)
+        found = fit.reference
+        left.append(float(np.log(bend * found.correction.factor(bend.shape)).std()))
+        way = invert(pose) @ walk.poses[0] @ invert(fit.camera_T_reference)
+        distance, angle = _size(se3_log(way))
+        assert distance < 0.06 and angle < 1.2
+    assert left[0] > 0.1 and left[3] < 0.75 * left[0]
+
+
+def test_depth_is_left_alone_by_a_camera_that_turns_or_stands(kitchen, walk):
+    """However long: noise would be laid on it, look by look."""
+    first = reference(walk.grey[0], walk.depth[0], walk.poses[0])
+    noise = np.random.default_rng(0)
+
+    def changed_by(found: Reference, twist) -> tuple[Reference, list[float]]:
+        pose = walk.poses[0] @ se3_exp(twist)
+        grey = seen(kitchen, pose[None]).grey[0]
+        changes = []
+        for _ in range(20):
+            noisy_grey = grey + np.float32(0.01) * noise.normal(size=grey.shape).astype(np.float32)
+            found = found.align(noisy_grey, CAMERA, pose).reference
+            changes.append(float(np.abs(found.correction.log).max()))
+        return found, changes
+
+    for twist in ([0, 0, 0, 0, np.deg2rad(4), 0], [0.02, 0.02, 0, 0.01, 0, 0]):
+        assert changed_by(first, twist)[0] is first
+    away, changes = changed_by(first, [0.16, 0.12, 0, 0, 0, 0])
+    assert away is not first and len(set(changes)) == 1 and away.baseline > 0.05
+
+
+def test_a_refinement_that_runs_away_is_left_out(moved, monkeypatch):
+    bend = bent((112, 140), 0.15)
+    first = reference(moved.grey[0], (moved.depth[0] * bend).astype(np.float32), moved.poses[0])
+    assert moved.reference().align(moved.grey[1], CAMERA, moved.poses[0]).reference.baseline == 0
+    monkeypatch.setattr("zipmap_ros.mapping.alignment.BASELINE", 0.01)
+    fit = first.align(moved.grey[1], CAMERA, moved.poses[0])
+    assert np.abs(fit.reference.correction.log).max() > 0.02
+    for farthest in ([1e-6, 9.0], [9.0, 1e-6]):
+        monkeypatch.setattr("zipmap_ros.mapping.alignment.FARTHEST_REFINED", np.array(farthest))
+        plain = first.align(moved.grey[1], CAMERA, moved.poses[0])
+        assert plain.reference is first
+        distance, angle = missed(plain, moved, 1)
+        assert distance < 0.05 and angle < 1.0
 
 
 # Tracks of cameras, with a network whose depth is right and whose poses are not.
@@ -376,15 +478,27 @@ def test_depth_stays_in_one_scale_where_the_networks_wanders(walk):
     assert errors(estimates, walk.poses)[:, 0].max() < 0.04
 
 
-def test_a_frame_whose_depth_is_wild_moves_the_scale_a_little(walk):
+def test_a_frame_whose_depth_is_wild_is_brought_back(walk):
     model = SeenWorld(walk)
     model.depth[3] *= 10
+    for estimate, true in zip(run(make(model), walk, range(5)), walk.depth, strict=False):
+        assert np.median(estimate.depth / true) == pytest.approx(1, abs=0.08)
+
+
+def test_depth_is_mended_in_shape_as_the_camera_moves(walk):
+    """Each frame's is bent in a way of its own, as a network's is."""
+    model = SeenWorld(walk, noisy(walk.poses))
+    for i in range(FRAMES):
+        model.depth[i] *= bent((112, 140), 0.15, seed=i // 6)
     mapper = make(model)
-    run(mapper, walk, range(3))
-    (wild,) = run(mapper, walk, [3])
-    assert np.median(wild.depth / walk.depth[3]) == pytest.approx(10 * np.exp(-0.27), rel=0.01)
-    (next_,) = run(mapper, walk, [4])
-    assert np.median(next_.depth / walk.depth[4]) == pytest.approx(1, abs=0.02)
+    estimates = run(mapper, walk)
+    off = [np.log(e.depth / true) for e, true in zip(estimates, walk.depth, strict=True)]
+    off = [np.abs(o - np.median(o)).mean() for o in off]
+    raw = [np.log(d / true) for d, true in zip(model.depth, walk.depth, strict=True)]
+    raw = [np.abs(o - np.median(o)).mean() for o in raw]
+    assert np.mean(off[12:]) < 0.5 * np.mean(raw[12:])
+    away = errors(estimates, walk.poses)
+    assert away[:, 0].max() < 0.08 and away[:, 1].max() < 1.0
 
 
 def test_a_scale_that_was_only_the_first_frames_is_forgotten_in_the_long_run(walk):
@@ -392,10 +506,11 @@ def test_a_scale_that_was_only_the_first_frames_is_forgotten_in_the_long_run(wal
     model.depth[0] *= 1.3
     mapper = make(model)
     run(mapper, walk, [0, 1])
-    assert mapper.tracks.cameras[""].scale > 1.25
+    before = mapper.tracks.cameras[""].correction.mean
+    assert before > 1.2
     for _ in range(3):
         run(mapper, walk, [3, 6, 9, 12, 15, 18, 21, 23, 20, 17, 14, 11, 8, 5, 2])
-    assert 1 < mapper.tracks.cameras[""].scale < 1.15
+    assert 0 < np.log(mapper.tracks.cameras[""].correction.mean) < 0.95 * np.log(before)
 
 
 def test_the_length_of_chunks_changes_no_bit(walk):
@@ -438,7 +553,7 @@ def test_where_alignment_fails_the_networks_motion_leads_on(walk, elsewhere):
     model.depth[0] /= np.float32(0.8)
     mapper = make(model)
     before = run(mapper, both, range(10))
-    scale = mapper.tracks.cameras[""].scale
+    scale = mapper.tracks.cameras[""].correction.mean
     assert scale > 1.1
     (away,) = run(mapper, both, [FRAMES])
     motion = invert(poses[9]) @ poses[FRAMES]
@@ -508,7 +623,7 @@ def test_a_new_camera_is_placed_by_the_networks_motion_from_the_last_frame(walk)
     np.testing.assert_allclose(right[0].map_T_camera, left[4].map_T_camera @ motion, atol=1e-6)
     tracks = mapper.tracks.cameras
     assert list(tracks) == ["left", "right"]
-    assert tracks["right"].scale == tracks["left"].scale != 1
+    assert tracks["right"].correction.mean == pytest.approx(tracks["left"].correction.mean) != 1
 
 
 def test_a_session_continues_the_tracks_bit_for_bit(walk, tmp_path):
@@ -524,11 +639,19 @@ def test_a_session_continues_the_tracks_bit_for_bit(walk, tmp_path):
     assert list(loaded.tracks.cameras) == ["left", "right", "unknown"]
     for source, track in whole.tracks.cameras.items():
         other = loaded.tracks.cameras[source]
-        for name in ("pose", "step", "scale", "focal", "frames"):
+        one, two = track.reference, other.reference
+        for name in ("pose", "step", "focal", "frames"):
             np.testing.assert_array_equal(getattr(other, name), getattr(track, name), name)
-        for name in ("grey", "depth", "camera", "world_T_camera"):
-            one, two = (getattr(t.reference, name) for t in (track, other))
-            assert np.array_equal(one, two) if isinstance(one, np.ndarray) else one == two
+        for a, b in ((track, other), (one, two)):
+            for name in ("log", "precision"):
+                np.testing.assert_array_equal(
+                    getattr(a.correction, name), getattr(b.correction, name)
+                )
+        assert one.baseline == two.baseline
+        np.testing.assert_array_equal(one.world_T_camera, two.world_T_camera)
+        np.testing.assert_array_equal(one.picture.grey, two.picture.grey)
+        np.testing.assert_array_equal(one.picture.depth, two.picture.depth)
+        assert one.picture.camera == two.picture.camera
 
     def go_on(mapper):
         estimates = two_cameras(mapper, walk, range(5, 10))
@@ -551,7 +674,10 @@ def test_a_saved_track_is_as_large_after_one_frame_as_after_many(walk, tmp_path)
             names = file.keys()  # an open file is no mapping: only this lists it
             keys = [key for key in names if key.startswith("tracks.")]
             sizes.append({key: file.get_tensor(key).nbytes for key in keys})
-    assert sizes[0] == sizes[1] == dict.fromkeys(["tracks.0.grey", "tracks.0.depth"], 140 * 112 * 4)
+    nodes = ROWS * COLUMNS * 8
+    names = {"grey": 140 * 112 * 4, "depth": 140 * 112 * 4, "log": nodes, "reference_log": nodes}
+    names |= dict.fromkeys(["precision", "reference_precision"], ROWS * COLUMNS * nodes)
+    assert sizes[0] == sizes[1] == {f"tracks.0.{name}": size for name, size in names.items()}
 
 
 def test_the_focal_length_of_an_uncalibrated_camera_is_the_mean_of_the_networks(walk):
@@ -568,7 +694,7 @@ def test_the_focal_length_of_an_uncalibrated_camera_is_the_mean_of_the_networks(
         CAMERA, fx=estimates[5].camera.fx, fy=estimates[5].camera.fx
     )
     assert np.std([e.camera.fx for e in estimates[4:]]) < np.std(said[4:]) / 4
-    assert errors(estimates, np.delete(walk.poses, 10, axis=0))[:, 0].max() < 0.1
+    assert errors(estimates, np.delete(walk.poses, 10, axis=0))[:, 0].max() < 0.15
 
 
 def test_a_focal_length_that_changed_is_followed_in_the_end(walk):
@@ -588,7 +714,7 @@ def test_a_large_image_is_followed_at_half_its_size(kitchen, walk):
     mapper = make(SeenWorld(large, poses))
     estimates = run(mapper, large, camera=camera)
     assert estimates[-1].depth.shape == (224, 280)
-    assert mapper.tracks.cameras[""].reference.grey.shape == (112, 140)
+    assert mapper.tracks.cameras[""].reference.picture.grey.shape == (112, 140)
     small = run(make(SeenWorld(walk, poses)), walk, range(10))
     for a, b in zip(estimates, small, strict=True):
         np.testing.assert_allclose(a.map_T_camera, b.map_T_camera, atol=0.01)
@@ -603,7 +729,7 @@ def test_depth_that_underflows_is_no_fault(walk, share):
         view = prepare(Frame(0, walk.rgb[i], camera=CAMERA), SeenWorld(walk).config, False)
         tracks, _ = tracks.follow(view, depth, CAMERA.matrix, pose)
         track = tracks.cameras[""]
-        assert np.isfinite(track.scale)
+        assert np.isfinite(track.correction.log).all()
         np.testing.assert_allclose(track.pose, pose, atol=0.02)
 
 

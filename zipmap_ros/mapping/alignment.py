@@ -6,20 +6,24 @@ reference's pixels, moved to where their depth puts them, have the brightness th
 
 Gauss-Newton on SE(3), inverse compositional (Baker and Matthews, IJCV 2004), coarse to fine, with
 robust weights, gain and offset of the brightness, and a prior around the guess, as in direct visual
-odometry (Engel et al., LSD-SLAM, ECCV 2014; DSO, PAMI 2018). Images are (h, w) float32 brightness
-0..1, depth is (h, w) float32 along z, of any unit, which is that of the poses.
+odometry (Engel et al., LSD-SLAM, ECCV 2014; DSO, PAMI 2018). Then pose and depth are refined
+together: the further the camera is from where the reference was, the more an image tells of the
+reference's depth, whose smooth `Correction` follows from image to image, and from reference to
+reference. Images are (h, w) float32 brightness 0..1, depth is (h, w) float32 along z, of any unit,
+which is that of the poses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zipmap_ros.geometry import Array, Camera, invert, se3_exp, se3_log
+from zipmap_ros.mapping.correction import PIXEL, Correction, node_weights
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -41,40 +45,70 @@ LONGEST_STEP = np.array([0.15, 0.1])  # of the descent: share of the depth, radi
 FARTHEST = np.array([0.2, 0.14])
 FAILED_FIT, FAILED_VIEW = 0.35, 0.25
 GOOD_RESIDUAL = 0.06  # of brightness: a pixel that fits
+# Depth is refined where the camera is further from the reference (share of the depth) than this,
+# and further than the last time: a camera that stands tells nothing new, however long it stands.
+BASELINE, BASELINE_GROWTH = 0.03, 1.3
+REFINEMENTS = 2  # steps of pose and depth together
+# They failed when they moved the camera (share of the depth) or the logarithm of the depth further.
+FARTHEST_REFINED = np.array([0.1, 0.5])
 # A reference serves as long as more pixels fit, more are in view, and they moved less (widths).
 LASTING_FIT, LASTING_VIEW, LASTING_FLOW = 0.6, 0.7, 0.12
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """An aligned image: its camera_T_reference (4, 4); whether the reference serves the next."""
+    """An aligned image.
+
+    camera_T_reference  (4, 4)
+    reference  what it was aligned to, its depth refined by this image
+    lasts      whether the reference serves the next
+    """
 
     camera_T_reference: Array
+    reference: Reference
     lasts: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image and what a network says of it.
+
+    grey, depth  (h, w) brightness, and depth > 0
+    camera       their pinhole
+    """
+
+    grey: Image
+    depth: Image
+    camera: Camera
+
+    @cached_property
+    def levels(self) -> list[_Level]:
+        """The pixels to align by, from fine to coarse."""
+        greys, depths = pyramid(self.grey), pyramid(np.log(self.depth))
+        return [
+            _choose(grey, np.exp(depth), shrunk(self.camera, grey), cell)
+            for grey, depth, cell in zip(greys, depths, CELLS, strict=True)
+        ]
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
     """What images are aligned to.
 
-    grey, depth  (h, w) brightness, and depth > 0
-    camera       their pinhole
-    world_T_camera  (4, 4), where it was
+    world_T_camera  (4, 4), where it was seen from
+    correction      of its depth
+    baseline        from how far its depth was refined (share of the depth), 0 if never
     """
 
-    grey: Image
-    depth: Image
-    camera: Camera
+    picture: Picture
     world_T_camera: Array
+    correction: Correction
+    baseline: float = 0.0
 
     @cached_property
     def levels(self) -> list[_Level]:
-        """The chosen pixels, from fine to coarse."""
-        greys, depths = pyramid(self.grey), pyramid(np.log(self.depth))
-        return [
-            _choose(grey, np.exp(depth), shrunk(self.camera, grey), cell)
-            for grey, depth, cell in zip(greys, depths, CELLS, strict=True)
-        ]
+        """The picture's, their depth corrected."""
+        return [level.corrected(self.correction.log) for level in self.picture.levels]
 
     def align(self, grey: Image, camera: Camera, guess: Array) -> Fit | None:
         """Lay an image of the same size over this one; None where that fails.
@@ -82,7 +116,7 @@ class Reference:
         guess  (4, 4) world_T_camera to begin with, and near which the result must be
         """
         finest = self.levels[0]
-        if grey.shape != self.grey.shape or len(finest.values) < FEWEST:
+        if grey.shape != self.picture.grey.shape or len(finest.values) < FEWEST:
             return None
         start = T = invert(guess) @ self.world_T_camera
         light = np.array([1.0, 0.0])
@@ -103,22 +137,44 @@ class Reference:
             return None
         flow = np.median(np.hypot(*(pixels - finest.pixels)[:, seen])) / grey.shape[1]
         lasts = fitting > LASTING_FIT and view > LASTING_VIEW and flow < LASTING_FLOW
-        return Fit(T, bool(lasts))
+        T, reference = self._refined(grey, camera, T, light)
+        return Fit(T, reference, bool(lasts))
 
-    def depth_ratio(self, T: Array, depth: Image, camera: Camera) -> float | None:
-        """The median of this depth over another's where both saw the same; None if hardly any.
+    def _refined(
+        self, grey: Image, camera: Camera, T: Array, light: Array
+    ) -> tuple[Array, Reference]:
+        """camera_T_reference (4, 4) and this, refined by an aligned image, if that tells more."""
+        level = self.levels[0]
+        baseline = float(np.linalg.norm(T[:3, 3])) / level.depth
+        if baseline < max(BASELINE, BASELINE_GROWTH * self.baseline):
+            return T, self
+        precision = self.correction.precision
+        found, change = _Refinement(level, grey, camera, precision).run(T, light)
+        moved = _lengths(se3_log(invert(T) @ found), level.depth)[0]
+        if moved > FARTHEST_REFINED[0] or np.abs(change).max() > FARTHEST_REFINED[1]:
+            return T, self
+        correction = Correction(self.correction.log + change, precision)
+        return found, replace(self, correction=correction, baseline=baseline)
+
+    def correction_of(self, T: Array, depth: Image, camera: Camera) -> Correction | None:
+        """That of another image's depth by this one's, where both saw the same; None if that is
+        hardly anything.
 
         T  (4, 4) camera_T_reference of the other; depth (h, w) and camera are the other's.
         """
-        step = CELLS[0]
-        z = self.depth[step // 2 :: step, step // 2 :: step]
+        step, shape = CELLS[0], self.picture.depth.shape
+        z = (self.picture.depth * self.correction.factor(shape))[
+            step // 2 :: step, step // 2 :: step
+        ]
         v, u = np.indices(z.shape) * step + step // 2 + 0.5
-        points = _points(np.stack([u.ravel(), v.ravel()]), z.ravel(), self.camera)
+        points = _points(np.stack([u.ravel(), v.ravel()]), z.ravel(), self.picture.camera)
         pixels, seen = project(points, T, camera, depth.shape)
         if seen.sum() < FEWEST:
             return None
-        u, v = pixels[:, seen].astype(int)
-        return float(np.exp(np.median(np.log((T[2, :3] @ points + T[2, 3])[seen] / depth[v, u]))))
+        pixels = pixels[:, seen]
+        u, v = pixels.astype(int)
+        logs = np.log((T[2, :3] @ points + T[2, 3])[seen] / depth[v, u])
+        return Correction.fitted(node_weights(pixels, depth.shape), logs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +183,7 @@ class _Level:
 
     pixels    (2, N) u, v of their centres; points  (3, N) in the camera; values  (N,) brightness
     jacobian  (8, N) of the residual, for a twist of the reference's camera, gain and offset
+    nodes     (N, G) their weights in a correction of the depth
     depth     the median of the points'
     """
 
@@ -134,7 +191,15 @@ class _Level:
     points: Image
     values: Image
     jacobian: Image
+    nodes: Array
     depth: float
+
+    def corrected(self, log: Array) -> _Level:
+        """With other depth, by a correction's logarithm (G,)."""
+        factor = np.exp(self.nodes @ log).astype(np.float32)
+        points, jacobian = self.points * factor, self.jacobian.copy()
+        jacobian[:3] /= factor
+        return replace(self, points=points, jacobian=jacobian, depth=_median(points[2]))
 
 
 def _choose(grey: Image, depth: Image, camera: Camera, cell: int) -> _Level:
@@ -156,7 +221,7 @@ def _choose(grey: Image, depth: Image, camera: Camera, cell: int) -> _Level:
     along = np.stack([a, b, -(a * points[0] + b * points[1]) / z])
     around = np.cross(points, along, axis=0)
     jacobian = np.stack([*along, *around, -values, -np.ones_like(values)]).astype(np.float32)
-    return _Level(pixels, points, values, jacobian, float(np.median(z)) if len(z) else 1.0)
+    return _Level(pixels, points, values, jacobian, node_weights(pixels, grey.shape), _median(z))
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,6 +287,63 @@ class _Descent:
         return np.where(seen, left, np.float32(0)), seen, away
 
 
+@dataclass(frozen=True, eq=False)
+class _Refinement:
+    """Gauss-Newton for the pose and the smooth correction of the depth together.
+
+    precision  (G, G) of the correction, known before
+    """
+
+    level: _Level
+    image: Image
+    camera: Camera
+    precision: Array
+
+    def run(self, start: Array, light: Array) -> tuple[Array, Array]:
+        """Refine camera_T_reference (4, 4) by (gain, offset); also the change of the correction's
+        logarithm (G,)."""
+        unit = self.level.depth
+        T, change = start.copy(), np.zeros(len(self.precision))
+        T[:3, 3] /= unit
+        gradient = _gradient(self.image)
+        for _ in range(REFINEMENTS):
+            step = self.step(gradient, T, light, change)
+            T, light, change = se3_exp(step[:6]) @ T, light + step[6:8], change + step[8:]
+        T[:3, 3] *= unit
+        return T, change
+
+    def step(self, gradient: tuple[Image, Image], T: Array, light: Array, change: Array) -> Array:
+        """One step (8 + G,) of T in units of the depth, light and the correction.
+
+        A pixel counts less where its depth matters, which is known no better than by PIXEL.
+        """
+        level = self.level
+        points = level.points / level.depth * np.exp(level.nodes @ change)
+        pixels, seen = project(points.astype(np.float32), T, self.camera, self.image.shape)
+        pixels, nodes = pixels[:, seen], level.nodes[seen]
+        Y = T[:3, :3] @ points[:, seen] + T[:3, 3:]
+        value, gx, gy = (
+            sample(each, pixels).astype(np.float64) for each in (self.image, *gradient)
+        )
+        left = light[0] * value + light[1] - level.values[seen]
+        a, b = light[0] * gx * self.camera.fx / Y[2], light[0] * gy * self.camera.fy / Y[2]
+        along = np.stack([a, b, -(a * Y[0] + b * Y[1]) / Y[2]])
+        # Where a point is moved along its ray, all that is seen of it is the way between cameras.
+        deeper = -T[:3, 3] @ along
+        pose = [*along, *np.cross(Y, along, axis=0), value, np.ones_like(value)]
+        J = np.concatenate([pose, deeper * nodes.T])
+        noise = max(1.4826 * float(np.median(np.abs(left))), NOISE) if len(left) else NOISE
+        weights = np.minimum(1, HUBER * noise / np.maximum(np.abs(left), 1e-9))
+        JW = J * (weights / (noise**2 + (PIXEL * deeper) ** 2))
+        H, g = JW @ J.T, JW @ left
+        held = PRIOR_PIXELS * CELLS[-1] / CELLS[0] / PRIOR**2
+        H[np.arange(8), np.arange(8)] += held
+        H[8:, 8:] += self.precision
+        g[6:8] += held[6:] * (light - [1, 0])
+        g[8:] += self.precision @ change
+        return -np.linalg.solve(H, g)
+
+
 def project(points: Image, T: Array, camera: Camera, shape: Sequence[int]) -> tuple[Image, Mask]:
     """(3, N) points, moved by (4, 4), into an image: (2, N) pixels u, v, (N,) which are inside."""
     R, t = T[:3, :3].astype(np.float32), T[:3, 3:].astype(np.float32)
@@ -279,6 +401,10 @@ def rigid(T: Array) -> Array:
 def _points(pixels: Image, z: Image, camera: Camera) -> Image:
     x, y = (pixels[0] - camera.cx) / camera.fx, (pixels[1] - camera.cy) / camera.fy
     return np.stack([x * z, y * z, z]).astype(np.float32)
+
+
+def _median(depth: Image) -> float:
+    return float(np.median(depth)) if len(depth) else 1.0
 
 
 def _gradient(image: Image) -> tuple[Image, Image]:

@@ -3,9 +3,9 @@
 
 A small network knows the shape of a view better than the way between two. So each image is aligned
 to an earlier one with its depth (`alignment`), which gives the pose; the network's own is taken
-where that fails, and for the first frame. Depth is brought to the scale of what it is aligned to.
-What is kept is one image with depth for each camera, whatever the length of the stream. Poses and
-depths are in the network's units.
+where that fails, and for the first frame. Depth is brought to that of what it is aligned to, in
+scale and in shape, which motion refines. What is kept is one image with depth for each camera,
+whatever the length of the stream. Poses and depths are in the network's units.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ import numpy as np
 import torch
 
 from zipmap_ros.geometry import Array, Camera, invert, se3_exp, se3_log
-from zipmap_ros.mapping.alignment import Image, Reference, half, rigid, shrunk
+from zipmap_ros.mapping.alignment import Image, Picture, Reference, half, rigid, shrunk
+from zipmap_ros.mapping.correction import Correction
 from zipmap_ros.mapping.prepare import View
 from zipmap_ros.model import VARIANTS, ModelConfig, Prediction
 
 WIDEST = 200  # pixels: larger images are halved before
 DAMPING = 0.8  # of the last motion, taken as the guess of the next
-SCALE_STEP = 0.3  # largest change of a scale's logarithm from frame to frame
-SCALE_LEAK = 0.1  # part of a scale's logarithm given back, so that it stays near the network's
 NEAREST = np.float32(1e-12)  # depth above the zero of an underflow, whose square is a float32 too
 CAMERA_FRAMES = 50  # over which the network's focal lengths are averaged
 
@@ -43,18 +42,18 @@ def aligns(choice: str, config: ModelConfig) -> bool:
 class Track:
     """What is known of one camera after a frame.
 
-    reference  what the next image is aligned to
-    pose       (4, 4) network_T_camera of the last frame
-    step       (6,) twist from the frame before to it; 0 where it was not aligned
-    scale      the last frame's depth over the network's
-    focal      (2,) mean of the network's focal lengths, in pixels of its input
-    frames     how many frames are in that mean
+    reference   what the next image is aligned to
+    pose        (4, 4) network_T_camera of the last frame
+    step        (6,) twist from the frame before to it; 0 where it was not aligned
+    correction  of the last frame's depth
+    focal       (2,) mean of the network's focal lengths, in pixels of its input
+    frames      how many frames are in that mean
     """
 
     reference: Reference
     pose: Array
     step: Array
-    scale: float
+    correction: Correction
     focal: Array
     frames: int
 
@@ -80,8 +79,8 @@ class Tracks:
         """Align the frames of a chunk, one after the other.
 
         poses  the network's (4, 4) network_T_camera of each frame
-        Returns the aligned poses; the prediction, with each frame's depth in the scale of what it
-        was aligned to and steady intrinsics where the camera is not known; and the tracks
+        Returns the aligned poses; the prediction, with each frame's depth corrected by what it was
+        aligned to and steady intrinsics where the camera is not known; and the tracks
         afterwards, to be kept if the poses are believed.
         """
         assert prediction.depth is not None
@@ -92,7 +91,7 @@ class Tracks:
             tracks, camera = tracks.follow(view, depth[0, i].float().cpu().numpy(), K, pose)
             track = tracks.cameras[view.frame.source]
             aligned.append(track.pose)
-            depth[0, i] *= track.scale
+            depth[0, i] *= torch.as_tensor(track.correction.factor(depth.shape[2:]))
             intrinsics[0, i] = torch.as_tensor(camera.matrix, dtype=intrinsics.dtype)
         return aligned, replace(prediction, depth=depth, intrinsics=intrinsics), tracks
 
@@ -108,7 +107,7 @@ class Tracks:
             camera = Camera(depth.shape[1], depth.shape[0], *focal.tolist(), *K[:2, 2].tolist())
         depth = np.maximum(depth, NEAREST)
         expected = self.correction @ pose  # where the network's own motion leads
-        scale = float(np.mean([track.scale for track in self.cameras.values()] or [1.0]))
+        scale = float(np.mean([t.correction.mean for t in self.cameras.values()] or [1.0]))
         track = _follow(before, _grey(view), depth, camera, expected, scale)
         cameras = {**self.cameras, source: replace(track, focal=focal, frames=frames)}
         return Tracks(cameras, track.pose @ invert(pose)), camera
@@ -120,15 +119,22 @@ class Tracks:
         for i, (source, track) in enumerate(self.cameras.items()):
             reference = track.reference
             small["cameras"][source] = {
-                "camera": asdict(reference.camera),
+                "camera": asdict(reference.picture.camera),
                 "reference_pose": reference.world_T_camera.tolist(),
+                "baseline": reference.baseline,
                 "pose": track.pose.tolist(),
                 "step": track.step.tolist(),
-                "scale": track.scale,
                 "focal": track.focal.tolist(),
                 "frames": track.frames,
             }
-            arrays |= {f"{i}.grey": reference.grey, f"{i}.depth": reference.depth}
+            arrays |= {
+                f"{i}.grey": reference.picture.grey,
+                f"{i}.depth": reference.picture.depth,
+                f"{i}.reference_log": reference.correction.log,
+                f"{i}.reference_precision": reference.correction.precision,
+                f"{i}.log": track.correction.log,
+                f"{i}.precision": track.correction.precision,
+            }
         return small, arrays
 
     @classmethod
@@ -137,10 +143,15 @@ class Tracks:
         cameras = {}
         for i, (source, saved) in enumerate(small["cameras"].items()):
             camera = Camera(**{**saved["camera"], "distortion": ()})
-            place = np.array(saved["reference_pose"])
-            reference = Reference(arrays[f"{i}.grey"], arrays[f"{i}.depth"], camera, place)
+            reference = Reference(
+                Picture(arrays[f"{i}.grey"], arrays[f"{i}.depth"], camera),
+                np.array(saved["reference_pose"]),
+                Correction(arrays[f"{i}.reference_log"], arrays[f"{i}.reference_precision"]),
+                saved["baseline"],
+            )
             pose, step, focal = (np.array(saved[name]) for name in ("pose", "step", "focal"))
-            cameras[source] = Track(reference, pose, step, saved["scale"], focal, saved["frames"])
+            correction = Correction(arrays[f"{i}.log"], arrays[f"{i}.precision"])
+            cameras[source] = Track(reference, pose, step, correction, focal, saved["frames"])
         return cls(cameras, np.array(small["correction"]))
 
 
@@ -154,23 +165,25 @@ def _follow(
     while grey.shape[1] > WIDEST:
         grey, depth = half(grey), np.exp(half(np.log(depth)))
         camera = shrunk(camera, grey)
-    still = np.zeros(6)
+    picture, still = Picture(grey, depth, camera), np.zeros(6)
     if before is None:
-        reference = Reference(grey, depth * np.float32(scale), camera, expected)
-        return Track(reference, expected, still, scale, np.zeros(2), 0)
-    reference = before.reference
-    fit = reference.align(grey, camera, before.pose @ se3_exp(DAMPING * before.step))
+        correction = Correction.constant(scale)
+        reference = Reference(picture, expected, correction)
+        return Track(reference, expected, still, correction, np.zeros(2), 0)
+    fit = before.reference.align(grey, camera, before.pose @ se3_exp(DAMPING * before.step))
     if fit is None:
-        reference = Reference(grey, depth * np.float32(before.scale), camera, expected)
-        return replace(before, reference=reference, pose=expected, step=still)
+        correction = Correction.constant(before.correction.mean)
+        reference = Reference(picture, expected, correction)
+        return replace(
+            before, reference=reference, pose=expected, step=still, correction=correction
+        )
+    reference = fit.reference
     pose = rigid(reference.world_T_camera @ invert(fit.camera_T_reference))
     step = se3_log(invert(before.pose) @ pose)
-    ratio = reference.depth_ratio(fit.camera_T_reference, depth, camera) or before.scale
-    change = np.clip(np.log(ratio / before.scale), -SCALE_STEP, SCALE_STEP)
-    scale = float((before.scale * np.exp(change)) ** (1 - SCALE_LEAK))
+    correction = reference.correction_of(fit.camera_T_reference, depth, camera) or before.correction
     if not fit.lasts:
-        reference = Reference(grey, depth * np.float32(scale), camera, pose)
-    return replace(before, reference=reference, pose=pose, step=step, scale=scale)
+        reference = Reference(picture, pose, correction)
+    return replace(before, reference=reference, pose=pose, step=step, correction=correction)
 
 
 def _grey(view: View) -> Image:
