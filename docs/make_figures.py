@@ -30,10 +30,10 @@ DOCS = Path(__file__).resolve().parent
 def figures(model: ZipMap, data: str, frames: int) -> dict[str, Figure | None]:
     """The pictures of the first clip of some data, by what they show."""
     seen = open_dataset(data, frames, 1, 1, model.config).sequences[0].frames
-    streamed = stream_run(model, seen, 1)
-    shown: dict[str, Figure | None] = {"depth": plots.depth_sheet(streamed, seen)}
+    mapped = mapper_run(model, seen)
+    shown: dict[str, Figure | None] = {"depth": plots.depth_sheet(mapped, seen)}
     if has_poses(seen):
-        runs = [streamed, mapper_run(model, seen), *guess_runs(seen)[:1]]
+        runs = [stream_run(model, seen, 1), mapped, *guess_runs(seen)[:1]]
         shown["path"] = plots.trajectories(runs[:2], seen)
         shown["map"] = plots.maps(runs, seen)
         views = query_views(model, seen, 1)

@@ -17,8 +17,9 @@ from zipmap_ros.geometry import Camera, invert, se3_exp, se3_log
 from zipmap_ros.mapping import StreamMapper, load_session, save_session
 from zipmap_ros.mapping.alignment import Picture, Reference, rigid
 from zipmap_ros.mapping.correction import COLUMNS, PRIOR, ROWS, Correction, node_weights
+from zipmap_ros.mapping.focal import MOST, NETWORK_FRAMES, Focal
 from zipmap_ros.mapping.prepare import View, prepare
-from zipmap_ros.mapping.tracks import CAMERA_FRAMES, Tracks
+from zipmap_ros.mapping.tracks import Tracks
 from zipmap_ros.model import VARIANTS
 from zipmap_ros.parameters import Parameters
 from zipmap_ros.synthetic import World
@@ -640,8 +641,9 @@ def test_a_session_continues_the_tracks_bit_for_bit(walk, tmp_path):
     for source, track in whole.tracks.cameras.items():
         other = loaded.tracks.cameras[source]
         one, two = track.reference, other.reference
-        for name in ("pose", "step", "focal", "frames"):
-            np.testing.assert_array_equal(getattr(other, name), getattr(track, name), name)
+        np.testing.assert_array_equal(other.pose, track.pose)
+        np.testing.assert_array_equal(other.step, track.step)
+        assert other.focal == track.focal
         for a, b in ((track, other), (one, two)):
             for name in ("log", "precision"):
                 np.testing.assert_array_equal(
@@ -689,7 +691,8 @@ def test_the_focal_length_of_an_uncalibrated_camera_is_the_mean_of_the_networks(
     estimates += run(mapper, walk, range(11, FRAMES), camera=None)
     said = np.delete(focal, 10)
     mean = np.cumsum(said) / np.arange(1, FRAMES)
-    np.testing.assert_allclose([e.camera.fx for e in estimates], mean, rtol=1e-5)
+    np.testing.assert_allclose([e.camera.fx for e in estimates[:4]], mean[:4], rtol=1e-5)
+    np.testing.assert_allclose([e.camera.fx for e in estimates], mean, rtol=0.03)
     assert estimates[5].camera == replace(
         CAMERA, fx=estimates[5].camera.fx, fy=estimates[5].camera.fx
     )
@@ -697,13 +700,47 @@ def test_the_focal_length_of_an_uncalibrated_camera_is_the_mean_of_the_networks(
     assert errors(estimates, np.delete(walk.poses, 10, axis=0))[:, 0].max() < 0.15
 
 
+@pytest.mark.parametrize("factor", [1.2, 0.85])
+def test_the_focal_length_of_an_uncalibrated_camera_is_found(walk, factor):
+    """A network that is off by a fifth in every frame is corrected by motion."""
+    model = SeenWorld(walk, noisy(walk.poses), focal=np.full(FRAMES, factor * CAMERA.fx))
+    mapper = make(model)
+    estimates = run(mapper, walk, camera=None)
+    ratio = np.array([e.camera.fx for e in estimates]) / CAMERA.fx
+    assert ratio[0] == pytest.approx(factor, rel=1e-3)
+    assert ratio[-1] == pytest.approx(1, abs=0.06)
+    assert [e.camera.fy for e in estimates] == [e.camera.fx for e in estimates]
+    known = make(model)
+    assert all(e.camera == CAMERA for e in run(known, walk))
+    assert known.tracks.cameras[""].focal == Focal()
+
+
+def test_what_is_known_of_a_focal_length():
+    """The network's mean is off by a tenth; images count by what they know, up to a bound."""
+    K = np.array([[100.0, 0, 70], [0, 110, 56], [0, 0, 1]])
+    said = Focal().said(K)
+    assert said.camera(140, 112, K) == Camera(140, 112, 100.0, 110.0, 70.0, 56.0)
+    assert said.aligned(0.0, 0.0) == said
+    focal = said
+    for _ in range(1000):
+        off = np.log(120 / focal.camera(140, 112, K).fx)
+        focal = focal.aligned(off, 1e4)
+    assert focal.information == MOST
+    camera = focal.camera(140, 112, K)
+    assert camera.fx == pytest.approx(120, rel=0.01) and camera.fy == pytest.approx(132, rel=0.01)
+    # The network changes its mind, which moves what images found as little as what they weigh.
+    moved = focal.said(1.2 * K).camera(140, 112, K)
+    assert moved.fx == pytest.approx(camera.fx, rel=0.005)
+    assert said.aligned(5.0, 1e9).camera(140, 112, K).fx < 100 * np.exp(0.3) + 1e-9
+
+
 def test_a_focal_length_that_changed_is_followed_in_the_end(walk):
     """The mean is over some seconds, not over all time."""
     focal = np.full(FRAMES, 80.0)
     focal[0] = 120.0
     mapper = make(SeenWorld(walk, focal=focal))
-    run(mapper, walk, [0] * 2 * CAMERA_FRAMES + [1] * CAMERA_FRAMES, camera=None)
-    assert mapper.tracks.cameras[""].focal == pytest.approx([80 + 40 / np.e] * 2, abs=1)
+    run(mapper, walk, [0] * 2 * NETWORK_FRAMES + [1] * NETWORK_FRAMES, camera=None)
+    assert mapper.tracks.cameras[""].focal.fx == pytest.approx(80 + 40 / np.e, abs=1)
 
 
 def test_a_large_image_is_followed_at_half_its_size(kitchen, walk):

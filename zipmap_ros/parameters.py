@@ -162,8 +162,8 @@ class Parameters:
     align_poses: str = _parameter(
         "auto",
         "on: each image is aligned to an earlier one by the network's depth, which gives its pose "
-        "(the network's own where that fails) and keeps the depth's scale. off: the network's own "
-        "poses. auto: off for official checkpoints, on for others.",
+        "(the network's own where that fails) and mends its depth. off: the network's own poses "
+        "and depth. auto: off for official checkpoints, on for others.",
         allowed=("auto", "on", "off"),
         read_only=True,
     )

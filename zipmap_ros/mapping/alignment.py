@@ -15,18 +15,23 @@ which is that of the poses.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zipmap_ros.geometry import Array, Camera, invert, se3_exp, se3_log
 from zipmap_ros.mapping.correction import PIXEL, Correction, node_weights
-
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from zipmap_ros.mapping.pixels import (
+    Image,
+    Mask,
+    backproject,
+    gradient,
+    project,
+    pyramid,
+    sample,
+    shrunk,
+)
 
 CELLS = (4, 3, 2)  # pixels of a cell, from which one is taken, by level from fine to coarse
 MIN_GRADIENT = 0.015  # of brightness a pixel
@@ -61,11 +66,14 @@ class Fit:
 
     camera_T_reference  (4, 4)
     reference  what it was aligned to, its depth refined by this image
+    focal      (2,) by which logarithm the focal lengths were off, and how much this image knows
+               about it (1 / variance), 0 if nothing
     lasts      whether the reference serves the next
     """
 
     camera_T_reference: Array
     reference: Reference
+    focal: Array
     lasts: bool
 
 
@@ -84,7 +92,7 @@ class Picture:
     @cached_property
     def levels(self) -> list[_Level]:
         """The pixels to align by, from fine to coarse."""
-        greys, depths = pyramid(self.grey), pyramid(np.log(self.depth))
+        greys, depths = (pyramid(each, len(CELLS)) for each in (self.grey, np.log(self.depth)))
         return [
             _choose(grey, np.exp(depth), shrunk(self.camera, grey), cell)
             for grey, depth, cell in zip(greys, depths, CELLS, strict=True)
@@ -110,17 +118,20 @@ class Reference:
         """The picture's, their depth corrected."""
         return [level.corrected(self.correction.log) for level in self.picture.levels]
 
-    def align(self, grey: Image, camera: Camera, guess: Array) -> Fit | None:
+    def align(
+        self, grey: Image, camera: Camera, guess: Array, focal_information: float = np.inf
+    ) -> Fit | None:
         """Lay an image of the same size over this one; None where that fails.
 
         guess  (4, 4) world_T_camera to begin with, and near which the result must be
+        focal_information  1 / variance of the logarithm of the focal length of both images
         """
         finest = self.levels[0]
         if grey.shape != self.picture.grey.shape or len(finest.values) < FEWEST:
             return None
         start = T = invert(guess) @ self.world_T_camera
         light = np.array([1.0, 0.0])
-        greys = pyramid(grey)
+        greys = pyramid(grey, len(CELLS))
         for level, image, cell in list(zip(self.levels, greys, CELLS, strict=True))[::-1]:
             prior = PRIOR_PIXELS * CELLS[-1] / cell
             T, light = _Descent(level, image, shrunk(camera, image), start, prior).run(T, light)
@@ -137,24 +148,26 @@ class Reference:
             return None
         flow = np.median(np.hypot(*(pixels - finest.pixels)[:, seen])) / grey.shape[1]
         lasts = fitting > LASTING_FIT and view > LASTING_VIEW and flow < LASTING_FLOW
-        T, reference = self._refined(grey, camera, T, light)
-        return Fit(T, reference, bool(lasts))
+        as_it_is = Fit(T, self, np.zeros(2), bool(lasts))
+        return self._refined(as_it_is, grey, camera, light, focal_information) or as_it_is
 
     def _refined(
-        self, grey: Image, camera: Camera, T: Array, light: Array
-    ) -> tuple[Array, Reference]:
-        """camera_T_reference (4, 4) and this, refined by an aligned image, if that tells more."""
-        level = self.levels[0]
+        self, fit: Fit, grey: Image, camera: Camera, light: Array, focal_information: float
+    ) -> Fit | None:
+        """The fit, with pose, depth and focal length together; None where that tells no more."""
+        level, T = self.levels[0], fit.camera_T_reference
         baseline = float(np.linalg.norm(T[:3, 3])) / level.depth
         if baseline < max(BASELINE, BASELINE_GROWTH * self.baseline):
-            return T, self
+            return None
         precision = self.correction.precision
-        found, change = _Refinement(level, grey, camera, precision).run(T, light)
+        together = _Refinement(level, grey, camera, precision, focal_information)
+        found, change, focal = together.run(T, light)
         moved = _lengths(se3_log(invert(T) @ found), level.depth)[0]
-        if moved > FARTHEST_REFINED[0] or np.abs(change).max() > FARTHEST_REFINED[1]:
-            return T, self
+        if not (moved <= FARTHEST_REFINED[0] and np.abs(change).max() <= FARTHEST_REFINED[1]):
+            return None
         correction = Correction(self.correction.log + change, precision)
-        return found, replace(self, correction=correction, baseline=baseline)
+        refined = replace(self, correction=correction, baseline=baseline)
+        return Fit(found, refined, focal, fit.lasts)
 
     def correction_of(self, T: Array, depth: Image, camera: Camera) -> Correction | None:
         """That of another image's depth by this one's, where both saw the same; None if that is
@@ -167,7 +180,7 @@ class Reference:
             step // 2 :: step, step // 2 :: step
         ]
         v, u = np.indices(z.shape) * step + step // 2 + 0.5
-        points = _points(np.stack([u.ravel(), v.ravel()]), z.ravel(), self.picture.camera)
+        points = backproject(np.stack([u.ravel(), v.ravel()]), z.ravel(), self.picture.camera)
         pixels, seen = project(points, T, camera, depth.shape)
         if seen.sum() < FEWEST:
             return None
@@ -204,7 +217,7 @@ class _Level:
 
 def _choose(grey: Image, depth: Image, camera: Camera, cell: int) -> _Level:
     """Of each cell of pixels the one with the strongest gradient, if it is strong enough."""
-    gx, gy = _gradient(grey)
+    gx, gy = gradient(grey)
     strength = gx * gx + gy * gy
     h, w = grey.shape[0] // cell, grey.shape[1] // cell
     cells = strength[: h * cell, : w * cell].reshape(h, cell, w, cell).swapaxes(1, 2)
@@ -215,7 +228,7 @@ def _choose(grey: Image, depth: Image, camera: Camera, cell: int) -> _Level:
     y, x = y[strong], x[strong]
     z, values = depth[y, x], grey[y, x]
     pixels = np.stack([x, y]).astype(np.float32) + np.float32(0.5)
-    points = _points(pixels, z, camera)
+    points = backproject(pixels, z, camera)
     # Brightness by a motion of the point: the image's gradient through the pinhole.
     a, b = gx[y, x] * camera.fx / z, gy[y, x] * camera.fy / z
     along = np.stack([a, b, -(a * points[0] + b * points[1]) / z])
@@ -289,105 +302,73 @@ class _Descent:
 
 @dataclass(frozen=True, eq=False)
 class _Refinement:
-    """Gauss-Newton for the pose and the smooth correction of the depth together.
+    """Gauss-Newton for pose, light, focal length and smooth correction of the depth together.
 
-    precision  (G, G) of the correction, known before
+    precision          (G, G) of the correction, known before
+    focal_information  of the logarithm of the focal length, the same; inf: it is known
     """
 
     level: _Level
     image: Image
     camera: Camera
     precision: Array
+    focal_information: float
 
-    def run(self, start: Array, light: Array) -> tuple[Array, Array]:
+    def run(self, start: Array, light: Array) -> tuple[Array, Array, Array]:
         """Refine camera_T_reference (4, 4) by (gain, offset); also the change of the correction's
-        logarithm (G,)."""
-        unit = self.level.depth
-        T, change = start.copy(), np.zeros(len(self.precision))
+        logarithm (G,), and `Fit.focal`."""
+        unit, known = self.level.depth, np.isinf(self.focal_information)
+        T, rest = start.copy(), np.zeros(3 + len(self.precision))
         T[:3, 3] /= unit
-        gradient = _gradient(self.image)
+        rest[:2] = light - [1, 0]
+        prior = np.zeros((6 + len(rest),) * 2)
+        held = PRIOR_PIXELS * CELLS[-1] / CELLS[0] / PRIOR**2
+        np.fill_diagonal(prior[:9, :9], [*held, 1 if known else self.focal_information])
+        prior[9:, 9:] = self.precision
+        slopes = gradient(self.image)
         for _ in range(REFINEMENTS):
-            step = self.step(gradient, T, light, change)
-            T, light, change = se3_exp(step[:6]) @ T, light + step[6:8], change + step[8:]
+            data, g = self.equations(slopes, T, rest)
+            g[6:] += prior[6:, 6:] @ rest
+            step = np.linalg.solve(data + prior, -g)
+            T, rest = se3_exp(step[:6]) @ T, rest + step[6:]
         T[:3, 3] *= unit
-        return T, change
+        focal = np.zeros(2)
+        if not known:
+            both, others = data + prior, np.arange(len(data)) != 8
+            across = both[8, others]
+            told = data[8, 8] - across @ np.linalg.solve(both[others][:, others], across)
+            if told > 0:
+                focal = np.array([rest[2] * (1 + self.focal_information / told), told])
+        return T, rest[3:], focal
 
-    def step(self, gradient: tuple[Image, Image], T: Array, light: Array, change: Array) -> Array:
-        """One step (8 + G,) of T in units of the depth, light and the correction.
+    def equations(self, slopes: tuple[Image, Image], T: Array, rest: Array) -> tuple[Array, Array]:
+        """The normal equations, matrix and gradient, for T in units of the depth, the light, the
+        logarithm of the focal length and that of the depth's correction.
 
         A pixel counts less where its depth matters, which is known no better than by PIXEL.
         """
-        level = self.level
-        points = level.points / level.depth * np.exp(level.nodes @ change)
-        pixels, seen = project(points.astype(np.float32), T, self.camera, self.image.shape)
-        pixels, nodes = pixels[:, seen], level.nodes[seen]
-        Y = T[:3, :3] @ points[:, seen] + T[:3, 3:]
-        value, gx, gy = (
-            sample(each, pixels).astype(np.float64) for each in (self.image, *gradient)
-        )
-        left = light[0] * value + light[1] - level.values[seen]
-        a, b = light[0] * gx * self.camera.fx / Y[2], light[0] * gy * self.camera.fy / Y[2]
+        level, (gain, offset), zoom = self.level, rest[:2] + [1, 0], np.exp(rest[2])
+        camera = replace(self.camera, fx=self.camera.fx * zoom, fy=self.camera.fy * zoom)
+        points = level.points / level.depth * np.exp(level.nodes @ rest[3:])
+        points[:2] /= zoom
+        pixels, seen = project(points.astype(np.float32), T, camera, self.image.shape)
+        pixels, points, nodes = pixels[:, seen], points[:, seen], level.nodes[seen]
+        R, t = T[:3, :3], T[:3, 3]
+        Y = R @ points + t[:, None]
+        value, gx, gy = (sample(each, pixels).astype(np.float64) for each in (self.image, *slopes))
+        left = gain * value + offset - level.values[seen]
+        a, b = gain * gx * camera.fx / Y[2], gain * gy * camera.fy / Y[2]
         along = np.stack([a, b, -(a * Y[0] + b * Y[1]) / Y[2]])
         # Where a point is moved along its ray, all that is seen of it is the way between cameras.
-        deeper = -T[:3, 3] @ along
+        deeper = -t @ along
         pose = [*along, *np.cross(Y, along, axis=0), value, np.ones_like(value)]
-        J = np.concatenate([pose, deeper * nodes.T])
+        # A longer focal length draws the points of the reference together and spreads the image.
+        wider = a * Y[0] + b * Y[1] - ((R[:, :2] @ points[:2]) * along).sum(0)
+        J = np.concatenate([pose, [wider * np.isfinite(self.focal_information)], deeper * nodes.T])
         noise = max(1.4826 * float(np.median(np.abs(left))), NOISE) if len(left) else NOISE
         weights = np.minimum(1, HUBER * noise / np.maximum(np.abs(left), 1e-9))
         JW = J * (weights / (noise**2 + (PIXEL * deeper) ** 2))
-        H, g = JW @ J.T, JW @ left
-        held = PRIOR_PIXELS * CELLS[-1] / CELLS[0] / PRIOR**2
-        H[np.arange(8), np.arange(8)] += held
-        H[8:, 8:] += self.precision
-        g[6:8] += held[6:] * (light - [1, 0])
-        g[8:] += self.precision @ change
-        return -np.linalg.solve(H, g)
-
-
-def project(points: Image, T: Array, camera: Camera, shape: Sequence[int]) -> tuple[Image, Mask]:
-    """(3, N) points, moved by (4, 4), into an image: (2, N) pixels u, v, (N,) which are inside."""
-    R, t = T[:3, :3].astype(np.float32), T[:3, 3:].astype(np.float32)
-    x, y, z = R @ points + t
-    front = np.maximum(z, np.float32(1e-6))
-    u = np.float32(camera.fx) * x / front + np.float32(camera.cx)
-    v = np.float32(camera.fy) * y / front + np.float32(camera.cy)
-    h, w = shape
-    border = np.float32(1.5)
-    seen = (z > 0) & (u >= border) & (v >= border) & (u < w - border) & (v < h - border)
-    return np.stack([np.where(seen, u, border), np.where(seen, v, border)]), seen
-
-
-def sample(image: Image, pixels: Image) -> Image:
-    """Bilinear values (N,) at (2, N) pixels inside of an image, whose centres are at 0.5."""
-    u, v = pixels - np.float32(0.5)
-    x, y = u.astype(np.int32), v.astype(np.int32)
-    a, b = u - x, v - y
-    flat, i = image.reshape(-1), y * image.shape[1] + x
-    top = flat[i] + a * (flat[i + 1] - flat[i])
-    i += image.shape[1]
-    bottom = flat[i] + a * (flat[i + 1] - flat[i])
-    return top + b * (bottom - top)
-
-
-def half(image: Image) -> Image:
-    """Means of 2 x 2 pixels; an odd last row or column is left out."""
-    a = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
-    return (a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2]) * np.float32(0.25)
-
-
-def pyramid(image: Image) -> list[Image]:
-    """The image and its halves, one for each of CELLS."""
-    images = [image]
-    while len(images) < len(CELLS):
-        images.append(half(images[-1]))
-    return images
-
-
-def shrunk(camera: Camera, image: Image) -> Camera:
-    """The camera of its image after some halvings."""
-    factor = 0.5 ** round(np.log2(camera.width / image.shape[1]))
-    fx, fy, cx, cy = (factor * value for value in (camera.fx, camera.fy, camera.cx, camera.cy))
-    return Camera(image.shape[1], image.shape[0], fx, fy, cx, cy)
+        return JW @ J.T, JW @ left
 
 
 def rigid(T: Array) -> Array:
@@ -398,21 +379,8 @@ def rigid(T: Array) -> Array:
     return T
 
 
-def _points(pixels: Image, z: Image, camera: Camera) -> Image:
-    x, y = (pixels[0] - camera.cx) / camera.fx, (pixels[1] - camera.cy) / camera.fy
-    return np.stack([x * z, y * z, z]).astype(np.float32)
-
-
 def _median(depth: Image) -> float:
     return float(np.median(depth)) if len(depth) else 1.0
-
-
-def _gradient(image: Image) -> tuple[Image, Image]:
-    """Central differences along x and y; 0 within two pixels of the border."""
-    gx, gy = np.zeros_like(image), np.zeros_like(image)
-    gx[2:-2, 2:-2] = (image[2:-2, 3:-1] - image[2:-2, 1:-3]) / 2
-    gy[2:-2, 2:-2] = (image[3:-1, 2:-2] - image[1:-3, 2:-2]) / 2
-    return gx, gy
 
 
 def _lengths(twist: Array, depth: float) -> Array:

@@ -18,15 +18,16 @@ import numpy as np
 import torch
 
 from zipmap_ros.geometry import Array, Camera, invert, se3_exp, se3_log
-from zipmap_ros.mapping.alignment import Image, Picture, Reference, half, rigid, shrunk
+from zipmap_ros.mapping.alignment import Picture, Reference, rigid
 from zipmap_ros.mapping.correction import Correction
+from zipmap_ros.mapping.focal import Focal
+from zipmap_ros.mapping.pixels import Image, half, shrunk
 from zipmap_ros.mapping.prepare import View
 from zipmap_ros.model import VARIANTS, ModelConfig, Prediction
 
 WIDEST = 200  # pixels: larger images are halved before
 DAMPING = 0.8  # of the last motion, taken as the guess of the next
 NEAREST = np.float32(1e-12)  # depth above the zero of an underflow, whose square is a float32 too
-CAMERA_FRAMES = 50  # over which the network's focal lengths are averaged
 
 
 def aligns(choice: str, config: ModelConfig) -> bool:
@@ -46,16 +47,38 @@ class Track:
     pose        (4, 4) network_T_camera of the last frame
     step        (6,) twist from the frame before to it; 0 where it was not aligned
     correction  of the last frame's depth
-    focal       (2,) mean of the network's focal lengths, in pixels of its input
-    frames      how many frames are in that mean
+    focal       its focal lengths, where they are not known
     """
 
     reference: Reference
     pose: Array
     step: Array
     correction: Correction
-    focal: Array
-    frames: int
+    focal: Focal
+
+    @classmethod
+    def started(cls, picture: Picture, pose: Array, correction: Correction, focal: Focal) -> Track:
+        """By an image that is aligned to nothing."""
+        reference = Reference(picture, pose, correction)
+        return cls(reference, pose, np.zeros(6), correction, focal)
+
+    def followed(self, picture: Picture, expected: Array, known: float) -> Track:
+        """After one more frame: aligned, or ``expected`` (4, 4) where that fails.
+
+        known  information about the logarithm of the focal length, inf if it is given
+        """
+        guess = self.pose @ se3_exp(DAMPING * self.step)
+        fit = self.reference.align(picture.grey, picture.camera, guess, known)
+        if fit is None:
+            correction = Correction.constant(self.correction.mean)
+            return Track.started(picture, expected, correction, self.focal)
+        reference, T = fit.reference, fit.camera_T_reference
+        pose = rigid(reference.world_T_camera @ invert(T))
+        step = se3_log(invert(self.pose) @ pose)
+        correction = reference.correction_of(T, picture.depth, picture.camera) or self.correction
+        if not fit.lasts:
+            reference = Reference(picture, pose, correction)
+        return Track(reference, pose, step, correction, self.focal.aligned(*fit.focal))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,17 +122,21 @@ class Tracks:
         """The tracks after one more frame, and its camera: the known one, or a steady (3, 3) K."""
         source = view.frame.source
         before = self.cameras.get(source)
-        focal, frames = (before.focal, before.frames) if before else (np.zeros(2), 0)
+        focal = before.focal if before else Focal()
         camera = view.camera
         if camera is None:
-            frames = min(frames + 1, CAMERA_FRAMES)
-            focal = focal + (np.diag(K)[:2] - focal) / frames
-            camera = Camera(depth.shape[1], depth.shape[0], *focal.tolist(), *K[:2, 2].tolist())
+            focal = focal.said(K)
+            camera = focal.camera(depth.shape[1], depth.shape[0], K)
         depth = np.maximum(depth, NEAREST)
         expected = self.correction @ pose  # where the network's own motion leads
         scale = float(np.mean([t.correction.mean for t in self.cameras.values()] or [1.0]))
-        track = _follow(before, _grey(view), depth, camera, expected, scale)
-        cameras = {**self.cameras, source: replace(track, focal=focal, frames=frames)}
+        picture = _picture(_grey(view), depth, camera)
+        if before is None:
+            track = Track.started(picture, expected, Correction.constant(scale), focal)
+        else:
+            information = np.inf if view.camera is not None else focal.total_information
+            track = replace(before, focal=focal).followed(picture, expected, information)
+        cameras = {**self.cameras, source: track}
         return Tracks(cameras, track.pose @ invert(pose)), camera
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -124,8 +151,7 @@ class Tracks:
                 "baseline": reference.baseline,
                 "pose": track.pose.tolist(),
                 "step": track.step.tolist(),
-                "focal": track.focal.tolist(),
-                "frames": track.frames,
+                "focal": asdict(track.focal),
             }
             arrays |= {
                 f"{i}.grey": reference.picture.grey,
@@ -149,41 +175,18 @@ class Tracks:
                 Correction(arrays[f"{i}.reference_log"], arrays[f"{i}.reference_precision"]),
                 saved["baseline"],
             )
-            pose, step, focal = (np.array(saved[name]) for name in ("pose", "step", "focal"))
+            pose, step = np.array(saved["pose"]), np.array(saved["step"])
             correction = Correction(arrays[f"{i}.log"], arrays[f"{i}.precision"])
-            cameras[source] = Track(reference, pose, step, correction, focal, saved["frames"])
+            cameras[source] = Track(reference, pose, step, correction, Focal(**saved["focal"]))
         return cls(cameras, np.array(small["correction"]))
 
 
-def _follow(
-    before: Track | None, grey: Image, depth: Image, camera: Camera, expected: Array, scale: float
-) -> Track:
-    """The track after one more frame: aligned, or ``expected`` (4, 4) where that fails.
-
-    scale  of the first frame's depth
-    """
+def _picture(grey: Image, depth: Image, camera: Camera) -> Picture:
+    """Of at most WIDEST pixels a row."""
     while grey.shape[1] > WIDEST:
         grey, depth = half(grey), np.exp(half(np.log(depth)))
         camera = shrunk(camera, grey)
-    picture, still = Picture(grey, depth, camera), np.zeros(6)
-    if before is None:
-        correction = Correction.constant(scale)
-        reference = Reference(picture, expected, correction)
-        return Track(reference, expected, still, correction, np.zeros(2), 0)
-    fit = before.reference.align(grey, camera, before.pose @ se3_exp(DAMPING * before.step))
-    if fit is None:
-        correction = Correction.constant(before.correction.mean)
-        reference = Reference(picture, expected, correction)
-        return replace(
-            before, reference=reference, pose=expected, step=still, correction=correction
-        )
-    reference = fit.reference
-    pose = rigid(reference.world_T_camera @ invert(fit.camera_T_reference))
-    step = se3_log(invert(before.pose) @ pose)
-    correction = reference.correction_of(fit.camera_T_reference, depth, camera) or before.correction
-    if not fit.lasts:
-        reference = Reference(picture, pose, correction)
-    return replace(before, reference=reference, pose=pose, step=step, correction=correction)
+    return Picture(grey, depth, camera)
 
 
 def _grey(view: View) -> Image:

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images as arrays for alignment: pyramids, gradients, values between pixels, pinholes.
+
+Images are (h, w) float32; pixels are (2, N) u, v, whose centres are at 0.5; points are (3, N).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zipmap_ros.geometry import Array, Camera
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+def project(points: Image, T: Array, camera: Camera, shape: Sequence[int]) -> tuple[Image, Mask]:
+    """(3, N) points, moved by (4, 4), into an image: (2, N) pixels u, v, (N,) which are inside."""
+    R, t = T[:3, :3].astype(np.float32), T[:3, 3:].astype(np.float32)
+    x, y, z = R @ points + t
+    front = np.maximum(z, np.float32(1e-6))
+    u = np.float32(camera.fx) * x / front + np.float32(camera.cx)
+    v = np.float32(camera.fy) * y / front + np.float32(camera.cy)
+    h, w = shape
+    border = np.float32(1.5)
+    seen = (z > 0) & (u >= border) & (v >= border) & (u < w - border) & (v < h - border)
+    return np.stack([np.where(seen, u, border), np.where(seen, v, border)]), seen
+
+
+def sample(image: Image, pixels: Image) -> Image:
+    """Bilinear values (N,) at (2, N) pixels inside of an image, whose centres are at 0.5."""
+    u, v = pixels - np.float32(0.5)
+    x, y = u.astype(np.int32), v.astype(np.int32)
+    a, b = u - x, v - y
+    flat, i = image.reshape(-1), y * image.shape[1] + x
+    top = flat[i] + a * (flat[i + 1] - flat[i])
+    i += image.shape[1]
+    bottom = flat[i] + a * (flat[i + 1] - flat[i])
+    return top + b * (bottom - top)
+
+
+def half(image: Image) -> Image:
+    """Means of 2 x 2 pixels; an odd last row or column is left out."""
+    a = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
+    return (a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2]) * np.float32(0.25)
+
+
+def pyramid(image: Image, levels: int) -> list[Image]:
+    """The image and its halves."""
+    images = [image]
+    while len(images) < levels:
+        images.append(half(images[-1]))
+    return images
+
+
+def shrunk(camera: Camera, image: Image) -> Camera:
+    """The camera of its image after some halvings."""
+    factor = 0.5 ** round(np.log2(camera.width / image.shape[1]))
+    fx, fy, cx, cy = (factor * value for value in (camera.fx, camera.fy, camera.cx, camera.cy))
+    return Camera(image.shape[1], image.shape[0], fx, fy, cx, cy)
+
+
+def backproject(pixels: Image, z: Image, camera: Camera) -> Image:
+    x, y = (pixels[0] - camera.cx) / camera.fx, (pixels[1] - camera.cy) / camera.fy
+    return np.stack([x * z, y * z, z]).astype(np.float32)
+
+
+def gradient(image: Image) -> tuple[Image, Image]:
+    """Central differences along x and y; 0 within two pixels of the border."""
+    gx, gy = np.zeros_like(image), np.zeros_like(image)
+    gx[2:-2, 2:-2] = (image[2:-2, 3:-1] - image[2:-2, 1:-3]) / 2
+    gy[2:-2, 2:-2] = (image[3:-1, 2:-2] - image[1:-3, 2:-2]) / 2
+    return gx, gy
