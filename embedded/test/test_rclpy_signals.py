@@ -68,6 +68,37 @@ assert node._graph.wait_for(looks_once, None)
 """
 
 
+@pytest.mark.parametrize("what", ["codec", "class"])
+def test_an_interrupt_that_was_handled_leaves_no_trace(what):
+    """Also where it came while source is generated, as when a message is the first of its type."""
+    script = f"""
+import sys
+from rosidl_embedded import message_class, registry
+from rosidl_embedded.cdr import serialize
+from std_msgs.msg import String
+
+def interrupt(frame, event, arg):
+    code = frame.f_code
+    if event == "call" and (code.co_filename[0], code.co_name) == ("<", "<module>"):
+        raise KeyboardInterrupt
+
+message = String(data="x")
+sys.setprofile(interrupt)
+try:
+    if {what == "codec"}:
+        serialize(message)
+    else:
+        import geometry_msgs.msg
+        geometry_msgs.msg.Pose()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
+
+
 def test_signal_between_looking_and_sleeping():
     """A wait that found the context alive is woken although the handler ran before it slept."""
     subprocess.run([sys.executable, "-c", ON_THE_WAY], timeout=PATIENCE_S, check=True)

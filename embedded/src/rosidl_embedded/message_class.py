@@ -17,6 +17,7 @@ import numpy as np
 
 from rosidl_embedded import registry
 from rosidl_embedded.definition import Field, FieldType, Message, Service
+from rosidl_embedded.source import run_source
 
 _TYPE_CODES = {
     "char": "B", "int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "int32": "i",
@@ -116,7 +117,7 @@ def _make_init(message: Message) -> Callable:
         scope[f"default_{field.name}"] = _default_factory(field)
         lines.append(f"    if '{field.name}' in kwargs: self.{field.name} = kwargs['{field.name}']")
         lines.append(f"    else: self._{field.name} = default_{field.name}()")
-    exec("\n".join(lines), scope)
+    run_source("\n".join(lines), scope)
     return scope["__init__"]
 
 
@@ -151,7 +152,7 @@ def _make_property(field: Field) -> property:
     slot = f"_{field.name}"
     check = _make_check(field.name, field.type)
     scope: dict[str, Any] = {"check": check}
-    exec(
+    run_source(
         f"def get(self): return self.{slot}\ndef set(self, value): self.{slot} = check(value)",
         scope,
     )

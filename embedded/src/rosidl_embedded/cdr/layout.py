@@ -10,6 +10,7 @@ from typing import Any
 
 from rosidl_embedded import registry
 from rosidl_embedded.definition import STRINGS, FieldType, Message
+from rosidl_embedded.source import run_source
 
 
 class CdrError(ValueError):
@@ -102,7 +103,7 @@ class Source:
 
     def compile(self) -> Callable:
         scope = dict(self.scope)
-        exec("\n".join(self.lines), scope)
+        run_source("\n".join(self.lines), scope)
         return scope["codec"]
 
 
