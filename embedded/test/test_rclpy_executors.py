@@ -49,14 +49,6 @@ def spin_until(executor, ready):
     spin_executor_until(executor.spin_once, ready)
 
 
-def wait_until(ready):
-    """Wait until a condition holds that another thread makes true."""
-    end = time.monotonic() + PATIENCE_S
-    while not ready():
-        assert time.monotonic() < end, "condition never held"
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def executor(context, node):
     """A single-threaded executor that spins the node."""
@@ -135,63 +127,6 @@ def test_callback_groups(context, node, group, expected):
         for _ in range(6):
             assert calls.acquire(timeout=PATIENCE_S)
     assert min(most[0], 2) == expected
-
-
-def test_brief_callbacks_run_in_the_thread_that_spins(context, node):
-    """All but the first, of which nothing is known; services never do, as they may wait."""
-    threads: dict[str, list[int]] = {"timer": [], "topic": [], "service": []}
-
-    def note(kind):
-        threads[kind].append(threading.get_ident())
-
-    publisher = node.create_publisher(String, "topic", 10)
-    node.create_subscription(String, "topic", lambda _: note("topic"), 10)
-
-    def tick():
-        note("timer")
-        publisher.publish(String(data="x"))
-
-    def serve(_, response):
-        note("service")
-        return response
-
-    node.create_timer(0.01, tick)
-    node.create_service(Trigger, "service", serve)
-    client = node.create_client(Trigger, "service", callback_group=ReentrantCallbackGroup())
-    spinning = Spinning(context, node)
-    with spinning:
-        spinner = spinning.thread.ident
-        assert client.wait_for_service(PATIENCE_S)
-        for _ in range(20):
-            assert client.call(Trigger.Request(), timeout_sec=PATIENCE_S) is not None
-        wait_until(lambda: all(threads[kind].count(spinner) > 10 for kind in ("timer", "topic")))
-    assert spinner not in threads["service"]
-    assert threads["timer"][0] != spinner != threads["topic"][0]
-
-
-def test_a_brief_callback_that_waits_after_all_holds_nobody_up(context, node):
-    """For a service of the same node, say: another thread spins until it is done."""
-    calls, answers = [], {}
-    inner = node.create_client(Trigger, "inner", callback_group=ReentrantCallbackGroup())
-
-    def serve(_, response):
-        response.message = f"at call {len(calls)}"
-        return response
-
-    node.create_service(Trigger, "inner", serve)
-
-    def tick():
-        calls.append(threading.get_ident())
-        if calls[-1] == spinning.thread.ident and not answers:
-            answer = inner.call(Trigger.Request(), timeout_sec=PATIENCE_S)
-            answers[len(calls)] = answer and answer.message
-
-    node.create_timer(0.01, tick, callback_group=MutuallyExclusiveCallbackGroup())
-    spinning = Spinning(context, node)
-    with spinning:
-        wait_until(lambda: answers and len(calls) > max(answers) + 1)
-    ((at, answer),) = answers.items()
-    assert answer == f"at call {at}" and calls[at] != spinning.thread.ident
 
 
 def test_timer_does_not_drift(executor, node):

@@ -186,8 +186,8 @@ class Reference:
             return None
         pixels = pixels[:, seen]
         u, v = pixels.astype(int)
-        logs = np.log((T[2, :3] @ points + T[2, 3])[seen] / depth[v, u])
-        return Correction.fitted(node_weights(pixels, depth.shape), logs)
+        z = np.maximum((T[2, :3] @ points + T[2, 3])[seen], np.float32(1e-12) * depth[v, u])
+        return Correction.fitted(node_weights(pixels, depth.shape), np.log(z / depth[v, u]))
 
 
 @dataclass(frozen=True, eq=False)
