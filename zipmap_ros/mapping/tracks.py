@@ -114,7 +114,8 @@ class Tracks:
             tracks, camera = tracks.follow(view, depth[0, i].float().cpu().numpy(), K, pose)
             track = tracks.cameras[view.frame.source]
             aligned.append(track.pose)
-            depth[0, i] *= torch.as_tensor(track.correction.factor(depth.shape[2:]))
+            factor = torch.from_numpy(track.correction.factor(depth.shape[2:]))
+            depth[0, i] *= factor.to(depth.device)
             intrinsics[0, i] = torch.as_tensor(camera.matrix, dtype=intrinsics.dtype)
         return aligned, replace(prediction, depth=depth, intrinsics=intrinsics), tracks
 
