@@ -350,6 +350,16 @@ def test_a_correction_is_found_in_spite_of_wild_pixels_and_carries_on_beside_the
     assert sure < 0.1 < 0.25 < unsure
 
 
+def test_a_factor_far_from_the_networks_scale_is_drawn_back_and_others_are_not():
+    log = np.linspace(-0.3, 0.3, ROWS * COLUMNS)
+    for mean in (0.4, -0.4):
+        np.testing.assert_array_equal(Correction(log + mean, PRIOR).drawn_back().log, log + mean)
+    for mean, back in ((1.5, 1.3), (-1.5, -1.3)):
+        there = Correction(log + mean, PRIOR)
+        np.testing.assert_allclose(there.drawn_back().log, log + back)
+        np.testing.assert_array_equal(there.drawn_back().precision, PRIOR)
+
+
 def test_the_correction_of_another_image_brings_its_depth_to_this_ones(moved):
     """Scale and shape, also where both are bent."""
     for i in range(len(moved.rgb)):
@@ -512,6 +522,18 @@ def test_a_scale_that_was_only_the_first_frames_is_forgotten_in_the_long_run(wal
     for _ in range(3):
         run(mapper, walk, [3, 6, 9, 12, 15, 18, 21, 23, 20, 17, 14, 11, 8, 5, 2])
     assert 0 < np.log(mapper.tracks.cameras[""].correction.mean) < 0.95 * np.log(before)
+
+
+def test_a_scale_far_from_the_networks_comes_back_to_it(walk):
+    """By a long walk's errors it may creep that far."""
+    model = SeenWorld(walk)
+    model.depth[0] *= 6
+    mapper = make(model)
+    run(mapper, walk, [0, 1])
+    assert mapper.tracks.cameras[""].correction.mean > 5
+    for _ in range(3):
+        run(mapper, walk, [3, 6, 9, 12, 15, 18, 21, 23, 20, 17, 14, 11, 8, 5, 2])
+    assert mapper.tracks.cameras[""].correction.mean < 2.5
 
 
 def test_the_length_of_chunks_changes_no_bit(walk):

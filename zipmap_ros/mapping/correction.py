@@ -21,6 +21,9 @@ ROWS, COLUMNS = 6, 8  # of nodes, the outer ones on the image's border
 # Standard deviations of the logarithm: of the whole image, of what is smooth, of each node. What is
 # smooth reaches so many nodes far.
 WHOLE, SMOOTH, NODE, REACH = 0.1, 0.3, 0.05, 1.4
+# A network's scale holds but for a FREE factor (its logarithm). A chain of references, whose scale
+# creeps with every error that a walk repeats, is drawn back by a share LEAK of what is beyond.
+FREE, LEAK = 0.5, 0.2
 PIXEL = 0.1  # of a pixel around the smooth correction
 SHARE = 0.05  # of pixels that tell something of their own, as neighbours are wrong together
 ROUNDS = 2  # of robust least squares
@@ -67,6 +70,12 @@ class Correction:
             precision = weighted @ nodes + PRIOR
             log = np.linalg.solve(precision, weighted @ logs)
         return cls(log, precision)
+
+    def drawn_back(self) -> Correction:
+        """With a mean nearer to the network's scale, where it is far off."""
+        mean = self.log.mean()
+        beyond = mean - np.clip(mean, -FREE, FREE)
+        return Correction(self.log - LEAK * beyond, self.precision)
 
     def factor(self, shape: Sequence[int]) -> NDArray[np.float32]:
         """(h, w) what to multiply depth of this shape with."""

@@ -4,8 +4,9 @@
 A small network knows the shape of a view better than the way between two. So each image is aligned
 to an earlier one with its depth (`alignment`), which gives the pose; the network's own is taken
 where that fails, and for the first frame. Depth is brought to that of what it is aligned to, in
-scale and in shape, which motion refines. What is kept is one image with depth for each camera,
-whatever the length of the stream. Poses and depths are in the network's units.
+scale and in shape, which motion refines, but its scale does not go far from the network's. What is
+kept is one image with depth for each camera, whatever the length of the stream. Poses and depths
+are in the network's units.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class Track:
         step = se3_log(invert(self.pose) @ pose)
         correction = reference.correction_of(T, picture.depth, picture.camera) or self.correction
         if not fit.lasts:
+            correction = correction.drawn_back()
             reference = Reference(picture, pose, correction)
         return Track(reference, pose, step, correction, self.focal.aligned(*fit.focal))
 
