@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: N818 - the names are rclpy's
 """Executors: they sleep until something is ready, then run its callback."""
 
 from __future__ import annotations
@@ -10,319 +9,28 @@ import time
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rclpy.context import Context
-from rclpy.impl.dds.library import DdsError
-from rclpy.impl.dds.waitset import Trigger, WaitSet
-from rclpy.impl.executable import Executable
-from rclpy.task import Future, Task
-from rclpy.utilities import get_default_context, timeout_sec_to_nsec
+from rclpy.impl.executor import (
+    ConditionReachedException,
+    Executor,
+    ExternalShutdownException,
+    ShutdownException,
+    TimeoutException,
+)
+from rclpy.task import Task
 
-if TYPE_CHECKING:
-    from rclpy.node import Node
-
-
-# A task to go on with, or an entity whose callback may begin and what was taken for it.
-_Work = tuple[Task | None, Executable | None, Any]
-# Candidates that get another turn before timers are looked at again.
-_ENCORES = 16
-
-
-class TimeoutException(Exception):
-    """Raised when nothing was ready in time."""
-
-
-class ShutdownException(Exception):
-    """Raised when the executor was shut down."""
-
-
-class ExternalShutdownException(Exception):
-    """Raised when the context was shut down while waiting."""
-
-    def __init__(self) -> None:
-        super().__init__("context has been shutdown")
-
-
-class ConditionReachedException(Exception):
-    """Raised when a condition to wait for holds."""
-
-
-class Executor:
-    """Base of the executors; spins in the thread that calls it."""
-
-    def __init__(self, *, context: Context | None = None) -> None:
-        self._context = get_default_context() if context is None else context
-        self._nodes: set[Node] = set()
-        self._nodes_lock = threading.RLock()
-        self._pending: deque[Task] = deque()
-        self._candidates: deque[Executable] = deque()
-        self._encores = 0
-        self._is_shutdown = False
-        self._lookers: list[None] = []
-        participant = self._context.participant
-        self._guard = Trigger(participant)
-        self._waitset = WaitSet(participant)
-        self._wait_lock = threading.Lock()
-        self._context.on_shutdown(self.wake)
-        self._context._add_waker(self.wake)
-
-    @property
-    def context(self) -> Context:
-        """The context whose nodes are spun."""
-        return self._context
-
-    def create_task(self, callback: Callable[..., Any] | Any, *args: Any, **kwargs: Any) -> Task:
-        """Run a function or coroutine in this executor; returns a Future of its result."""
-        task = Task(callback, args, kwargs, executor=self)
-        self._enqueue(task)
-        return task
-
-    def create_future(self) -> Future:
-        """A Future whose done callbacks run here."""
-        return Future(executor=self)
-
-    def _enqueue(self, task: Task) -> None:
-        self._pending.append(task)
-        self.wake()
-
-    def shutdown(self, timeout_sec: float | None = None) -> bool:
-        """Stop; waits for running callbacks. Returns whether all ended in time (s)."""
-        self._is_shutdown = True
-        self.wake()
-        if not self._wait_for_callbacks(timeout_sec):
-            return False
-        with self._nodes_lock:
-            nodes, self._nodes = self._nodes, set()
-        for node in nodes:
-            if node.executor is self:
-                node._executor_weakref = None
-        with self._wait_lock:
-            self._context._remove_waker(self.wake)
-            self._guard.delete()
-            self._waitset.delete()
-        return True
-
-    def _wait_for_callbacks(self, timeout_sec: float | None) -> bool:
-        """Wait until no callback runs; returns whether that is so, in time (s)."""
-        return True
-
-    def __enter__(self) -> Executor:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-
-    def add_node(self, node: Node) -> bool:
-        """Spin a node's callbacks; False where it already was."""
-        with self._nodes_lock:
-            if node in self._nodes:
-                return False
-            self._nodes.add(node)
-            node.executor = self
-        self.wake()
-        return True
-
-    def remove_node(self, node: Node) -> None:
-        """Stop spinning a node's callbacks."""
-        with self._nodes_lock:
-            self._nodes.discard(node)
-        if node._executor_weakref is not None and node.executor is self:
-            node._executor_weakref = None
-        self.wake()
-
-    def get_nodes(self) -> list[Node]:
-        """The nodes that are spun."""
-        with self._nodes_lock:
-            return list(self._nodes)
-
-    def wake(self) -> None:
-        """Look again at what there is to wait for.
-
-        Whoever does not look yet, as the thread that runs a callback, will do so anyway: to wake it
-        beforehand would cost an idle turn.
-        """
-        if self._lookers:
-            self._guard.set()
-
-    def spin(self) -> None:
-        """Run callbacks until the context is shut down (ExternalShutdownException) or we are."""
-        while self._context.ok() and not self._is_shutdown:
-            self.spin_once()
-
-    def spin_until_future_complete(self, future: Future, timeout_sec: float | None = None) -> None:
-        """Run callbacks until a future is done, or the time (s) is over."""
-        future._wake_when_done(self.wake)
-        end = None if timeout_sec is None or timeout_sec < 0 else time.monotonic() + timeout_sec
-        while self._context.ok() and not future.done() and not future.cancelled():
-            if self._is_shutdown:
-                return
-            left = None if end is None else end - time.monotonic()
-            if left is not None and left < 0:
-                return
-            self._spin_once_impl(left, lambda: future.done() or future.cancelled())
-
-    def spin_once(self, timeout_sec: float | None = None) -> None:
-        """Wait for one callback and run it, for at most `timeout_sec` seconds."""
-        self._spin_once_impl(timeout_sec, None)
-
-    def spin_once_until_future_complete(
-        self, future: Future, timeout_sec: float | None = None
-    ) -> None:
-        """Run one callback, or return because the future is done."""
-        future._wake_when_done(self.wake)
-        self._spin_once_impl(timeout_sec, future.done)
-
-    def _spin_once_impl(self, timeout_sec: float | None, until: Callable[[], bool] | None) -> None:
-        raise NotImplementedError()
-
-    def can_execute(self, entity: Executable) -> bool:
-        """Whether a callback of the entity may begin."""
-        return entity.callback_group is not None and entity.callback_group.can_execute(entity)
-
-    def wait_for_ready_callbacks(
-        self,
-        timeout_sec: float | None = None,
-        nodes: list[Node] | None = None,
-        condition: Callable[[], bool] = lambda: False,
-    ) -> tuple[Task, Executable | None, Node | None]:
-        """Next thing to run.
-
-        Raises TimeoutException, ShutdownException, ExternalShutdownException, or
-        ConditionReachedException once `condition()` holds.
-        """
-        task, entity, taken = self._wait_for_work(timeout_sec, nodes, condition)
-        if entity is None:
-            assert task is not None
-            return task, None, None
-        return self._task(entity, taken), entity, entity._node
-
-    def _task(self, entity: Executable, taken: Any) -> Task:
-        return Task(self._run_callback, (entity, taken), executor=self)
-
-    def _wait_for_work(
-        self,
-        timeout_sec: float | None,
-        nodes: list[Node] | None,
-        condition: Callable[[], bool] | None,
-    ) -> _Work:
-        """What `wait_for_ready_callbacks` returns and raises, without a task for an entity."""
-        self._lookers.append(None)  # before anything is looked at: see `wake`
-        try:
-            return self._look_for_work(timeout_sec, nodes, condition)
-        finally:
-            self._lookers.pop()
-
-    def _look_for_work(
-        self,
-        timeout_sec: float | None,
-        nodes: list[Node] | None,
-        condition: Callable[[], bool] | None,
-    ) -> _Work:
-        timeout_ns = timeout_sec_to_nsec(timeout_sec)
-        end = None if timeout_ns is None else time.monotonic_ns() + timeout_ns
-        polled = False
-        while True:
-            if self._is_shutdown:
-                raise ShutdownException()
-            if not self._context.ok():
-                raise ExternalShutdownException()
-            if condition is not None and condition():
-                raise ConditionReachedException()
-            work = self._next_work()
-            if work is not None:
-                return work
-            left = None if end is None else end - time.monotonic_ns()
-            if left is not None and left <= 0 and polled:
-                raise TimeoutException()
-            polled = True
-            self._wait(left, nodes)
-
-    def _next_work(self) -> _Work | None:
-        while self._pending:
-            try:
-                task = self._pending.popleft()
-            except IndexError:
-                break
-            if not task.done() and not task.cancelled():
-                return task, None, None
-        while self._candidates:
-            try:
-                entity = self._candidates.popleft()
-            except IndexError:
-                break
-            group = entity.callback_group
-            if group is None or not group.beginning_execution(entity):
-                continue
-            taken = entity._take()
-            if taken is None:
-                group.ending_execution(entity)
-                continue
-            if self._encores and entity._handle:
-                # There may be more of it: looking is cheaper than waiting again.
-                self._encores -= 1
-                self._candidates.append(entity)
-            return None, entity, taken
-        return None
-
-    def _run_callback(self, entity: Executable, taken: Any) -> Any:
-        """Run a callback; for an async one return the coroutine that ends the group's turn."""
-        try:
-            outcome = entity._execute(taken)
-        except BaseException:
-            self._end(entity)
-            raise
-        if not hasattr(outcome, "__await__"):
-            self._end(entity)
-            return None
-
-        async def finish() -> Any:
-            try:
-                return await outcome
-            finally:
-                self._end(entity)
-
-        return finish()
-
-    def _end(self, entity: Executable) -> None:
-        if entity.callback_group is not None:
-            entity.callback_group.ending_execution(entity)
-        self._callback_ended()
-
-    def _callback_ended(self) -> None:
-        """Called when a group may let another callback begin."""
-
-    def _wait(self, timeout_ns: int | None, nodes: list[Node] | None) -> None:
-        """Sleep until something is ready; fills the candidates."""
-        waiting: dict[int, Executable] = {}
-        soonest: int | None = timeout_ns
-        for node in self.get_nodes() if nodes is None else nodes:
-            for timer in list(node._timers):
-                if self.can_execute(timer):
-                    delay = timer._delay_ns()
-                    if delay is not None:
-                        soonest = delay if soonest is None else min(soonest, delay)
-            for entity in node._executables():
-                if self.can_execute(entity):
-                    waiting[entity._handle] = entity
-        with self._wait_lock:
-            if self._is_shutdown:
-                return
-            self._waitset.attach_only({*waiting, self._guard.handle})
-            if self._pending:
-                soonest = 0
-            try:
-                triggered = self._waitset.wait(soonest)
-            except DdsError:
-                if self._context.ok():
-                    raise
-                return
-            if self._guard.handle in triggered:
-                self._guard.take()
-        for node in self.get_nodes() if nodes is None else nodes:
-            self._candidates += [t for t in list(node._timers) if t.is_ready()]
-        self._encores = _ENCORES
-        self._candidates += [entity for h, entity in waiting.items() if h in triggered]
+__all__ = [
+    "ConditionReachedException",
+    "Executor",
+    "ExternalShutdownException",
+    "MultiThreadedExecutor",
+    "ShutdownException",
+    "SingleThreadedExecutor",
+    "TimeoutException",
+    "await_or_execute",
+]
 
 
 class SingleThreadedExecutor(Executor):
@@ -365,9 +73,6 @@ class MultiThreadedExecutor(Executor):
         ]
         for thread in self._threads:
             thread.start()
-
-    def _callback_ended(self) -> None:
-        self.wake()
 
     def _spin_once_impl(self, timeout_sec: float | None, until: Callable[[], bool] | None) -> None:
         try:

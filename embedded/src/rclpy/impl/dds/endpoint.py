@@ -167,7 +167,9 @@ class Reader(Endpoint):
         info = SampleInfo()
         reference = ct.c_void_p()
         while True:
-            count = dds.dds_takecdr(self.handle, ct.byref(reference), 1, ct.byref(info), ANY_STATE)
+            count = quick.dds_takecdr(
+                self.handle, ct.byref(reference), 1, ct.byref(info), ANY_STATE
+            )
             if count <= 0:
                 return None
             data = _own(reference)

@@ -107,7 +107,6 @@ _PROTOTYPES: dict[str, tuple] = {
     "dds_writecdr": (_ret, _entity, _pointer),
     "dds_wait_for_acks": (_ret, _entity, _time),
     "dds_assert_liveliness": (_ret, _entity),
-    "dds_takecdr": (_ret, _entity, _pointer, _u32, ct.POINTER(SampleInfo), _u32),
     "dds_take": (_ret, _entity, _pointer, ct.POINTER(SampleInfo), ct.c_size_t, _u32),
     "dds_return_loan": (_ret, _entity, _pointer, _u32),
     "ddsi_serdata_from_ser_iov": (_pointer, _pointer, _int, ct.c_size_t, _pointer, ct.c_size_t),
@@ -145,6 +144,7 @@ _PROTOTYPES: dict[str, tuple] = {
 }  # fmt: skip
 # A few instructions each: letting other threads run meanwhile would cost more.
 _QUICK_PROTOTYPES: dict[str, tuple] = {
+    "dds_takecdr": (_ret, _entity, _pointer, _u32, ct.POINTER(SampleInfo), _u32),
     "ddsi_serdata_unref": (None, _pointer),
     "ddsi_serdata_size": (_u32, _pointer),
     "ddsi_serdata_to_ser": (None, _pointer, ct.c_size_t, ct.c_size_t, _pointer),
