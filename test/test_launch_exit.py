@@ -78,6 +78,8 @@ def leave(ros: Bench, checkpoint: Path) -> tuple[float, str, int]:
         pictures.stop()
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
+            # Where it never tracked, this says why.
+            print(heard[-1:], process.communicate()[0])
 
 
 def test_sigint_ends_a_tracking_node_within_two_seconds(ros: Bench, tmp_path: Path) -> None:

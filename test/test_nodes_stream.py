@@ -23,6 +23,7 @@ from rosbench import (
     PATIENCE_S,
     Bench,
     bench,
+    image,
     scene,
     stream_nodes,
     tiny_checkpoint,
@@ -37,6 +38,7 @@ from zipmap_ros.nodes import convert
 from zipmap_ros.nodes import intake as intake_module
 from zipmap_ros.nodes import stream_node as stream_node_module
 from zipmap_ros.nodes import transforms as transforms_module
+from zipmap_ros.nodes.camera_input import CameraInput
 from zipmap_ros.nodes.intake import Intake
 from zipmap_ros.nodes.stream_node import StreamNode
 from zipmap_ros.nodes.transforms import TransformError
@@ -336,3 +338,21 @@ def test_cleanup_leaves_no_network_behind(make: Any) -> None:
     node.trigger_cleanup()
     gc.collect()
     assert network() is None, gc.get_referrers(network())
+
+
+def test_an_image_may_come_while_its_camera_still_subscribes(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread runs callbacks as soon as there is a subscription."""
+    node, frames, subscribe = make(), [], StreamNode.create_subscription
+
+    def create(self: StreamNode, kind: type, topic: str, callback: Any, *rest: Any, **more: Any):
+        made = subscribe(self, kind, topic, callback, *rest, **more)
+        if topic == "image":
+            callback(image(1, scene(0)))
+        return made
+
+    monkeypatch.setattr(StreamNode, "create_subscription", create)
+    made = CameraInput(node, "", node.values, frames.append, frames.append)
+    assert [frame.stamp_ns for frame in frames] == [1]
+    made.close()

@@ -67,15 +67,16 @@ class CameraInput:
         self._other_sizes: deque[tuple[int, int]] = deque(maxlen=RESIZED_AFTER)
         self._depths = _recent()
         self._waiting: Frame | None = None
+        self._wants_depth = parameters.scale_source == "depth"
         self._group = MutuallyExclusiveCallbackGroup()
         self._qos = QOS[parameters.qos_image]
         self.subscriptions: list[Subscription] = []
+        # Last, as another thread may run a callback before the next line.
         if parameters.image_transport == "compressed":
             self._subscribe(CompressedImage, "image/compressed", self._on_image)
         else:
             self._subscribe(Image, "image", self._on_image)
         self._subscribe(CameraInfo, "camera_info", self._on_info)
-        self._wants_depth = parameters.scale_source == "depth"
         if self._wants_depth:
             self._subscribe(Image, "depth", self._on_depth)
 
