@@ -11,16 +11,13 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallb
 from rclpy.clock import JumpThreshold, ROSClock
 from rclpy.context import Context
 from rclpy.duration import Duration
-from rclpy.executors import (
-    ExternalShutdownException,
-    MultiThreadedExecutor,
-    SingleThreadedExecutor,
-)
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.task import Future
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
+from spinning import Spinning
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from waiting import PATIENCE_S
@@ -56,29 +53,6 @@ def executor(context, node):
     executor.add_node(node)
     yield executor
     executor.shutdown()
-
-
-class Spinning:
-    """A multi-threaded executor in a thread of its own."""
-
-    def __init__(self, context, *nodes):
-        self.executor = MultiThreadedExecutor(4, context=context)
-        for node in nodes:
-            self.executor.add_node(node)
-        self.thread = threading.Thread(target=self._spin)
-
-    def _spin(self):
-        with contextlib.suppress(ExternalShutdownException):
-            self.executor.spin()
-
-    def __enter__(self):
-        self.thread.start()
-        return self.executor
-
-    def __exit__(self, *_):
-        self.executor.shutdown()
-        self.thread.join(PATIENCE_S)
-        assert not self.thread.is_alive()
 
 
 def test_service_waits_for_another_callback(context, node):

@@ -28,6 +28,8 @@ class Subscription(Executable, Generic[MsgType]):
     A sample that is not a message of the type is dropped; a node warns once for a topic.
     """
 
+    _is_regular = True
+
     class CallbackType(Enum):
         """Whether the callback also takes a MessageInfo."""
 

@@ -31,6 +31,8 @@ class TimerInfo:
 class Timer(Executable):
     """Calls back periodically. Calls do not drift; those that were missed are left out."""
 
+    _is_regular = True
+
     def __init__(
         self,
         callback: Callable | None,
