@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zipmap_ros.geometry import Array, Camera, invert, se3_exp, se3_log
 from zipmap_ros.mapping.correction import PIXEL, Correction, node_weights
@@ -33,13 +34,14 @@ from zipmap_ros.mapping.pixels import (
     shrunk,
 )
 
-CELLS = (4, 3, 2)  # pixels of a cell, from which one is taken, by level from fine to coarse
-MIN_GRADIENT = 0.015  # of brightness a pixel
-FEWEST = 30  # pixels to align by
+CELLS = (3, 2, 2)  # pixels of a cell, from which one is taken, by level from fine to coarse
+MIN_GRADIENT = 0.004  # of brightness a pixel
+FEWEST = 75  # pixels to align by
 ITERATIONS = 8  # on each level, fewer if one lowers the cost by less than a share of ENOUGH
 ENOUGH = 2e-3
 HUBER = 1.345  # standard deviations
-NOISE = 0.01  # least standard deviation of brightness
+# Standard deviation of brightness: at least NOISE, and as much as it changes in EDGE of a pixel.
+NOISE, EDGE = 0.01, 0.2
 # Around the guess, standard deviations: translation (share of the depth), rotation (radians), gain,
 # offset. It weighs as much as so many pixels of the coarsest level, fewer on finer ones.
 PRIOR = np.array([0.03] * 6 + [0.1, 0.05])
@@ -52,7 +54,7 @@ FAILED_FIT, FAILED_VIEW = 0.35, 0.25
 GOOD_RESIDUAL = 0.06  # of brightness: a pixel that fits
 # Depth is refined where the camera is further from the reference (share of the depth) than this,
 # and further than the last time: a camera that stands tells nothing new, however long it stands.
-BASELINE, BASELINE_GROWTH = 0.03, 1.3
+BASELINE, BASELINE_GROWTH = 0.02, 1.2
 REFINEMENTS = 2  # steps of pose and depth together
 # They failed when they moved the camera (share of the depth) or the logarithm of the depth further.
 FARTHEST_REFINED = np.array([0.1, 0.5])
@@ -196,6 +198,7 @@ class _Level:
 
     pixels    (2, N) u, v of their centres; points  (3, N) in the camera; values  (N,) brightness
     jacobian  (8, N) of the residual, for a twist of the reference's camera, gain and offset
+    slopes    (N,) by how much brightness changes a pixel
     nodes     (N, G) their weights in a correction of the depth
     depth     the median of the points'
     """
@@ -204,6 +207,7 @@ class _Level:
     points: Image
     values: Image
     jacobian: Image
+    slopes: Image
     nodes: Array
     depth: float
 
@@ -234,7 +238,8 @@ def _choose(grey: Image, depth: Image, camera: Camera, cell: int) -> _Level:
     along = np.stack([a, b, -(a * points[0] + b * points[1]) / z])
     around = np.cross(points, along, axis=0)
     jacobian = np.stack([*along, *around, -values, -np.ones_like(values)]).astype(np.float32)
-    return _Level(pixels, points, values, jacobian, node_weights(pixels, grey.shape), _median(z))
+    slopes, nodes = np.sqrt(strength[y, x]), node_weights(pixels, grey.shape)
+    return _Level(pixels, points, values, jacobian, slopes, nodes, _median(z))
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,7 +264,7 @@ class _Descent:
         left, seen, away = self.residual(T, light)
         if seen.sum() < FEWEST:
             return T, light
-        noise = np.float32(max(1.4826 * float(np.median(np.abs(left[seen]))), NOISE))
+        noise = _noise(left[seen], level.slopes)
 
         def cost(left: Image, seen: Mask, away: Array) -> float:
             q = np.where(seen, np.abs(left) / noise, 2.0)  # to leave the view is no gain
@@ -365,7 +370,7 @@ class _Refinement:
         # A longer focal length draws the points of the reference together and spreads the image.
         wider = a * Y[0] + b * Y[1] - ((R[:, :2] @ points[:2]) * along).sum(0)
         J = np.concatenate([pose, [wider * np.isfinite(self.focal_information)], deeper * nodes.T])
-        noise = max(1.4826 * float(np.median(np.abs(left))), NOISE) if len(left) else NOISE
+        noise = _noise(left, level.slopes[seen])
         weights = np.minimum(1, HUBER * noise / np.maximum(np.abs(left), 1e-9))
         JW = J * (weights / (noise**2 + (PIXEL * deeper) ** 2))
         return JW @ J.T, JW @ left
@@ -377,6 +382,13 @@ def rigid(T: Array) -> Array:
     T = T.copy()
     T[:3, :3] = U @ Vt
     return T
+
+
+def _noise(left: NDArray[np.floating], slopes: Image) -> Image:
+    """(N,) standard deviations of brightness at pixels with these slopes, where what is left of it
+    tells how much noise all have."""
+    noise = max(1.4826 * float(np.median(np.abs(left))), NOISE) if len(left) else NOISE
+    return np.hypot(np.float32(noise), np.float32(EDGE) * slopes)
 
 
 def _median(depth: Image) -> float:

@@ -27,7 +27,7 @@ from zipmap_ros.mapping.prepare import View
 from zipmap_ros.model import VARIANTS, ModelConfig, Prediction
 
 WIDEST = 200  # pixels: larger images are halved before
-DAMPING = 0.8  # of the last motion, taken as the guess of the next
+DAMPING = 0.9  # of the last motion, taken as the guess of the next
 NEAREST = np.float32(1e-12)  # depth above the zero of an underflow, whose square is a float32 too
 
 
