@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from known_world import CAMERA, ROOM, UNITS_PER_METRE, KnownWorld, frame, path, 
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, invert, look_at, pose
 from zipmap_ros.mapping import MappingError, StreamMapper
+from zipmap_ros.mapping.mapper import Counts
 from zipmap_ros.model import ModelConfig, QueryPrediction, ZipMap
 from zipmap_ros.parameters import Parameters
 
@@ -203,6 +205,20 @@ def test_a_bad_frame_is_counted_and_tracking_goes_on():
     assert mapper.add_frame(frame(1, rgb=np.zeros((0, 0, 3), np.uint8))) == []
     assert mapper.counts.dropped["bad_image"] == 1 and "uint8" in mapper.problem
     assert len(run(mapper, [1])) == 2
+
+
+def test_a_frame_that_is_begun_elsewhere_changes_nothing_until_it_is_added():
+    whole, halves = make(), make()
+    expected = run(whole, range(4))
+    with ThreadPoolExecutor() as elsewhere:
+        begun = list(elsewhere.map(halves.begin, [frame(i) for i in range(4)]))
+        bad = elsewhere.submit(halves.begin, frame(4, rgb=np.zeros((0, 0, 3), np.uint8))).result()
+    assert halves.counts == Counts() and not halves.problem
+    for one, (same,) in zip(expected, [rest() for rest in begun], strict=True):
+        np.testing.assert_array_equal(one.map_T_camera, same.map_T_camera)
+        np.testing.assert_array_equal(one.depth, same.depth)
+    assert bad() == []
+    assert halves.counts.received == 5 and halves.counts.dropped == {"bad_image": 1}
 
 
 def test_a_change_of_size_ends_the_chunk():

@@ -31,10 +31,15 @@ class Mapper:
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.gate.set()
+        self.begun: list[tuple[int, str]] = []
         self.seen: list[int] = []
         self.flushes = 0
 
-    def add_frame(self, frame: Frame) -> list[Estimate]:
+    def begin(self, frame: Frame) -> Callable[[], list[Estimate]]:
+        self.begun.append((frame.stamp_ns, threading.current_thread().name))
+        return lambda: self.map(frame)
+
+    def map(self, frame: Frame) -> list[Estimate]:
         self.seen.append(frame.stamp_ns)
         assert self.gate.wait(PATIENCE_S)
         if frame.stamp_ns < 0:
@@ -91,6 +96,15 @@ def test_the_oldest_frame_goes_when_the_queue_is_full(bench: Bench) -> None:
     assert bench.delivered == [0, 5, 6, 7]
     counts = bench.worker.counts()
     assert (counts.received, counts.dropped) == (8, {"queue_full": 4})
+
+
+def test_frames_are_prepared_by_who_brings_them_while_others_are_mapped(bench: Bench) -> None:
+    bench.mapper.gate.clear()
+    for stamp in range(3):
+        bench.worker.submit(frame(stamp))
+    here = threading.current_thread().name
+    assert bench.mapper.begun == [(stamp, here) for stamp in range(3)]
+    assert bench.mapper.seen in ([], [0])
 
 
 def test_submit_returns_at_once_while_the_network_is_busy(bench: Bench) -> None:

@@ -38,7 +38,8 @@ CELLS = (3, 2, 2)  # pixels of a cell, from which one is taken, by level from fi
 MIN_GRADIENT = 0.004  # of brightness a pixel
 FEWEST = 75  # pixels to align by
 ITERATIONS = 8  # on each level, fewer if one lowers the cost by less than a share of ENOUGH
-ENOUGH = 2e-3
+ENOUGH = 5e-3
+STEP = 5  # pixels from one to the next that tell an image's correction from the others
 HUBER = 1.345  # standard deviations
 # Standard deviation of brightness: at least NOISE, and as much as it changes in EDGE of a pixel.
 NOISE, EDGE = 0.01, 0.2
@@ -177,7 +178,7 @@ class Reference:
 
         T  (4, 4) camera_T_reference of the other; depth (h, w) and camera are the other's.
         """
-        step, shape = CELLS[0], self.picture.depth.shape
+        step, shape = STEP, self.picture.depth.shape
         z = (self.picture.depth * self.correction.factor(shape))[
             step // 2 :: step, step // 2 :: step
         ]

@@ -25,7 +25,7 @@ WHOLE, SMOOTH, NODE, REACH = 0.1, 0.3, 0.05, 1.4
 # creeps with every error that a walk repeats, is drawn back by a share LEAK of what is beyond.
 FREE, LEAK = 0.5, 0.2
 PIXEL = 0.1  # of a pixel around the smooth correction
-SHARE = 0.05  # of pixels that tell something of their own, as neighbours are wrong together
+SHARE = 0.14  # of pixels that tell something of their own, as neighbours are wrong together
 ROUNDS = 2  # of robust least squares
 
 

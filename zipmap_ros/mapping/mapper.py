@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
 
 from zipmap_ros.frame import Estimate, Frame
-from zipmap_ros.geometry import BODY_T_OPTICAL, Array, Camera, invert
+from zipmap_ros.geometry import BODY_T_OPTICAL, Array, Camera
+from zipmap_ros.mapping.chunk import dense, network_poses, relative_change
 from zipmap_ros.mapping.errors import MappingError
 from zipmap_ros.mapping.gauge import Gauge
 from zipmap_ros.mapping.keyframes import Keyframes
@@ -27,7 +29,6 @@ from zipmap_ros.model import ModelError, Prediction, SceneState, ZipMap
 from zipmap_ros.model.graph import QueryGraph, StreamGraph
 from zipmap_ros.parameters import Parameters
 
-SAMPLED_ROWS = 32
 INITIALISING, TRACKING, LOST = "initialising", "tracking", "lost"
 # Reasons that frames are dropped for, beside those of `tracking`.
 BAD_IMAGE, NO_MEMORY, NO_MAP, RESET = "bad_image", "out_of_memory", "no_map", "reset"
@@ -152,12 +153,21 @@ class StreamMapper:
         program does, and its chunk is counted as dropped by ERROR.
         Raises MappingError when the network was not made to stream.
         """
+        return self.begin(frame)()
+
+    def begin(self, frame: Frame) -> Callable[[], list[Estimate]]:
+        """`add_frame` in two steps: this one, which knows nothing of the scene, may be done on any
+        thread while other frames are computed; call the answer where the mapper lives.
+        """
+        return partial(self._add, self._prepare(frame))
+
+    def _add(self, prepared: View | Exception) -> list[Estimate]:
         if not self.model.config.streams:
             raise MappingError(
                 f"the {self.model.config.variant} network was not trained to stream: "
                 "run it in batch (zipmap reconstruct --batch)"
             )
-        view = self._prepare(frame)
+        view = self._received(prepared)
         if view is None:
             return []
         ready = []
@@ -197,7 +207,7 @@ class StreamMapper:
                 half = len(chunk) // 2
                 return self._fold(chunk[:half]) + self._fold(chunk[half:])
             return self._drop(chunk, NO_MEMORY, f"the device has too little memory: {error}")
-        poses, tracks = _network_poses(chunk, prediction), self.tracks
+        poses, tracks = network_poses(chunk, prediction), self.tracks
         if poses is not None and aligns(p.align_poses, self.model.config):
             poses, prediction, tracks = tracks.align(chunk, prediction, poses)
         # Believe it?
@@ -215,7 +225,7 @@ class StreamMapper:
             named, p.keyframe_translation_m / scale, p.keyframe_rotation_deg, p.keyframe_max_gap
         )
         if keep:
-            self.state_update = _relative_change(self._state, candidate)
+            self.state_update = relative_change(self._state, candidate)
             self._state = candidate
             self.keyframes.kept(named)
             self.counts.used += len(chunk)
@@ -236,14 +246,15 @@ class StreamMapper:
         Raises MappingError when frames differ in size or there are none.
         """
         self.reset()
-        views = [view for view in map(self._prepare, frames) if view is not None]
+        received = (self._received(self._prepare(frame)) for frame in frames)
+        views = [view for view in received if view is not None]
         if len({view.pixels.shape for view in views}) != 1:
             raise MappingError(
                 f"batch needs frames of one size, got {len(views)} of "
                 f"{sorted({tuple(v.pixels.shape[1:]) for v in views})}: {self.problem}"
             )
         prediction = self.model.reconstruct(self._images(views), outputs=("depth",))
-        poses = _network_poses(views, prediction)
+        poses = network_poses(views, prediction)
         if poses is None:
             return self._drop(views, NOT_FINITE, "the network's output is not finite")
         self.gauge = Gauge(poses[0], self.base_T_camera(views[0].frame.source), self.scale.scale)
@@ -289,17 +300,23 @@ class StreamMapper:
             return replace(view, warning=warning)
         return view
 
-    def _prepare(self, frame: Frame) -> View | None:
-        self.counts.received += 1
+    def _prepare(self, frame: Frame) -> View | Exception:
         try:
             return prepare(frame, self.model.config, self._parameters.undistort == "auto")
-        except (MappingError, ModelError) as error:
+        except Exception as error:  # as in _compute: no frame may be lost uncounted
+            return error
+
+    def _received(self, prepared: View | Exception) -> View | None:
+        """Count a frame; None if it cannot be used."""
+        self.counts.received += 1
+        if isinstance(prepared, (MappingError, ModelError)):
             self.counts.dropped[BAD_IMAGE] += 1
-            self.problem = str(error)
+            self.problem = str(prepared)
             return None
-        except Exception:  # as in _compute: no frame may be lost uncounted
+        if isinstance(prepared, Exception):
             self.counts.dropped[ERROR] += 1
-            raise
+            raise prepared
+        return prepared
 
     def _run(self, images: torch.Tensor) -> tuple[Prediction, SceneState]:
         """One chunk through the network, on a GPU as a recorded graph."""
@@ -330,7 +347,7 @@ class StreamMapper:
         changed = False
         for i, (view, pose) in enumerate(zip(chunk, poses, strict=True)):
             if self.scale.source == "depth" and view.measured is not None:
-                depth, confidence = (x[0, i].cpu().numpy() for x in _dense(prediction))
+                depth, confidence = (x[0, i].cpu().numpy() for x in dense(prediction))
                 changed |= self.scale.add_depth(depth, confidence, view.measured)
             elif self.scale.source in ("odom", "tf"):
                 odom_T_base = self.odometry.at(view.frame.stamp_ns)
@@ -371,7 +388,7 @@ class StreamMapper:
     ) -> Estimate:
         assert self.gauge is not None
         p = self._parameters
-        depth, confidence = (x[0, i] for x in _dense(prediction))
+        depth, confidence = (x[0, i] for x in dense(prediction))
         depth = depth * self.gauge.scale
         height, width = depth.shape
         K = prediction.intrinsics[0, i].double().cpu().numpy()
@@ -409,38 +426,3 @@ class StreamMapper:
 
 def _differ(old: Parameters, new: Parameters, *names: str) -> bool:
     return any(getattr(old, name) != getattr(new, name) for name in names)
-
-
-def _dense(prediction: Prediction) -> tuple[torch.Tensor, torch.Tensor]:
-    """Depth and confidence (1, S, H, W)."""
-    assert prediction.depth is not None and prediction.confidence is not None
-    return prediction.depth, prediction.confidence
-
-
-def _network_poses(views: Sequence[View], prediction: Prediction) -> list[Array] | None:
-    """The (4, 4) network_T_camera of each frame, or None when any output is not finite.
-
-    A focal length is looked at only where it is needed: where the camera is not known.
-    """
-    outputs = [prediction.camera_T_world, *_dense(prediction)]
-    if any(view.camera is None for view in views):
-        outputs.append(prediction.intrinsics)
-    if not all(torch.isfinite(output).all() for output in outputs):
-        return None
-    camera_T_network = prediction.camera_T_world[0].double().cpu().numpy()
-    U, _, Vt = np.linalg.svd(camera_T_network[:, :, :3])
-    camera_T_network[:, :, :3] = U @ Vt  # float32 rotations are rigid to seven digits only
-    return list(invert(camera_T_network))
-
-
-def _relative_change(old: SceneState, new: SceneState) -> float:
-    """The norm of the update relative to that of the state; the device is waited for once.
-
-    Of large matrices the first SAMPLED_ROWS speak for all: it is a figure to look at.
-    """
-    before, after = ([w[:, :SAMPLED_ROWS] for ws in s.layers for w in ws] for s in (old, new))
-    change, size = (
-        torch.stack(torch._foreach_norm(part)).norm()
-        for part in (torch._foreach_sub(after, before), before)
-    )
-    return float(change / size)

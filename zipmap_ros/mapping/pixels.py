@@ -34,11 +34,14 @@ def sample(image: Image, pixels: Image) -> Image:
     """Bilinear values (N,) at (2, N) pixels inside of an image, whose centres are at 0.5."""
     u, v = pixels - np.float32(0.5)
     x, y = u.astype(np.int32), v.astype(np.int32)
-    a, b = u - x, v - y
-    flat, i = image.reshape(-1), y * image.shape[1] + x
-    top = flat[i] + a * (flat[i + 1] - flat[i])
-    i += image.shape[1]
-    bottom = flat[i] + a * (flat[i + 1] - flat[i])
+    a, b = u - x.astype(np.float32), v - y.astype(np.float32)
+
+    def between(left: NDArray[np.int32]) -> Image:
+        value = image.take(left)
+        return value + a * (image.take(left + 1) - value)
+
+    above = y * image.shape[1] + x
+    top, bottom = between(above), between(above + image.shape[1])
     return top + b * (bottom - top)
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one thread that owns the mapper: a bounded queue of frames, and requests between chunks.
 
-Callbacks only `submit` frames, which returns at once, or `request` a call, which waits with a time
-limit. When the network is slower than the camera the oldest frame goes, so that what is published
-is never older than the queue is long.
+Callbacks only `submit` frames, which prepares them while others are computed, or `request` a call,
+which waits with a time limit. When the network is slower than the camera the oldest frame goes, so
+that what is published is never older than the queue is long.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class WorkerError(RuntimeError):
 class Mapper(Protocol):
     """What the worker needs of a mapper (`mapping.mapper.StreamMapper`)."""
 
-    def add_frame(self, frame: Frame) -> list[Estimate]:
-        """Take one frame; return what is known now, perhaps nothing yet."""
+    def begin(self, frame: Frame) -> Callable[[], list[Estimate]]:
+        """Prepare one frame, on any thread; the answer maps it and returns what is known then."""
         ...
 
     def flush(self) -> list[Estimate]:
@@ -98,7 +98,7 @@ class Worker:
         self._mapper = mapper
         self._deliver, self._now_ns, self._report = deliver, now_ns, report
         self._wake = threading.Condition()
-        self._frames: deque[Frame] = deque()
+        self._frames: deque[Callable[[], list[Estimate]]] = deque()
         self._requests: deque[tuple[Callable[[Any], Any], Future]] = deque()
         self._flush_at: float | None = None
         self._stopping = False
@@ -109,10 +109,13 @@ class Worker:
         self._thread.start()
 
     def submit(self, frame: Frame) -> None:
-        """Queue a frame; when the queue is full the oldest goes, counted as ``queue_full``."""
+        """Prepare a frame and queue it; when the queue is full the oldest goes, counted as
+        ``queue_full``.
+        """
+        rest = self._mapper.begin(frame)
         with self._wake:
             self._arrived()
-            self._frames.append(frame)
+            self._frames.append(rest)
             while len(self._frames) > self.queue_frames:
                 self._frames.popleft()
                 self._counts.dropped["queue_full"] += 1
@@ -204,9 +207,8 @@ class Worker:
                     call, future = self._requests.popleft()
                     return partial(self._answer, call, future)
                 if self._frames:
-                    frame = self._frames.popleft()
                     self._flush_at = time.monotonic() + self.chunk_timeout_s
-                    return partial(self._map, partial(self._mapper.add_frame, frame))
+                    return partial(self._map, self._frames.popleft())
                 if self._flush_at is not None and time.monotonic() >= self._flush_at:
                     self._flush_at = None
                     return partial(self._map, self._mapper.flush)
