@@ -24,6 +24,15 @@ def log_dir(tmp_path, monkeypatch):
     launch.logging.reset()
 
 
+@pytest.fixture
+def context():
+    """A context of the test's own."""
+    context = Context()
+    context.init(args=[])
+    yield context
+    context.destroy()
+
+
 class Graph:
     """A context with nodes and an executor, taken down at the end."""
 

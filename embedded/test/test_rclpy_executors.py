@@ -25,15 +25,6 @@ from waiting import spin_until as spin_executor_until
 
 
 @pytest.fixture
-def context():
-    """A context of the test's own."""
-    context = Context()
-    context.init(args=[])
-    yield context
-    context.destroy()
-
-
-@pytest.fixture
 def node(context):
     """A node in it."""
     node = Node("tested", context=context)

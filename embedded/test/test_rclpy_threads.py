@@ -8,7 +8,6 @@ import time
 import pytest
 from rclpy import executors
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
-from rclpy.context import Context
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.impl.executor import Executor
 from rclpy.node import Node
@@ -17,15 +16,6 @@ from spinning import Spinning
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from waiting import PATIENCE_S
-
-
-@pytest.fixture
-def context():
-    """A context of the test's own."""
-    context = Context()
-    context.init(args=[])
-    yield context
-    context.destroy()
 
 
 @pytest.fixture
