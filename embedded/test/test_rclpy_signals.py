@@ -50,6 +50,34 @@ def test_signals_end_a_process_quietly(name, number):
     assert process.returncode == 0 and errors == ""
 
 
+PUBLISH = """
+import time
+import rclpy
+from std_msgs.msg import String
+rclpy.init()
+publisher = rclpy.create_node("signalled").create_publisher(String, "said", 1)
+while True:
+    publisher.publish(String(data="alive"))
+    print("alive", flush=True)
+    time.sleep(0.05)
+"""
+
+
+@soon
+def test_a_loop_that_only_publishes_ends_with_sigterm():
+    """It never asks whether the context is there still: publishing says so, as in ROS 2."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PUBLISH], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "alive\n"
+    begin = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    check_soon(begin)
+    assert process.returncode == 1
+    assert "RCLError: Failed to publish: publisher's context is invalid" in errors
+
+
 ON_THE_WAY = """
 import os, signal, time
 import rclpy

@@ -46,6 +46,9 @@ def _spin(make_node: Callable[[], Node], threads: int) -> int:
         executor.spin_until_future_complete(done)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        if rclpy.ok():
+            raise  # else a callback was still publishing when the signal came
     finally:
         executor.shutdown(timeout_sec=0.5)
         node.destroy_node()

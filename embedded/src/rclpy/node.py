@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rcl_interfaces.msg import Log, ParameterDescriptor, ParameterEvent
 
 from rclpy import logging
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.clock import Clock, ROSClock
 from rclpy.context import Context
 from rclpy.exceptions import (
@@ -178,10 +180,10 @@ class Node(NodeEntities, NodeParameters, NodeGraph):
     ) -> None:
         if self._rosout is not None:
             stamp = self._clock.now().to_msg()
-            self._rosout.publish(
-                Log(stamp=stamp, level=int(severity), name=name, msg=message, file=file,
-                    function=function, line=line)
-            )  # fmt: skip
+            log = Log(stamp=stamp, level=int(severity), name=name, msg=message, file=file,
+                      function=function, line=line)  # fmt: skip
+            with suppress(RCLError):  # who still logs once the context is shut down logs on
+                self._rosout.publish(log)
 
     # Leaving
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rosidl_embedded import cdr
 
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.duration import Duration
 from rclpy.exceptions import InvalidHandle
 from rclpy.impl.dds.library import INFINITY
@@ -46,7 +47,8 @@ class Publisher(Generic[MsgType]):
     def publish(self, msg: MsgType | bytes) -> None:
         """Send a message, or the bytes of one that is already serialised.
 
-        Raises TypeError for a message of another type, InvalidHandle once destroyed.
+        Raises TypeError for a message of another type, InvalidHandle once destroyed, RCLError
+        once the context is shut down: a loop that only publishes ends with it.
         """
         if isinstance(msg, self.msg_type):
             parts = cdr.serialize(msg)
@@ -56,6 +58,8 @@ class Publisher(Generic[MsgType]):
             raise TypeError(f"Expected {self.msg_type}, got {type(msg)}")
         if not self._writer.handle:
             raise InvalidHandle("cannot use Destroyable because destruction was requested")
+        if not self._is_running():
+            raise RCLError("Failed to publish: publisher's context is invalid")
         self._writer.write(parts)
 
     def get_subscription_count(self) -> int:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import rclpy
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
@@ -55,7 +56,7 @@ def hidden_node(args: argparse.Namespace, name: str | None = None) -> Iterator[N
         parameter_overrides=overrides,
     )
     try:
-        with suppress(ExternalShutdownException):
+        with suppress(ExternalShutdownException, RCLError):
             yield node
     finally:
         node.destroy_node()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rcl_interfaces.msg import (
@@ -16,6 +17,7 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.exceptions import (
     InvalidParameterTypeException,
     InvalidParameterValueException,
@@ -384,15 +386,15 @@ class NodeParameters:
         publisher = self._parameter_event_publisher
         if publisher is None or not (new or changed or deleted):
             return
-        publisher.publish(
-            ParameterEvent(
-                stamp=self.get_clock().now().to_msg(),
-                node=self.get_fully_qualified_name(),
-                new_parameters=[p.to_parameter_msg() for p in new],
-                changed_parameters=[p.to_parameter_msg() for p in changed],
-                deleted_parameters=[p.to_parameter_msg() for p in deleted],
-            )
+        event = ParameterEvent(
+            stamp=self.get_clock().now().to_msg(),
+            node=self.get_fully_qualified_name(),
+            new_parameters=[p.to_parameter_msg() for p in new],
+            changed_parameters=[p.to_parameter_msg() for p in changed],
+            deleted_parameters=[p.to_parameter_msg() for p in deleted],
         )
+        with suppress(RCLError):  # parameters outlive their context, whoever listened does not
+            publisher.publish(event)
 
     # Callbacks
 

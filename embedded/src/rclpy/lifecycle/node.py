@@ -7,12 +7,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import lifecycle_msgs.msg
 import lifecycle_msgs.srv
 
 import rclpy.node
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.lifecycle.managed_entity import ManagedEntity
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.lifecycle.state_machine import (
@@ -127,12 +129,13 @@ class LifecycleNodeMixin(ManagedEntity):
         return outcome
 
     def _announce_transition(self, transition: LifecycleTransition) -> None:
-        if self._transition_event is not None:
-            self._transition_event.publish(
-                lifecycle_msgs.msg.TransitionEvent(
-                    timestamp=time.time_ns(), **_transition_fields(transition)
-                )
-            )
+        if self._transition_event is None:
+            return
+        event = lifecycle_msgs.msg.TransitionEvent(
+            timestamp=time.time_ns(), **_transition_fields(transition)
+        )
+        with suppress(RCLError):  # a node may still be shut down once its context is
+            self._transition_event.publish(event)
 
     def register_callback(
         self, state_id: int, callback: Callable[[LifecycleState], TransitionCallbackReturn]
