@@ -58,6 +58,7 @@ from subject import (
 from zipmap_ros.mapping.network import memory_need
 from zipmap_ros.model import SceneState
 from zipmap_ros.model.cameras import ray_map
+from zipmap_ros.model.compiled import CompiledStream, compile_stream
 from zipmap_ros.model.graph import QueryGraph, StreamGraph
 
 Rows = Iterator[dict[str, object]]
@@ -126,6 +127,33 @@ def streamed(
     rate = frames.shape[1] / statistics.median(times)
     row: dict[str, object] = {"frames_per_s": rate, **milliseconds(times)}
     return row | {"peak_mb": peak_mb(args.device), **reserved(args.device)}
+
+
+def compiled(args: argparse.Namespace) -> Rows:
+    """What `zipmap compile` makes beside the network itself, turn by turn, by chunk size."""
+    model, weights = build(args), "0" * 64
+    for chunk in args.chunks:
+        frames, start = images(args, chunk), time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            path = compile_stream(model, weights, *frames.shape[-2:], chunk, Path(folder))
+            row: dict[str, object] = {"chunk": chunk, "compile_s": time.perf_counter() - start}
+            folds = {"plain": partial(model.stream, chunk_frames=chunk, outputs=DENSE)}
+            folds["compiled"] = CompiledStream(model, weights, Path(folder))
+            row["package_mb"] = path.stat().st_size / 1e6
+        states = dict.fromkeys(folds, folds["plain"](frames, model.new_state())[1])
+        times: dict[str, list[float]] = {name: [] for name in folds}
+        depths = {}
+        for _ in range(PERCENTILES * args.repeats + WARMUP):
+            for name, fold in folds.items():
+                start = time.perf_counter()
+                prediction, states[name] = fold(frames, states[name])
+                times[name].append(time.perf_counter() - start)
+                depths[name] = prediction.depth
+        medians = {name: statistics.median(each[WARMUP:]) for name, each in times.items()}
+        row |= {f"{name}_ms": 1e3 * median for name, median in medians.items()}
+        row["ratio"] = medians["plain"] / medians["compiled"]
+        difference = (depths["compiled"] / depths["plain"] - 1).abs().max()
+        yield row | {"depth_difference": float(difference)}
 
 
 def sizing(args: argparse.Namespace) -> Rows:
@@ -212,6 +240,7 @@ QUESTIONS = {
         *(fast_paths, batch, drift, train),
     )
 }
+ASKED_ALONE = {"compiled": compiled}  # a minute for each chunk size: not part of `all`
 LENGTHS = {
     "official": [5, 50, 100, 200, 500, 750],
     "small": [5, 10, 25, 50, 100, 200, 500],
@@ -243,7 +272,7 @@ def answer(question: str, args: argparse.Namespace, save: Path | None) -> bool:
 
     def rows() -> Rows:
         try:
-            yield from QUESTIONS[question](args)
+            yield from {**QUESTIONS, **ASKED_ALONE}[question](args)
         except torch.OutOfMemoryError as error:
             yield {"stopped": str(error).splitlines()[0]}
 
@@ -266,7 +295,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("question", choices=[*QUESTIONS, "all"])
+    parser.add_argument("question", choices=[*QUESTIONS, *ASKED_ALONE, "all"])
     parser.add_argument("--size", choices=IMAGE_SIZES, default="small")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")

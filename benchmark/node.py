@@ -9,6 +9,7 @@ status (image stamp to publish), and what a listener measures, from the stamp of
 the message. ``lost`` is the share of the images that gave no pose: at a rate that the network
 cannot follow the oldest are dropped, and ``queue_frames`` bounds the latency. Then all of it with
 the web view running and a visitor who takes in everything; what a browser draws is not measured.
+``--compiled auto`` wants `zipmap compile` to have been run.
 """
 
 from __future__ import annotations
@@ -121,10 +122,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def launched(arguments: dict[str, object], folder: Path) -> Iterator[None]:
+def launched(arguments: dict[str, object], compiled: str, folder: Path) -> Iterator[None]:
     """The real launch file in processes of its own."""
     # Every frame is believed and kept: the most that there is to do.
-    values = {"tf_mode": "camera", "max_jump_m": 1e4, "max_turn_deg": 180.0}
+    values: dict[str, object] = {"tf_mode": "camera", "compiled": f'"{compiled}"'}
+    values |= {"max_jump_m": 1e4, "max_turn_deg": 180.0}
     values |= {"keyframe_translation_m": 0.0, "keyframe_rotation_deg": 0.0}
     lines = ["/**:", "  ros__parameters:", *(f"    {k}: {v}" for k, v in values.items())]
     (folder / "node.yaml").write_text("\n".join(lines) + "\n")
@@ -172,7 +174,11 @@ def at_rate(station: Station, rate_hz: float, seconds: float) -> dict[str, objec
 
 
 def without_and_with_viewer(
-    station: Station, arguments: dict[str, object], rates: list[float], seconds: float
+    station: Station,
+    arguments: dict[str, object],
+    compiled: str,
+    rates: list[float],
+    seconds: float,
 ) -> list[dict[str, object]]:
     """The rows of all rates, of a node alone and of one that is looked at."""
     port = free_port()
@@ -180,7 +186,7 @@ def without_and_with_viewer(
     rows: list[dict[str, object]] = []
     for given in (arguments, viewed):
         station.status = None
-        with tempfile.TemporaryDirectory() as folder, launched(given, Path(folder)):
+        with tempfile.TemporaryDirectory() as folder, launched(given, compiled, Path(folder)):
             station.wait(station.expected, START_S, "the node did not become active")
             visitor = Visitor(port, START_S) if given is viewed else None
             for rate in rates:
@@ -200,6 +206,9 @@ def main() -> None:
     )
     parser.add_argument("--checkpoint", default="", help="weights (default: the small model)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:N or auto")
+    parser.add_argument(
+        "--compiled", choices=("auto", "off"), default="off", help="auto: as by `zipmap compile`"
+    )
     parser.add_argument("--rates", type=float, nargs="+", default=[5.0, 10.0, 30.0], metavar="HZ")
     parser.add_argument("--seconds", type=float, default=30.0, help="for each rate")
     parser.add_argument("--frames", type=int, default=60, help="of the walk")
@@ -214,13 +223,14 @@ def main() -> None:
     arguments: dict[str, object] = {"device": args.device}
     if args.checkpoint:
         arguments["checkpoint"] = args.checkpoint
-    rows = without_and_with_viewer(station, arguments, args.rates, args.seconds)
+    rows = without_and_with_viewer(station, arguments, args.compiled, args.rates, args.seconds)
     status = station.status
     assert status is not None
     settings = {
         "image": f"{WIDTH}x{HEIGHT}",
         "node_device": status.device,
         "variant": status.variant,
+        "compiled": args.compiled,
         "map_points": status.map_points,
         "process_mb": status.process_mb,
     }

@@ -22,9 +22,11 @@ MAPPING = ("mapper", "prepare", "network", "session", "undistort", "query")
 FILES = [PACKAGE / "nodes" / f"{n}.py" for n in NODE] + [
     PACKAGE / "mapping" / f"{n}.py" for n in MAPPING
 ]
+FILES.append(PACKAGE / "model" / "compiled.py")
 # Sentences that ask nothing of anybody, or that only a program that calls the library can meet.
 NOT_FOR_USERS = {
-    "... network on ..., ready after ... s",
+    "... network on ......, ready after ... s",
+    ", compiled for ...x... in chunks of ...",
     "the scene is forgotten",
     "queued images are dropped",
     "an image is ... s older",

@@ -7,6 +7,7 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,6 +51,31 @@ def test_every_question_is_answered_and_kept(tmp_path):
     gained = {row["path"]: row["plain_operations"] - row["operations"] for row in paths}
     assert gained.keys() == {*PATHS, "all", *(f"--fast {name}" for name in CHOICES["cpu"])}
     assert gained["all"] > max(gained[name] for name in PATHS) > 0
+
+
+def test_the_compiled_network_is_measured_beside_the_network_itself(monkeypatch):
+    """With another stand-in for what takes a minute to compile: one that is never right."""
+    model = ZipMap(ModelConfig.tiny()).eval()
+
+    def compile_stream(_, sha256, height, width, chunk, folder):
+        path = folder / "package"
+        path.write_bytes(b"1234")
+        return path
+
+    def wrong(frames, state):
+        prediction, state = model.stream(frames, state, frames.shape[1], ("depth",))
+        return replace(prediction, depth=1.5 * prediction.depth), state
+
+    monkeypatch.setattr(network, "build", lambda args: model)
+    monkeypatch.setattr(network, "compile_stream", compile_stream)
+    monkeypatch.setattr(network, "CompiledStream", lambda *_: wrong)
+    args = argparse.Namespace(chunks=[1, 2], repeats=1, size="tiny", device=torch.device("cpu"))
+    rows = list(network.compiled(args))
+    assert [row["chunk"] for row in rows] == [1, 2]
+    for row in rows:
+        assert row["depth_difference"] == pytest.approx(0.5, rel=0.01)
+        assert row["ratio"] == pytest.approx(row["plain_ms"] / row["compiled_ms"])
+        assert row["compile_s"] > 0 and row["package_mb"] == 4e-6
 
 
 def test_a_run_that_is_cut_off_keeps_its_rows(tmp_path):

@@ -23,6 +23,7 @@ EXAMPLES = """examples:
   zipmap reconstruct clip.mp4               trajectory, map, depth and a report in ./out
   zipmap reconstruct run.mcap --topic /camera/image_raw --params config/stream.yaml
   zipmap info                               what the weights that ship are
+  zipmap compile                            make the network faster on this CPU, once
   zipmap evaluate --data kitchen:FOLDER     errors beside those of guessing
   zipmap train --help
 
@@ -41,6 +42,15 @@ the map's unit, and NPZ with confidence)
 INFO_EXAMPLES = """examples:
   zipmap info
   zipmap info checkpoint_online.pt --json
+"""
+
+COMPILE_EXAMPLES = """examples:
+  zipmap compile
+  zipmap compile --image 1280x720 --chunk-frames 4
+
+takes a minute and a C++ compiler (g++). The node and zipmap reconstruct find the package in
+~/.cache/zipmap_ros/compiled, unless the parameter compiled is off. It is for these weights, this
+version and this processor: after an update, compile again
 """
 
 # Verbs that parse their own arguments: the module whose main(argv) does.
@@ -63,7 +73,8 @@ def main(argv: list[str] | None = None) -> int:
         if argv and argv[0] in ELSEWHERE:
             return import_module(ELSEWHERE[argv[0]][0]).main(argv[1:]) or 0
         arguments = _parser().parse_args(argv)
-        result = {"reconstruct": _reconstruct, "info": _info}[arguments.verb](arguments)
+        verbs = {"reconstruct": _reconstruct, "info": _info, "compile": _compile}
+        result = verbs[arguments.verb](arguments)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
@@ -123,7 +134,26 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=as_written,
     )
     info.add_argument("checkpoint", nargs="?", help="weights (default: the small model that ships)")
-    for verb in (reconstruct, info):
+    purpose = "make the network faster on this machine's CPU"
+    compiling = verbs.add_parser(
+        "compile",
+        help=purpose,
+        description=f"{purpose.capitalize()}.",
+        epilog=COMPILE_EXAMPLES,
+        formatter_class=as_written,
+    )
+    compiling.add_argument(
+        "--image",
+        type=_size,
+        default=(640, 480),
+        metavar="WxH",
+        help="size of the camera's images (default: 640x480); one shape, one package",
+    )
+    compiling.add_argument(
+        "--chunk-frames", type=int, default=1, metavar="N", help="as the parameter (default: 1)"
+    )
+    compiling.add_argument("--checkpoint", help="weights (default: the small model that ships)")
+    for verb in (reconstruct, info, compiling):
         verb.add_argument("--json", action="store_true", help="print the result as JSON")
     for name, (_, purpose) in ELSEWHERE.items():
         verbs.add_parser(name, help=purpose, add_help=False)
@@ -181,6 +211,32 @@ def _info(arguments: argparse.Namespace) -> dict[str, Any]:
         "state_mb": round(network.new_state().nbytes / 1e6, 2),
         "config": json.loads(network.config.to_json()),
     }
+
+
+def _compile(arguments: argparse.Namespace) -> dict[str, Any]:
+    import numpy as np
+
+    from zipmap_ros.mapping import load_network
+    from zipmap_ros.mapping.prepare import prepare
+    from zipmap_ros.model.compiled import compile_stream
+
+    changes = {"checkpoint": arguments.checkpoint or "", "device": "cpu"}
+    parameters = Parameters().updated({**changes, "chunk_frames": arguments.chunk_frames})
+    network, sha256 = load_network(parameters)
+    width, height = arguments.image
+    frame = Frame(0, np.zeros((height, width, 3), np.uint8))
+    height, width = prepare(frame, network.config, undistort=False).pixels.shape[1:]
+    print("compiling, which takes a minute or more", file=sys.stderr)
+    package = compile_stream(network, sha256, height, width, arguments.chunk_frames)
+    return {"package": str(package), "network_input": f"{width}x{height}"}
+
+
+def _size(text: str) -> tuple[int, int]:
+    """640x480 as numbers."""
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: give WIDTHxHEIGHT, like 640x480")
+    return int(width), int(height)
 
 
 def _parameters(arguments: argparse.Namespace) -> Parameters:

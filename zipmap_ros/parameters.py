@@ -100,6 +100,13 @@ class Parameters:
         allowed=("auto", "float32", "bfloat16"),
         read_only=True,
     )
+    compiled: str = _parameter(
+        "auto",
+        "auto: on a CPU, the network as `zipmap compile` has compiled it for this machine, "
+        "if it has. off: never.",
+        allowed=("auto", "off"),
+        read_only=True,
+    )
     autostart: bool = _parameter(
         True, "Configure and activate at start, without a lifecycle manager.", read_only=True
     )

@@ -26,6 +26,7 @@ from zipmap_ros.mapping.tracks import Tracks, aligns
 from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.voxel_map import VoxelMap
 from zipmap_ros.model import ModelError, Prediction, SceneState, ZipMap
+from zipmap_ros.model.compiled import CompiledStream
 from zipmap_ros.model.graph import QueryGraph, StreamGraph
 from zipmap_ros.parameters import Parameters
 
@@ -64,11 +65,13 @@ class StreamMapper:
         self.counts = Counts()
         self.problem = ""
         on_gpu = next(model.parameters()).is_cuda
+        self._parameters = parameters or Parameters()
         self._stream = StreamGraph(model, ("depth",)) if on_gpu else None
         self._query = QueryGraph(model) if on_gpu else None
+        compiled = checkpoint and not on_gpu and self._parameters.compiled == "auto"
+        self.compiled = CompiledStream(model, checkpoint) if compiled else None
         self.gauge_id = 0
         self.extrinsics: dict[str, Array] = {}
-        self._parameters = parameters or Parameters()
         self._pending: list[View] = []
         self.reset()
 
@@ -319,9 +322,11 @@ class StreamMapper:
         return prepared
 
     def _run(self, images: torch.Tensor) -> tuple[Prediction, SceneState]:
-        """One chunk through the network, on a GPU as a recorded graph."""
+        """One chunk through the network, on a GPU as a recorded graph, on a CPU as compiled."""
         if self._stream is not None:
             return self._stream(images, self._state)
+        if self.compiled is not None:
+            return self.compiled(images, self._state)
         chunk = len(images)
         return self.model.stream(images, self._state, chunk_frames=chunk, outputs=("depth",))
 

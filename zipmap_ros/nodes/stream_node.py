@@ -136,8 +136,10 @@ class StreamNode(LifecycleNode):
         )
         self._served = Services(self)
         self._configured, self._hint = True, "activate the node"
+        shapes = mapper.compiled.shapes if mapper.compiled else ()
+        compiled = "".join(f", compiled for {w}x{h} in chunks of {n}" for n, h, w in shapes)
         self.get_logger().info(
-            f"{self.facts.variant} network on {self.facts.device}, "
+            f"{self.facts.variant} network on {self.facts.device}{compiled}, "
             f"ready after {time.perf_counter() - began:.1f} s"
         )
         self._publish_status()
@@ -367,9 +369,9 @@ class StreamNode(LifecycleNode):
         ]
 
     def warn(self, kind: str, text: str, every_s: float = WARN_EVERY_S) -> None:
-        """Warn, but of one kind of trouble no more often than ``every_s``."""
+        """Warn, of one kind of trouble no more often than ``every_s``, and not while leaving."""
         now_s = time.monotonic()
-        if now_s >= self._next_warning.get(kind, 0.0):
+        if now_s >= self._next_warning.get(kind, 0.0) and self.context.ok():
             self._next_warning[kind] = now_s + every_s
             self.get_logger().warning(text)
 

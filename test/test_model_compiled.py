@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compiled network beside the network itself, which is the oracle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from zipmap_ros import cli
+from zipmap_ros.frame import Frame
+from zipmap_ros.geometry import Camera
+from zipmap_ros.mapping import StreamMapper, load_network
+from zipmap_ros.mapping.prepare import prepare
+from zipmap_ros.model import ModelConfig, ModelError, ZipMap, save_checkpoint
+from zipmap_ros.model.compiled import CompiledStream, compile_stream
+from zipmap_ros.parameters import Parameters
+
+WIDTH, HEIGHT = 64, 48  # of the camera's images
+SHA256 = "0" * 64
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A tiny network of random weights."""
+    torch.manual_seed(0)
+    model = ZipMap(ModelConfig.tiny())
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_checkpoint(model, path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory, checkpoint):
+    """A user's cache in which the command has compiled that network."""
+    if shutil.which("g++") is None and shutil.which("clang++") is None:
+        pytest.skip("there is no C++ compiler, which compiling the network takes")
+    home = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(home))
+        verb = ["compile", "--checkpoint", checkpoint, "--image", f"{WIDTH}x{HEIGHT}", "--json"]
+        assert cli.main(verb) == 0
+    return home
+
+
+@pytest.fixture
+def parameters(cache, checkpoint, monkeypatch):
+    """Those of a user with that cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    return Parameters().updated({"checkpoint": checkpoint, "device": "cpu"})
+
+
+def frames(count):
+    """Random images of a calibrated camera."""
+    generator = np.random.default_rng(0)
+    camera = Camera.from_fov(WIDTH, HEIGHT, 65.0)
+    images = generator.integers(0, 256, (count, HEIGHT, WIDTH, 3), np.uint8)
+    return [Frame(i * 10**8, image, camera=camera) for i, image in enumerate(images)]
+
+
+def pixels(model, count):
+    """The same as the network takes them, (1, 3, h, w) each."""
+    return [prepare(frame, model.config, undistort=False).pixels[None] for frame in frames(count)]
+
+
+def test_it_computes_what_the_network_does(parameters):
+    """Frame by frame, each from its own state; the first frame goes through the network itself."""
+    model, sha256 = load_network(parameters)
+    compiled = CompiledStream(model, sha256)
+    images = pixels(model, 6)
+    assert compiled.shapes == ((1, *images[0].shape[-2:]),)
+    state = other = model.new_state()
+    for i, image in enumerate(images):
+        expected, state = model.stream(image, state, 1, ("depth",))
+        found, other = compiled(image, other)
+        assert other.frames_seen == state.frames_seen == i + 1
+        assert found.local_points is None and len(found.pose_passes) == 1
+        for name in ("pose_encoding", "camera_T_world", "intrinsics", "depth", "confidence"):
+            a, b = getattr(found, name), getattr(expected, name)
+            assert a.shape == b.shape and a.dtype == b.dtype
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+            assert i > 0 or torch.equal(a, b)
+        for a, b in zip(other.layers, state.layers, strict=True):
+            torch.testing.assert_close(tuple(a), tuple(b), rtol=1e-3, atol=1e-4)
+    assert any(not torch.equal(a.w0, b.w0) for a, b in zip(other.layers, state.layers, strict=True))
+
+
+def test_a_state_is_only_read_and_gives_the_same_bits_again(parameters):
+    """As of the network itself: a candidate that is dropped leaves no trace."""
+    model, sha256 = load_network(parameters)
+    compiled = CompiledStream(model, sha256)
+    first, image, _ = pixels(model, 3)
+    state = compiled(first, model.new_state())[1]
+    before = state.clone()
+    once, twice = compiled(image, state), compiled(image, state)
+    for a, b in zip(state.layers, before.layers, strict=True):
+        assert all(map(torch.equal, a, b))
+    assert torch.equal(once[0].depth, twice[0].depth)
+    assert torch.equal(once[1].layers[0].w0, twice[1].layers[0].w0)
+
+
+def test_other_shapes_go_through_the_network_itself(parameters):
+    """Bit for bit."""
+    model, sha256 = load_network(parameters)
+    compiled = CompiledStream(model, sha256)
+    first, second, third = pixels(model, 3)
+    state = compiled(first, model.new_state())[1]
+    pair = torch.cat([second, third])
+    found, expected = compiled(pair, state), model.stream(pair, state, 2, ("depth",))
+    assert torch.equal(found[0].depth, expected[0].depth)
+
+
+def test_the_mapper_takes_it_unless_it_is_off(parameters):
+    """And says what it has; the poses are the same but for roundings."""
+    model, sha256 = load_network(parameters)
+    mapper = StreamMapper(model, parameters, sha256)
+    plain = StreamMapper(model, parameters.updated({"compiled": "off"}), sha256)
+    assert len(mapper.compiled.shapes) == 1 and plain.compiled is None
+    calls = []
+    package, run = mapper.compiled, mapper.compiled.__call__
+    mapper.compiled = lambda images, state: calls.append(state.frames_seen) or run(images, state)
+    for frame in frames(4):
+        found, expected = mapper.add_frame(frame), plain.add_frame(frame)
+        assert len(found) == len(expected)
+    assert len(calls) == 4 and package.shapes
+
+
+def test_it_is_found_for_its_own_weights_and_number_format_alone(parameters):
+    """Anything else that a package depends on is in its name as well."""
+    model, sha256 = load_network(parameters)
+    assert CompiledStream(model, sha256).shapes
+    assert not CompiledStream(model, SHA256).shapes
+    model.compute_dtype = torch.bfloat16
+    assert not CompiledStream(model, sha256).shapes
+
+
+def test_a_package_that_others_can_write_is_not_run(parameters, cache):
+    """It is a program."""
+    (package,) = (cache / "zipmap_ros" / "compiled").glob("*.pt2")
+    model, sha256 = load_network(parameters)
+    package.chmod(0o666)
+    try:
+        with pytest.warns(RuntimeWarning, match=r"others may have written it.*zipmap compile"):
+            assert not CompiledStream(model, sha256).shapes
+    finally:
+        package.chmod(0o644)
+
+
+def test_a_damaged_package_is_not_run(parameters, cache, tmp_path):
+    """The network itself is there."""
+    (package,) = (cache / "zipmap_ros" / "compiled").glob("*.pt2")
+    (tmp_path / package.name).write_bytes(package.read_bytes()[:5000])
+    model, sha256 = load_network(parameters)
+    with pytest.warns(RuntimeWarning, match="is not used"):
+        compiled = CompiledStream(model, sha256, tmp_path)
+    assert compiled.shapes == ()
+
+
+def test_compiling_leaves_one_package_of_each_shape(parameters, cache, monkeypatch, capsys):
+    """A failure says what is missing and leaves what was there."""
+    folder = cache / "zipmap_ros" / "compiled"
+    before = sorted(folder.iterdir())
+    assert len(before) == 1 and before[0].stat().st_mode & 0o077 == 0o044
+
+    def fails(*_, **__):
+        raise RuntimeError("no compiler of that name\n  and more")
+
+    monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", fails)
+    assert cli.main(["compile", "--checkpoint", parameters.checkpoint, "--json"]) == 2
+    assert capsys.readouterr().err.endswith("C++ compiler such as g++: no compiler of that name\n")
+    assert sorted(folder.iterdir()) == before
+
+
+def test_only_networks_that_stream_are_compiled():
+    """In eval mode."""
+    with pytest.raises(ModelError, match="streams, in eval mode"):
+        compile_stream(ZipMap(ModelConfig.tiny()), SHA256, 28, 42)
+
+
+@pytest.mark.parametrize("size", ["640", "0x480", "640x", "axb"])
+def test_a_size_that_is_none_is_refused(size, capsys):
+    """With what to give."""
+    with pytest.raises(SystemExit):
+        cli.main(["compile", "--image", size])
+    assert "WIDTHxHEIGHT" in capsys.readouterr().err
+
+
+def test_what_the_command_prints(parameters, capsys, monkeypatch, tmp_path):
+    """Where the package is, and for which images."""
+    made = tmp_path / "made.pt2"
+    monkeypatch.setattr("zipmap_ros.model.compiled.compile_stream", lambda *_: made)
+    assert cli.main(["compile", "--checkpoint", parameters.checkpoint, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["package"] == str(made)

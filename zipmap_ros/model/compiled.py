@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ZipMap.stream` compiled ahead of time for this processor, one package for each shape of chunk.
+
+torch's AOTInductor lays the weights out for the products, fuses what lies between them and leaves
+Python out. Same function, other roundings. ``zipmap compile`` makes a package, which takes a
+minute and a C++ compiler; `CompiledStream` finds it again in the user's cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from zipmap_ros.model.cameras import decode_pose
+from zipmap_ros.model.errors import ModelError
+from zipmap_ros.model.fast_weights import FastWeights, SceneState
+from zipmap_ros.model.zipmap import Prediction, ZipMap
+
+Package = Callable[..., tuple[Tensor, ...]]
+OUTPUTS = ("depth",)
+TENSORS = len(FastWeights._fields)
+_NAME = re.compile(r"(\d+)x(\d+)-(\d+)-")  # width, height, frames of a chunk
+
+
+class CompiledStream:
+    """Called with (images, state) as `ZipMap.stream` is, images (1, chunk, 3, H, W), one chunk.
+
+    The first chunk of a scene, and chunks of shapes that are not compiled, go through the network
+    itself. ``checkpoint`` is the SHA-256 of the weights. Packages are loaded here, from ``folder``
+    (by default `cache_folder`); ``shapes`` says for which (chunk, H, W).
+    """
+
+    def __init__(self, model: ZipMap, checkpoint: str, folder: Path | None = None) -> None:
+        self.model = model
+        self._packages: dict[tuple[int, int, int], Package] = {}
+        digest = _digest(model, checkpoint)
+        for path in sorted((folder or cache_folder()).glob(f"*-{digest}.pt2")):
+            package, shape = _load(path), _NAME.match(path.name)
+            if package is not None and shape is not None:
+                width, height, chunk = map(int, shape.groups())
+                self._packages[chunk, height, width] = package
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """The (chunk, H, W) that are compiled."""
+        return tuple(self._packages)
+
+    def __call__(self, images: Tensor, state: SceneState) -> tuple[Prediction, SceneState]:
+        """The prediction and the new state; ``state`` stays as it is."""
+        images = images if images.ndim == 5 else images[None]
+        chunk, height, width = images.shape[1], *images.shape[-2:]
+        package = self._packages.get((chunk, height, width))
+        if package is None or state.frames_seen == 0:  # the first frame may be its reference view
+            return self.model.stream(images, state, chunk, OUTPUTS)
+        with torch.no_grad():
+            encoding, depth, confidence, *flat = package(images.contiguous(), *_flat(state))
+            camera_T_world, intrinsics = decode_pose(encoding, height, width)
+        prediction = Prediction(
+            encoding, camera_T_world, intrinsics, depth, confidence, None, (encoding,)
+        )
+        return prediction, SceneState(_layers(flat), state.targets, state.frames_seen + chunk)
+
+
+def compile_stream(
+    model: ZipMap,
+    checkpoint: str,
+    height: int,
+    width: int,
+    chunk_frames: int = 1,
+    folder: Path | None = None,
+) -> Path:
+    """Compile a network in eval mode on the CPU for chunks (1, chunk_frames, 3, height, width).
+
+    ``checkpoint`` is the SHA-256 of the weights. Returns where the package is. Raises ModelError
+    for a network that does not stream or lies on another device, and where torch cannot compile it,
+    which says why.
+    """
+    if model.training or not model.config.streams or next(model.parameters()).device.type != "cpu":
+        raise ModelError("only a network that streams, in eval mode and on the CPU, is compiled")
+    shape = f"{width}x{height}-{chunk_frames}-{checkpoint[:12]}"
+    path = (folder or cache_folder()) / f"{shape}-{_digest(model, checkpoint)}.pt2"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    images = torch.zeros(1, chunk_frames, 3, height, width)
+    with torch.no_grad():
+        state = model.stream(images, model.new_state(), chunk_frames, OUTPUTS)[1]
+        try:
+            program = torch.export.export(_Step(model), (images, *_flat(state)), strict=False)
+            with tempfile.TemporaryDirectory(dir=path.parent) as made:
+                torch._inductor.aoti_compile_and_package(
+                    program,
+                    package_path=str(Path(made) / path.name),
+                    inductor_configs={"freezing": True, "cpp.dynamic_threads": True},
+                )
+                for older in path.parent.glob(f"{shape}-*.pt2"):  # of other code, or another torch
+                    older.unlink()
+                os.replace(Path(made) / path.name, path)
+        except Exception as error:  # of torch, of its compiler, of the C++ compiler
+            raise ModelError(
+                f"torch {torch.__version__} could not compile the network, which takes a C++ "
+                f"compiler such as g++: {str(error).strip().splitlines()[0]}"
+            ) from error
+    return path
+
+
+def cache_folder() -> Path:
+    """``zipmap_ros/compiled`` in ``$XDG_CACHE_HOME``, which is ``~/.cache`` where it is not set."""
+    cache_home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache_home).expanduser() / "zipmap_ros" / "compiled"
+
+
+class _Step(nn.Module):
+    """One chunk of a scene that has begun, tensors in and out."""
+
+    def __init__(self, model: ZipMap) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
+        half = len(flat) // 2
+        state = SceneState(_layers(flat[:half]), _layers(flat[half:]), frames_seen=1)
+        prediction, after = self.model(images, state, outputs=OUTPUTS)
+        layers = (tensor for weights in after.layers for tensor in weights)
+        return (prediction.pose_encoding, prediction.depth, prediction.confidence, *layers)
+
+
+def _digest(model: ZipMap, checkpoint: str) -> str:
+    """Another one for all that a package depends on, beside the shape of the chunk: weights, this
+    code, torch, the processor and the number formats."""
+    formats = (str(model.compute_dtype), str(model.head_dtype))
+    facts = (checkpoint, _source(), torch.__version__, _processor(), *formats)
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def _flat(state: SceneState) -> list[Tensor]:
+    """Layers, then targets, as packages take them: they do not look at how a tensor lies."""
+    parts = (state.layers, state.targets)
+    return [w.contiguous() for layers in parts for weights in layers for w in weights]
+
+
+def _layers(flat: tuple[Tensor, ...] | list[Tensor]) -> tuple[FastWeights, ...]:
+    starts = range(0, len(flat), TENSORS)
+    return tuple(FastWeights(*flat[start : start + TENSORS]) for start in starts)
+
+
+def _load(path: Path) -> Package | None:
+    """The package, which is a program: None for one that others than the user can write."""
+    status = path.stat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        problem = "others may have written it"
+    else:
+        try:
+            package: Package = torch._inductor.aoti_load_package(str(path))
+            return package
+        except Exception as error:  # whatever it is: the network itself is there
+            problem = str(error).strip().splitlines()[0]
+    warnings.warn(
+        f"the compiled network {path} is not used: {problem}; make it anew (zipmap compile)",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
+
+
+@cache
+def _source() -> str:
+    """A digest of the network's code."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def _processor() -> str:
+    """What the processor can do, as Linux lists it; elsewhere, what torch knows of it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return torch.backends.cpu.get_cpu_capability()
+    return next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
