@@ -20,7 +20,7 @@ from zipmap_ros.mapping.correction import COLUMNS, PRIOR, ROWS, Correction, node
 from zipmap_ros.mapping.focal import MOST, NETWORK_FRAMES, Focal
 from zipmap_ros.mapping.prepare import View, prepare
 from zipmap_ros.mapping.tracks import Tracks
-from zipmap_ros.model import VARIANTS
+from zipmap_ros.model import VARIANTS, QueryPrediction
 from zipmap_ros.parameters import Parameters
 from zipmap_ros.synthetic import World
 
@@ -520,6 +520,25 @@ def test_a_scale_far_from_the_networks_comes_back_to_it(walk):
     for _ in range(3):
         run(mapper, walk, [3, 6, 9, 12, 15, 18, 21, 23, 20, 17, 14, 11, 8, 5, 2])
     assert mapper.tracks.cameras[""].correction.mean < 2.5
+
+
+def test_a_queried_view_has_the_scale_of_the_map(walk):
+    """The state knows the network's own, of which each frame's depth was brought to the first's."""
+    model = SeenWorld(walk)
+    model.depth[1:] /= 2
+    mapper = make(model)
+    run(mapper, walk, range(12))
+    assert mapper.tracks.cameras[""].correction.mean == pytest.approx(2, rel=0.05)
+    assert mapper.tracks.scale == pytest.approx(2 ** (11 / 12), rel=0.05)
+    model.config = replace(model.config, query=True)
+
+    def query(state, rays):
+        ones = torch.ones(1, 1, *rays.shape[-2:])
+        return QueryPrediction(ones[..., None].expand(-1, -1, -1, -1, 3), ones, ones)
+
+    model.query = query
+    view = mapper.query(mapper.trajectory.poses[-1], CAMERA)
+    assert view.depth == pytest.approx(mapper.tracks.scale) and view.source == "network"
 
 
 def test_the_length_of_chunks_changes_no_bit(walk):

@@ -291,7 +291,8 @@ class StreamMapper:
         if self.model.config.query and self._state.frames_seen:
             pose = self.gauge.to_network(map_T_camera)
             ask = self._query or self.model.query
-            view = query_network(self.model, self._state, pose, camera, self.gauge.scale, ask)
+            scale = self.gauge.scale * self.tracks.scale
+            view = query_network(self.model, self._state, pose, camera, scale, ask)
         else:
             view = project_cloud(self.voxel_map.cloud(), self.voxel_map.voxel, map_T_camera, camera)
         margin = self._parameters.map_range_m

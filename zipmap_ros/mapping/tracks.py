@@ -88,15 +88,25 @@ class Tracks:
     """The tracks of all cameras, by name; never changed in place.
 
     correction  (4, 4) what moved the network's last pose to where it was aligned
+    frames      that were aligned, of all cameras
+    log         mean over them of the logarithm of the factor of their depth
     """
 
     cameras: Mapping[str, Track]
     correction: Array
+    frames: int = 0
+    log: float = 0.0
 
     @classmethod
     def none(cls) -> Tracks:
         """Before the first frame."""
         return cls({}, np.eye(4))
+
+    @property
+    def scale(self) -> float:
+        """By what a depth that the network remembers is multiplied to fit the map: each frame had
+        a factor of its own, the network's state has seen them all."""
+        return float(np.exp(self.log))
 
     def align(
         self, views: Sequence[View], prediction: Prediction, poses: Sequence[Array]
@@ -140,11 +150,14 @@ class Tracks:
             information = np.inf if view.camera is not None else focal.total_information
             track = replace(before, focal=focal).followed(picture, expected, information)
         cameras = {**self.cameras, source: track}
-        return Tracks(cameras, track.pose @ invert(pose)), camera
+        frames = self.frames + 1
+        log = self.log + (float(track.correction.log.mean()) - self.log) / frames
+        return Tracks(cameras, track.pose @ invert(pose), frames, log), camera
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """All of it for a session: what is small, for JSON, and arrays by name."""
         small: dict[str, Any] = {"correction": self.correction.tolist(), "cameras": {}}
+        small |= {"frames": self.frames, "log": self.log}
         arrays: dict[str, np.ndarray] = {}
         for i, (source, track) in enumerate(self.cameras.items()):
             reference = track.reference
@@ -181,7 +194,8 @@ class Tracks:
             pose, step = np.array(saved["pose"]), np.array(saved["step"])
             correction = Correction(arrays[f"{i}.log"], arrays[f"{i}.precision"])
             cameras[source] = Track(reference, pose, step, correction, Focal(**saved["focal"]))
-        return cls(cameras, np.array(small["correction"]))
+        moved = np.array(small["correction"])
+        return cls(cameras, moved, small.get("frames", 0), small.get("log", 0.0))
 
 
 def _picture(grey: Image, depth: Image, camera: Camera) -> Picture:
