@@ -26,7 +26,7 @@ FILES.append(PACKAGE / "model" / "compiled.py")
 # Sentences that ask nothing of anybody, or that only a program that calls the library can meet.
 NOT_FOR_USERS = {
     "... network on ......, ready after ... s",
-    ", compiled for ...x... in chunks of ...",
+    "...x... in chunks of ...",
     "the scene is forgotten",
     "queued images are dropped",
     "an image is ... s older",

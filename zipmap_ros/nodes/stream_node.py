@@ -136,10 +136,15 @@ class StreamNode(LifecycleNode):
         )
         self._served = Services(self)
         self._configured, self._hint = True, "activate the node"
-        shapes = mapper.compiled.shapes if mapper.compiled else ()
-        compiled = "".join(f", compiled for {w}x{h} in chunks of {n}" for n, h, w in shapes)
+        how = ""
+        if mapper.compiled is not None:
+            shapes = [f"{w}x{h} in chunks of {n}" for n, h, w in mapper.compiled.shapes]
+            how = "zipmap compile makes it faster"
+            if shapes:
+                how = f"compiled for {', '.join(shapes)}"
+            how = f" ({how})"
         self.get_logger().info(
-            f"{self.facts.variant} network on {self.facts.device}{compiled}, "
+            f"{self.facts.variant} network on {self.facts.device}{how}, "
             f"ready after {time.perf_counter() - began:.1f} s"
         )
         self._publish_status()
