@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -42,7 +43,11 @@ def cache(tmp_path_factory, checkpoint):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(home))
         verb = ["compile", "--checkpoint", checkpoint, "--image", f"{WIDTH}x{HEIGHT}", "--json"]
-        assert cli.main(verb) == 0
+        before = os.umask(0o002)  # that of users who have a group of their own, as on Ubuntu
+        try:
+            assert cli.main(verb) == 0
+        finally:
+            os.umask(before)
     return home
 
 
@@ -85,7 +90,8 @@ def test_it_computes_what_the_network_does(parameters):
             assert i > 0 or torch.equal(a, b)
         for a, b in zip(other.layers, state.layers, strict=True):
             torch.testing.assert_close(tuple(a), tuple(b), rtol=1e-3, atol=1e-4)
-    assert any(not torch.equal(a.w0, b.w0) for a, b in zip(other.layers, state.layers, strict=True))
+    layers = zip(other.layers, state.layers, strict=True)
+    assert not all(torch.equal(a.w0, b.w0) for a, b in layers), "it was not taken"
 
 
 def test_a_state_is_only_read_and_gives_the_same_bits_again(parameters):
@@ -119,13 +125,12 @@ def test_the_mapper_takes_it_unless_it_is_off(parameters):
     mapper = StreamMapper(model, parameters, sha256)
     plain = StreamMapper(model, parameters.updated({"compiled": "off"}), sha256)
     assert len(mapper.compiled.shapes) == 1 and plain.compiled is None
-    calls = []
-    package, run = mapper.compiled, mapper.compiled.__call__
-    mapper.compiled = lambda images, state: calls.append(state.frames_seen) or run(images, state)
     for frame in frames(4):
-        found, expected = mapper.add_frame(frame), plain.add_frame(frame)
-        assert len(found) == len(expected)
-    assert len(calls) == 4 and package.shapes
+        (found,), (expected,) = mapper.add_frame(frame), plain.add_frame(frame)
+        np.testing.assert_allclose(found.map_T_camera, expected.map_T_camera, atol=1e-4)
+        np.testing.assert_allclose(found.depth, expected.depth, rtol=1e-4)
+    layers = zip(mapper.state.layers, plain.state.layers, strict=True)
+    assert not all(torch.equal(a.w0, b.w0) for a, b in layers), "it was not taken"
 
 
 def test_it_is_found_for_its_own_weights_and_number_format_alone(parameters):
@@ -146,7 +151,7 @@ def test_a_package_that_others_can_write_is_not_run(parameters, cache):
         with pytest.warns(RuntimeWarning, match=r"others may have written it.*zipmap compile"):
             assert not CompiledStream(model, sha256).shapes
     finally:
-        package.chmod(0o644)
+        package.chmod(0o600)
 
 
 def test_a_damaged_package_is_not_run(parameters, cache, tmp_path):
@@ -163,7 +168,7 @@ def test_compiling_leaves_one_package_of_each_shape(parameters, cache, monkeypat
     """A failure says what is missing and leaves what was there."""
     folder = cache / "zipmap_ros" / "compiled"
     before = sorted(folder.iterdir())
-    assert len(before) == 1 and before[0].stat().st_mode & 0o077 == 0o044
+    assert len(before) == 1 and before[0].stat().st_mode & 0o077 == 0
 
     def fails(*_, **__):
         raise RuntimeError("no compiler of that name\n  and more")

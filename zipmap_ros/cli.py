@@ -99,13 +99,19 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=as_written,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    purpose = "frames to trajectory, map, depth and a report"
-    reconstruct = verbs.add_parser(
-        "reconstruct",
-        help=purpose,
-        description=f"{purpose.capitalize()}.",
-        epilog=RECONSTRUCT_EXAMPLES,
-        formatter_class=as_written,
+
+    def verb(name: str, purpose: str, examples: str) -> argparse.ArgumentParser:
+        description = f"{purpose[0].upper()}{purpose[1:]}."
+        return verbs.add_parser(
+            name,
+            help=purpose,
+            description=description,
+            epilog=examples,
+            formatter_class=as_written,
+        )
+
+    reconstruct = verb(
+        "reconstruct", "frames to trajectory, map, depth and a report", RECONSTRUCT_EXAMPLES
     )
     reconstruct.add_argument(
         "input",
@@ -125,23 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct.add_argument(
         "--odom", help="odometry topic of a bag, for scale_source odom (default: its only one)"
     )
-    purpose = "what a checkpoint is: variant, sizes, state"
-    info = verbs.add_parser(
-        "info",
-        help=purpose,
-        description=f"{purpose.capitalize()}.",
-        epilog=INFO_EXAMPLES,
-        formatter_class=as_written,
-    )
+    info = verb("info", "what a checkpoint is: variant, sizes, state", INFO_EXAMPLES)
     info.add_argument("checkpoint", nargs="?", help="weights (default: the small model that ships)")
-    purpose = "make the network faster on this machine's CPU"
-    compiling = verbs.add_parser(
-        "compile",
-        help=purpose,
-        description=f"{purpose.capitalize()}.",
-        epilog=COMPILE_EXAMPLES,
-        formatter_class=as_written,
-    )
+    compiling = verb("compile", "make the network faster on this machine's CPU", COMPILE_EXAMPLES)
     compiling.add_argument(
         "--image",
         type=_size,
@@ -153,8 +145,8 @@ def _parser() -> argparse.ArgumentParser:
         "--chunk-frames", type=int, default=1, metavar="N", help="as the parameter (default: 1)"
     )
     compiling.add_argument("--checkpoint", help="weights (default: the small model that ships)")
-    for verb in (reconstruct, info, compiling):
-        verb.add_argument("--json", action="store_true", help="print the result as JSON")
+    for each in (reconstruct, info, compiling):
+        each.add_argument("--json", action="store_true", help="print the result as JSON")
     for name, (_, purpose) in ELSEWHERE.items():
         verbs.add_parser(name, help=purpose, add_help=False)
     return parser

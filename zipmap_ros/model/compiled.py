@@ -35,17 +35,18 @@ class CompiledStream:
     """Called with (images, state) as `ZipMap.stream` is, images (1, chunk, 3, H, W), one chunk.
 
     The first chunk of a scene, and chunks of shapes that are not compiled, go through the network
-    itself. ``checkpoint`` is the SHA-256 of the weights. Packages are loaded here, from ``folder``
-    (by default `cache_folder`); ``shapes`` says for which (chunk, H, W).
+    itself. ``checkpoint`` is the SHA-256 of the weights. What is there is loaded here, from the
+    folder ``packages``, by default `cache_folder`; ``shapes`` says for which (chunk, H, W).
     """
 
-    def __init__(self, model: ZipMap, checkpoint: str, folder: Path | None = None) -> None:
+    def __init__(self, model: ZipMap, checkpoint: str, packages: Path | None = None) -> None:
         self.model = model
         self._packages: dict[tuple[int, int, int], Package] = {}
         digest = _digest(model, checkpoint)
-        for path in sorted((folder or cache_folder()).glob(f"*-{digest}.pt2")):
-            package, shape = _load(path), _NAME.match(path.name)
-            if package is not None and shape is not None:
+        for path in sorted((packages or cache_folder()).glob(f"*-{digest}.pt2")):
+            shape = _NAME.match(path.name)
+            package = _load(path) if shape else None
+            if shape and package:
                 width, height, chunk = map(int, shape.groups())
                 self._packages[chunk, height, width] = package
 
@@ -76,38 +77,42 @@ def compile_stream(
     height: int,
     width: int,
     chunk_frames: int = 1,
-    folder: Path | None = None,
+    packages: Path | None = None,
 ) -> Path:
     """Compile a network in eval mode on the CPU for chunks (1, chunk_frames, 3, height, width).
 
-    ``checkpoint`` is the SHA-256 of the weights. Returns where the package is. Raises ModelError
+    ``checkpoint`` is the SHA-256 of the weights; ``packages`` the folder of packages, by default
+    `cache_folder`. Returns where the package is. Raises ModelError
     for a network that does not stream or lies on another device, and where torch cannot compile it,
     which says why.
     """
     if model.training or not model.config.streams or next(model.parameters()).device.type != "cpu":
         raise ModelError("only a network that streams, in eval mode and on the CPU, is compiled")
     shape = f"{width}x{height}-{chunk_frames}-{checkpoint[:12]}"
-    path = (folder or cache_folder()) / f"{shape}-{_digest(model, checkpoint)}.pt2"
+    path = (packages or cache_folder()) / f"{shape}-{_digest(model, checkpoint)}.pt2"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     images = torch.zeros(1, chunk_frames, 3, height, width)
-    with torch.no_grad():
-        state = model.stream(images, model.new_state(), chunk_frames, OUTPUTS)[1]
+    # Which also makes the tables that the network keeps: they are constants of the package.
+    _, state = model.stream(images, model.new_state(), chunk_frames, OUTPUTS)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        made = Path(folder) / path.name
         try:
-            program = torch.export.export(_Step(model), (images, *_flat(state)), strict=False)
-            with tempfile.TemporaryDirectory(dir=path.parent) as made:
+            with torch.no_grad():
+                program = torch.export.export(_Step(model), (images, *_flat(state)), strict=False)
                 torch._inductor.aoti_compile_and_package(
                     program,
-                    package_path=str(Path(made) / path.name),
+                    package_path=str(made),
                     inductor_configs={"freezing": True, "cpp.dynamic_threads": True},
                 )
-                for older in path.parent.glob(f"{shape}-*.pt2"):  # of other code, or another torch
-                    older.unlink()
-                os.replace(Path(made) / path.name, path)
         except Exception as error:  # of torch, of its compiler, of the C++ compiler
             raise ModelError(
                 f"torch {torch.__version__} could not compile the network, which takes a C++ "
-                f"compiler such as g++: {str(error).strip().splitlines()[0]}"
+                f"compiler such as g++: {_first_line(error)}"
             ) from error
+        made.chmod(0o600)  # whatever the umask: what others can write is not run
+        for older in path.parent.glob(f"{shape}-*.pt2"):  # of other code, or another torch
+            older.unlink()
+        made.replace(path)
     return path
 
 
@@ -161,13 +166,17 @@ def _load(path: Path) -> Package | None:
             package: Package = torch._inductor.aoti_load_package(str(path))
             return package
         except Exception as error:  # whatever it is: the network itself is there
-            problem = str(error).strip().splitlines()[0]
+            problem = _first_line(error)
     warnings.warn(
         f"the compiled network {path} is not used: {problem}; make it anew (zipmap compile)",
         RuntimeWarning,
         stacklevel=2,
     )
     return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @cache
