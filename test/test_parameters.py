@@ -37,6 +37,7 @@ def test_numbers_have_a_range():
         ("chunk_frames", 2.0, "must be of type int"),
         ("chunk_frames", True, "must be of type int"),
         ("autostart", 1, "must be of type bool"),
+        ("compiled", False, "got False: YAML reads on and off as booleans, quote them"),
         ("map_voxel_m", float("nan"), "must be of type double"),
         ("map_voxel_m", float("inf"), "must be of type double"),
         ("map_voxel_m", "0.05", "must be of type double"),

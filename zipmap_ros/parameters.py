@@ -311,7 +311,9 @@ def validate(name: str, value: Any) -> str | None:
     if spec is None:
         return f"there is no parameter {name!r}"
     if not _has_type(spec, value):
-        return f"{name} must be of type {spec.type_name}, got {value!r}"
+        quote = isinstance(value, bool) and spec.type_name == "string"
+        why = ": YAML reads on and off as booleans, quote them" if quote else ""
+        return f"{name} must be of type {spec.type_name}, got {value!r}{why}"
     if spec.low is not None and spec.high is not None and not spec.low <= value <= spec.high:
         return f"{name} must be in {spec.constraint}, got {value}"
     if spec.allowed and value not in spec.allowed:
