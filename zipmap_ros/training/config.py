@@ -91,8 +91,8 @@ SMALL = ModelConfig(
 
 
 # Single frames until depth follows the image, pairs until the attention twin sees motion, streams
-# of the twin; then the fast weights in the attention's place: taught by the twin, then everything
-# on streams, the last of them longer than what one backward pass reaches.
+# of the twin, longer ones in the end; then the fast weights in the attention's place: taught by the
+# twin, then everything on streams, the last of them far longer than what one backward pass reaches.
 _SMALL_PHASES = (
     Phase("frames", 386, twin=True, frames=256, views=(1,), strides=(1,), dense_share=1.0,
           query_views=0, warmup=50, floor=0.1, ema=0.98),
@@ -100,12 +100,16 @@ _SMALL_PHASES = (
           dense_share=0.25, muon_lr=0.012, floor=0.3),
     Phase("twin_streams", 2700, twin=True, frames=320, views=(2, 4, 8, 12), chunks=(0, 1, 1),
           strides=(1, 2, 4, 8), muon_lr=0.012),
-    Phase("transfer", 296, transfer=True, frames=384, views=(4, 8, 12), chunks=(1, 1, 2),
+    Phase("twin_longer", 2971, twin=True, frames=320, views=(4, 8, 12, 16), chunks=(0, 1),
+          strides=(1, 2, 4, 8), muon_lr=0.012, floor=0.04, ema=0.995),
+    Phase("transfer", 119, transfer=True, frames=384, views=(4, 8, 12), chunks=(1, 1, 2),
           strides=(1, 2, 4), query_share=1.0, muon_lr=0, adam_lr=0.01, ema=0.97),
-    Phase("streams", 748, frames=384, views=(4, 8, 12), chunks=(1, 1, 2, 4), segments=2,
-          query_views=2, muon_lr=0.005, adam_lr=5e-4, floor=0.3),
-    Phase("long", 157, frames=384, views=(12,), chunks=(1, 1, 2), segments=4, strides=(1, 2, 3),
-          query_views=2, muon_lr=0.002, adam_lr=2e-4, warmup=10),
+    Phase("streams", 2240, frames=384, views=(4, 8, 12), chunks=(1, 1, 2, 4), segments=2,
+          query_views=2, muon_lr=0.006, adam_lr=6e-4, floor=0.2),
+    Phase("long", 392, frames=512, views=(12,), chunks=(1, 2), segments=4, strides=(1, 2, 3),
+          query_views=2, muon_lr=0.003, adam_lr=3e-4, warmup=10, floor=0.3),
+    Phase("longer", 207, frames=784, views=(12,), chunks=(1, 2), segments=8, strides=(1,),
+          query_views=2, muon_lr=0.0012, adam_lr=1.2e-4, warmup=10, floor=0.02, ema=0.985),
 )  # fmt: skip
 
 
@@ -116,7 +120,7 @@ def _small() -> TrainingConfig:
     return TrainingConfig(name="small", model=SMALL, phases=phases, gpu_dtype="float32")
 
 
-# Frames of a step and steps of each phase, on a CPU.
+# Frames of a step and steps of each phase, on a CPU, which has no time for the others.
 _CPU_SIZES = {"frames": (32, 900), "twin": (64, 2900), "twin_streams": (64, 3900),
               "transfer": (96, 330), "streams": (96, 1200), "long": (96, 250)}  # fmt: skip
 
@@ -126,6 +130,8 @@ def _small_cpu() -> TrainingConfig:
     config = _small()
     phases = []
     for phase in config.phases:
+        if phase.name not in _CPU_SIZES:
+            continue
         frames, steps = _CPU_SIZES[phase.name]
         half = {"width": 72, "patch": 6} if phase.twin or phase.transfer else {}
         phases.append(replace(phase, frames=frames, steps=steps, **half))  # type: ignore[arg-type]
