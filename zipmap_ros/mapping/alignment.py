@@ -42,7 +42,7 @@ ENOUGH = 5e-3
 STEP = 5  # pixels from one to the next that tell an image's correction from the others
 HUBER = 1.345  # standard deviations
 # Standard deviation of brightness: at least NOISE, and as much as it changes in EDGE of a pixel.
-NOISE, EDGE = 0.01, 0.2
+NOISE, EDGE = 0.01, 0.25
 # Around the guess, standard deviations: translation (share of the depth), rotation (radians), gain,
 # offset. It weighs as much as so many pixels of the coarsest level, fewer on finer ones.
 PRIOR = np.array([0.03] * 6 + [0.1, 0.05])
@@ -60,7 +60,7 @@ REFINEMENTS = 2  # steps of pose and depth together
 # They failed when they moved the camera (share of the depth) or the logarithm of the depth further.
 FARTHEST_REFINED = np.array([0.1, 0.5])
 # A reference serves as long as more pixels fit, more are in view, and they moved less (widths).
-LASTING_FIT, LASTING_VIEW, LASTING_FLOW = 0.6, 0.7, 0.12
+LASTING_FIT, LASTING_VIEW, LASTING_FLOW = 0.6, 0.7, 0.1
 
 
 @dataclass(frozen=True, eq=False)
