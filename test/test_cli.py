@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from itertools import islice
 from pathlib import Path
 
@@ -279,3 +281,22 @@ def test_help_has_examples_that_parse(capsys) -> None:
         for words in examples:
             if words[0] == "zipmap" and words[1] in ("reconstruct", "info"):
                 assert cli._parser().parse_args(words[1:]).verb == words[1]
+
+
+@pytest.mark.parametrize("entry", ["zipmap_ros.cli", "zipmap_ros.nodes.stream_node"])
+def test_threads_are_calm_before_numpy_asks_how_many_there_are(entry: str) -> None:
+    """BLAS and OpenMP read the environment when they are loaded, not later."""
+    code = f"""
+import sys
+import zipmap_ros.threads
+def calm():
+    assert "numpy" not in sys.modules, "numpy is loaded already"
+    print("calm")
+zipmap_ros.threads.calm_threads = calm
+import {entry} as entry
+if entry.__name__ == "zipmap_ros.cli":
+    entry.main(["info", "--json"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("calm"), done.stdout

@@ -13,11 +13,13 @@ from collections.abc import Iterable
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zipmap_ros.frame import Frame
 from zipmap_ros.parameters import ParameterError, Parameters
 from zipmap_ros.threads import calm_threads
+
+if TYPE_CHECKING:
+    from zipmap_ros.frame import Frame
 
 EXAMPLES = """examples:
   zipmap reconstruct clip.mp4               trajectory, map, depth and a report in ./out
@@ -208,6 +210,7 @@ def _info(arguments: argparse.Namespace) -> dict[str, Any]:
 def _compile(arguments: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
 
+    from zipmap_ros.frame import Frame
     from zipmap_ros.mapping import load_network
     from zipmap_ros.mapping.prepare import prepare
     from zipmap_ros.model.compiled import compile_stream

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many threads compute, which must be said before torch is imported."""
+"""How many threads compute, which must be said before numpy and torch are imported."""
 
 from __future__ import annotations
 

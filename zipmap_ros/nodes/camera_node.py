@@ -20,7 +20,6 @@ from sensor_msgs.msg import CameraInfo, Image
 from zipmap_ros.frame import Frame
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes.spin import run
-from zipmap_ros.threads import calm_threads
 
 # How long ``pace: consumed`` waits for a frame that was dropped on the way.
 CONSUMED_TIMEOUT_S = 2.0
@@ -101,5 +100,4 @@ class CameraNode(Node):
 
 def main() -> None:
     """Run the node until SIGINT or the end of the source."""
-    calm_threads()
     run(CameraNode, threads=1)

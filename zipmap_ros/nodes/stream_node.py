@@ -34,7 +34,6 @@ from zipmap_ros.nodes.status import STATE_NAMES, MapperFacts, make_status
 from zipmap_ros.nodes.transforms import TransformError, Transforms
 from zipmap_ros.nodes.worker import Counts, Worker, WorkerError
 from zipmap_ros.parameters import Parameters
-from zipmap_ros.threads import calm_threads
 
 if TYPE_CHECKING:
     from zipmap_ros.mapping import StreamMapper
@@ -383,5 +382,4 @@ class StreamNode(LifecycleNode):
 
 def main() -> None:
     """Run the node until SIGINT."""
-    calm_threads()
     run(StreamNode, THREADS)
