@@ -404,3 +404,11 @@ def test_the_shipped_weights_load_and_have_their_card() -> None:
     card = (path.parent / "MODEL_CARD.md").read_text()
     for figure in ("AbsRel", "constant depth", "still camera", "kitchen", "Apache-2.0"):
         assert figure in card
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_clips_of_a_preset_are_long_enough_for_its_phases(name: str) -> None:
+    config = PRESETS[name]()
+    for phase in config.phases:
+        views = max(phase.views) * phase.segments + phase.query_views
+        assert views <= config.pool.frames, phase.name
