@@ -10,7 +10,7 @@ def calm_threads() -> None:
     """Leave half of the cores to other processes, and let waiting threads sleep.
 
     Only what the environment does not say already. Two processes whose threads wait for each
-    other, spinning on all cores, were measured at a seventieth of their speed
+    other, spinning on all cores, were measured at a tenth of their speed and less
     (``benchmark/threads.py``).
     """
     cores = len(os.sched_getaffinity(0))
