@@ -114,7 +114,7 @@ _SMALL_PHASES = (
 
 
 def _small() -> TrainingConfig:
-    """What made the weights that ship: for a GPU."""
+    """What made the weights that ship, as their card tells it: for a GPU."""
     same = {"width": 144, "patch": 12, "aspects": (9 / 16, 3 / 4)}
     phases = tuple(replace(phase, **same) for phase in _SMALL_PHASES)  # type: ignore[arg-type]
     return TrainingConfig(name="small", model=SMALL, phases=phases, gpu_dtype="float32")
