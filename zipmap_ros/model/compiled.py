@@ -13,7 +13,6 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -23,9 +22,9 @@ from torch import Tensor, nn
 from zipmap_ros.model.cameras import decode_pose
 from zipmap_ros.model.errors import ModelError
 from zipmap_ros.model.fast_weights import FastWeights, SceneState
+from zipmap_ros.model.package import Package
 from zipmap_ros.model.zipmap import Prediction, ZipMap
 
-Package = Callable[..., tuple[Tensor, ...]]
 OUTPUTS = ("depth",)
 TENSORS = len(FastWeights._fields)
 _NAME = re.compile(r"(\d+)x(\d+)-(\d+)-")  # width, height, frames of a chunk
@@ -163,8 +162,7 @@ def _load(path: Path) -> Package | None:
         problem = "others may have written it"
     else:
         try:
-            package: Package = torch._inductor.aoti_load_package(str(path))
-            return package
+            return Package(path)
         except Exception as error:  # whatever it is: the network itself is there
             problem = _first_line(error)
     warnings.warn(
