@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import threading
-from time import perf_counter, sleep
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -132,8 +132,7 @@ def share_waited(package, inputs):
     asked, answered = threading.Lock(), []
     asked.acquire()
     other = threading.Thread(target=lambda: asked.acquire() and answered.append(perf_counter()))
-    other.start()
-    sleep(0.002)
+    other.start()  # returns when the other waits, as only then it lets go of Python's lock
     start = perf_counter()
     asked.release()
     package(*inputs)
