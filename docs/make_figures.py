@@ -19,7 +19,7 @@ from zipmap_ros.evaluation.runs import (
     guess_runs,
     has_poses,
     mapper_run,
-    query_views,
+    mapper_views,
     stream_run,
 )
 from zipmap_ros.model import ZipMap, load_checkpoint, shipped_checkpoint
@@ -36,7 +36,7 @@ def figures(model: ZipMap, data: str, frames: int) -> dict[str, Figure | None]:
         runs = [stream_run(model, seen, 1), mapped, *guess_runs(seen)[:1]]
         shown["path"] = plots.trajectories(runs[:2], seen)
         shown["map"] = plots.maps(runs, seen)
-        views = query_views(model, seen, 1)
+        views = mapper_views(model, seen)
         shown["views"] = plots.view_sheet(views, seen) if views else None
     return shown
 

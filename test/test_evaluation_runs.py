@@ -2,6 +2,7 @@
 """Runs and scores: a tiny network of random weights on a room whose truth is known exactly."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from zipmap_ros.evaluation.runs import (
     guess_views,
     hidden_frames,
     mapper_run,
+    mapper_views,
     query_views,
     stream_run,
     true_depth,
@@ -211,10 +213,11 @@ def test_hidden_frames_are_never_shown(model):
     black = [
         replace(f, rgb=np.zeros_like(f.rgb)) if i in hidden else f for i, f in enumerate(frames)
     ]
-    views, same = query_views(model, frames, 1), query_views(model, black, 1)
-    assert views is not None and same is not None
-    np.testing.assert_array_equal(views.depth, same.depth)
-    assert views.rgb.shape == (len(hidden), 42, 56, 3)
+    for ask in (partial(query_views, chunk=1), mapper_views):
+        views, same = ask(model, frames), ask(model, black)
+        assert views is not None and same is not None
+        np.testing.assert_array_equal(views.depth, same.depth)
+        assert views.rgb.shape == (len(hidden), 42, 56, 3) and views.rgb.max() <= 1
 
 
 def test_a_perfect_answer_scores_perfectly():
@@ -242,6 +245,31 @@ def test_a_query_stands_where_the_truth_says(model, monkeypatch):
     query_views(model, frames, 1)
     expected = truth[hidden_frames(FRAMES), :3, 3] / 3
     np.testing.assert_allclose(rays[0][0, :, :3, 0, 0].numpy(), expected, atol=1e-5)
+
+
+def test_the_mapper_is_asked_from_where_the_truth_says(model, monkeypatch):
+    """In its own map, also where it has no estimate of some frames."""
+    frames = sphere_frames()
+    hidden = hidden_frames(FRAMES)
+    some = np.setdiff1d(np.arange(FRAMES), hidden)[[0, 1, 3, 5, 8]]
+    asked = []
+    query = StreamMapper.query
+    monkeypatch.setattr(
+        StreamMapper, "query", lambda m, T, c: asked.append(T) or query(m, frames[0].map_T_camera)
+    )
+
+    def third(model, shown, mapper):
+        run = mapper_run(model, shown, mapper)
+        places = [frames.index(shown[i]) for i in run.index]
+        index = [i for i, place in enumerate(places) if place in some]
+        poses = true_poses(frames)[some]
+        poses[:, :3, 3] /= 3
+        return replace(run, index=run.index[index], poses=poses, depth=run.depth[index])
+
+    monkeypatch.setattr("zipmap_ros.evaluation.runs.mapper_run", third)
+    assert mapper_views(model, frames) is not None
+    expected = true_poses(frames)[hidden]
+    np.testing.assert_allclose(np.array(asked)[:, :3, 3], expected[:, :3, 3] / 3, atol=1e-9)
 
 
 def test_fit_brings_frames_to_the_networks_size(model):

@@ -522,23 +522,45 @@ def test_a_scale_far_from_the_networks_comes_back_to_it(walk):
     assert mapper.tracks.cameras[""].correction.mean < 2.5
 
 
+class Remembers(SeenWorld):
+    """Answers a query by a depth of its own, (h, w)."""
+
+    remembered: np.ndarray
+
+    def query(self, state, rays):
+        depth = torch.from_numpy(self.remembered)[None, None].float()
+        return QueryPrediction(torch.ones(*depth.shape, 3), depth, torch.ones_like(depth))
+
+
+def remembering(walk: Walk, remembered: np.ndarray) -> Remembers:
+    model = Remembers(walk)
+    model.config = replace(model.config, query=True)
+    model.remembered = remembered
+    return model
+
+
 def test_a_queried_view_has_the_scale_of_the_map(walk):
     """The state knows the network's own, of which each frame's depth was brought to the first's."""
-    model = SeenWorld(walk)
+    model = remembering(walk, np.ones((112, 140), np.float32))
     model.depth[1:] /= 2
     mapper = make(model)
     run(mapper, walk, range(12))
     assert mapper.tracks.cameras[""].correction.mean == pytest.approx(2, rel=0.07)
     assert mapper.tracks.scale == pytest.approx(2 ** (11 / 12), rel=0.05)
-    model.config = replace(model.config, query=True)
-
-    def query(state, rays):
-        ones = torch.ones(1, 1, *rays.shape[-2:])
-        return QueryPrediction(ones[..., None].expand(-1, -1, -1, -1, 3), ones, ones)
-
-    model.query = query
-    view = mapper.query(mapper.trajectory.poses[-1], CAMERA)
+    away = mapper.trajectory.poses[-1].copy()
+    away[:3, 3] += 40
+    view = mapper.query(away, CAMERA)
     assert view.depth == pytest.approx(mapper.tracks.scale) and view.source == "network"
+
+
+def test_a_queried_view_has_the_shape_of_the_map_where_that_is_known(walk):
+    remembered = 1.3 * walk.depth[6] * bent((112, 140), 0.2, seed=1)
+    mapper = make(remembering(walk, remembered), map_min_confidence=1.0)
+    view = run(mapper, walk, range(12))[6]
+    known = mapper.query(view.map_T_camera, CAMERA)
+    off = np.abs(np.log(known.depth / walk.depth[6]))
+    assert off.mean() < 0.25 * np.abs(np.log(remembered / walk.depth[6])).mean()
+    assert known.source == "network" and np.isfinite(known.depth).all()
 
 
 def test_the_length_of_chunks_changes_no_bit(walk):

@@ -35,6 +35,7 @@ from zipmap_ros.evaluation.runs import (
     has_poses,
     hidden_frames,
     mapper_run,
+    mapper_views,
     query_views,
     stream_run,
 )
@@ -226,8 +227,10 @@ def _runs(model: ZipMap, clip: Clip, plan: Plan) -> Iterator[tuple[str, Callable
 def _views(model: ZipMap, clip: Clip, mode: str) -> Views | None:
     """Unseen views in the manner of ``mode``; None where the mode or the data has none."""
     asks = model.config.query and has_poses(clip.frames) and len(hidden_frames(len(clip.frames)))
-    if not asks or mode == "mapper":
+    if not asks:
         return None
+    if mode == "mapper":
+        return mapper_views(model, clip.frames)
     if mode.startswith("guess"):
         return guess_views(clip.frames) if mode == STILL else None
     chunk = len(clip.frames) if mode == "batch" else int(mode.split()[1])

@@ -173,17 +173,13 @@ def query_views(model: ZipMap, frames: Sequence[Frame], chunk: int) -> Views | N
     Needs true poses: the world of the true poses is aligned with the network's by Sim(3) over the
     shown frames, so errors of the trajectory count. None when the network's poses are not finite.
     """
-    hidden = hidden_frames(len(frames))
-    shown = np.setdiff1d(np.arange(len(frames)), hidden)
+    hidden, shown = _hidden_and_shown(frames)
     images = _images(model, [frames[i] for i in shown])
     prediction, state = model.stream(images, model.new_state(), chunk, outputs=())
     estimate = _network_poses(prediction)
     if not np.isfinite(estimate).all():
         return None
-    truth = true_poses(frames)
-    scale, map_T_network = umeyama(estimate[:, :3, 3], truth[shown][:, :3, 3])
-    network_T_camera = invert(map_T_network) @ truth[hidden]
-    network_T_camera[:, :3, 3] /= max(scale, 1e-9)
+    network_T_camera = _brought(true_poses(frames), hidden, estimate, shown)
     rays = ray_map(
         torch.tensor(network_T_camera, dtype=torch.float32, device=images.device),
         torch.tensor(np.stack([_matrix(frames[i]) for i in hidden]), device=images.device).float(),
@@ -193,11 +189,40 @@ def query_views(model: ZipMap, frames: Sequence[Frame], chunk: int) -> Views | N
     return Views(hidden, answer.rgb[0].float().cpu().numpy(), answer.depth[0].float().cpu().numpy())
 
 
+def mapper_views(model: ZipMap, frames: Sequence[Frame]) -> Views | None:
+    """The same of what a robot gets: `StreamMapper.query` after the shown frames."""
+    hidden, shown = _hidden_and_shown(frames)
+    mapper = StreamMapper(model)
+    run = mapper_run(model, [frames[i] for i in shown], mapper)
+    if not run.finite:
+        return None
+    poses = _brought(true_poses(frames), hidden, run.poses, shown[run.index])
+    views = [mapper.query(T, frames[i].camera) for T, i in zip(poses, hidden, strict=True)]
+    rgb = np.stack([view.rgb for view in views]).astype(np.float32) / np.float32(255)
+    return Views(hidden, rgb, np.stack([view.depth for view in views]))
+
+
 def guess_views(frames: Sequence[Frame]) -> Views:
     """The guess for hidden frames: the shown frame before, and the constant depth."""
     hidden = hidden_frames(len(frames))
     rgb = np.stack([frames[i - 1].rgb for i in hidden]).astype(np.float32) / np.float32(255)
     return Views(hidden, rgb, constant_depth(true_depth(frames))[hidden])
+
+
+def _hidden_and_shown(frames: Sequence[Frame]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    hidden = hidden_frames(len(frames))
+    return hidden, np.setdiff1d(np.arange(len(frames)), hidden)
+
+
+def _brought(
+    truth: Array, hidden: NDArray[np.int_], estimate: Array, shown: NDArray[np.int_]
+) -> Array:
+    """The hidden of the true poses (N, 4, 4), brought by Sim(3) to where those of the shown were
+    estimated."""
+    scale, true_T_estimate = umeyama(estimate[:, :3, 3], truth[shown][:, :3, 3])
+    poses = invert(true_T_estimate) @ truth[hidden]
+    poses[:, :3, 3] /= max(scale, 1e-9)
+    return poses
 
 
 def _images(model: ZipMap, frames: Sequence[Frame]) -> torch.Tensor:

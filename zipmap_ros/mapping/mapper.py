@@ -19,7 +19,7 @@ from zipmap_ros.mapping.gauge import Gauge
 from zipmap_ros.mapping.keyframes import Keyframes
 from zipmap_ros.mapping.points import frame_points
 from zipmap_ros.mapping.prepare import View, prepare
-from zipmap_ros.mapping.query import QueriedView, project_cloud, query_network
+from zipmap_ros.mapping.query import QueriedView, mended, project_cloud, query_network
 from zipmap_ros.mapping.scale import Odometry, ScaleEstimator
 from zipmap_ros.mapping.tracking import NOT_FINITE, Tracker
 from zipmap_ros.mapping.tracks import Tracks, aligns
@@ -281,8 +281,9 @@ class StreamMapper:
     def query(self, map_T_camera: Array, camera: Camera | None = None) -> QueriedView:
         """What a camera at ``map_T_camera`` (4, 4) would see; ``camera`` None: like the stream's.
 
-        The network answers when it has a query head and a state, else the map is projected. The
-        state is only read. Raises MappingError before the first estimate.
+        The network answers when it has a query head and a state, its depth mended by the map where
+        poses are aligned; else the map is projected. The state is only read. Raises MappingError
+        before the first estimate.
         """
         camera = camera or self.last_camera
         if self.gauge is None or camera is None:
@@ -293,8 +294,10 @@ class StreamMapper:
             ask = self._query or self.model.query
             scale = self.gauge.scale * self.tracks.scale
             view = query_network(self.model, self._state, pose, camera, scale, ask)
+            if self.tracks.frames:
+                view = mended(view, self._drawn(map_T_camera, view.camera))
         else:
-            view = project_cloud(self.voxel_map.cloud(), self.voxel_map.voxel, map_T_camera, camera)
+            view = self._drawn(map_T_camera, camera)
         margin = self._parameters.map_range_m
         outside = self.voxel_map.distance(map_T_camera[:3, 3])
         if np.isinf(outside):
@@ -303,6 +306,9 @@ class StreamMapper:
             warning = f"the camera is {outside:.3g} m outside of what is mapped"
             return replace(view, warning=warning)
         return view
+
+    def _drawn(self, map_T_camera: Array, camera: Camera) -> QueriedView:
+        return project_cloud(self.voxel_map.cloud(), self.voxel_map.voxel, map_T_camera, camera)
 
     def _prepare(self, frame: Frame) -> View | Exception:
         try:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -12,12 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from zipmap_ros.geometry import Array, Camera, invert
+from zipmap_ros.mapping.correction import Correction, node_weights
 from zipmap_ros.mapping.voxel_map import Cloud
 from zipmap_ros.model import SceneState, ZipMap
 from zipmap_ros.model.cameras import ray_map
 from zipmap_ros.model.zipmap import QueryPrediction
 
 NETWORK, MAP = "network", "map"
+STEP = 3  # pixels from one to the next that a queried depth is compared with the map at
 # A point of the cloud covers at most this many pixels to each side.
 _MAX_SPLAT = 4
 _SIDE = range(-_MAX_SPLAT, _MAX_SPLAT + 1)
@@ -74,6 +76,23 @@ def query_network(
     )
 
 
+def mended(view: QueriedView, drawn: QueriedView) -> QueriedView:
+    """A network's answer with its depth brought to that of the map, drawn by `project_cloud`.
+
+    The network remembers the images as it saw them; the map has their depth as motion mended it.
+    What differs where both are known is smoothed, as each image's `Correction` is.
+    """
+    shape, some = view.depth.shape, np.s_[STEP // 2 :: STEP, STEP // 2 :: STEP]
+    known = np.isfinite(drawn.depth[some]) & np.isfinite(view.depth[some]) & (view.depth[some] > 0)
+    if not known.any():
+        return view
+    logs = np.log(drawn.depth[some][known] / view.depth[some][known])
+    v, u = np.nonzero(known)
+    pixels = np.stack([u, v]) * STEP + (STEP // 2 + 0.5)
+    correction = Correction.fitted(node_weights(pixels, shape), logs)
+    return replace(view, depth=view.depth * correction.factor(shape))
+
+
 def fitted(camera: Camera, width: int, patch: int) -> Camera:
     """The pinhole scaled to at most ``width`` pixels a side, both sides multiples of ``patch``."""
     shrink = min(width / max(camera.width, camera.height), 1.0)
@@ -86,13 +105,13 @@ def project_cloud(cloud: Cloud, voxel: float, map_T_camera: Array, camera: Camer
     camera = camera.undistorted()
     camera_T_map = invert(map_T_camera).astype(np.float32)
     local = cloud.points @ camera_T_map[:3, :3].T + camera_T_map[:3, 3]
-    pixel, z = camera.project(local)
-    size = (camera.width, camera.height)
-    # NaN, for what lies behind, compares false.
-    near = (pixel > -_MAX_SPLAT).all(axis=1) & (pixel < np.add(size, _MAX_SPLAT)).all(axis=1)
-    index = np.flatnonzero(near & (z > voxel))
-    u, v = np.floor(pixel[index].T).astype(np.int64)
-    z = z[index].astype(np.float32)
+    index = np.flatnonzero(local[:, 2] > voxel)
+    pixel, z = camera.project(local[index])
+    u, v = pixel.T
+    near = (u > -_MAX_SPLAT) & (u < camera.width + _MAX_SPLAT)
+    near &= (v > -_MAX_SPLAT) & (v < camera.height + _MAX_SPLAT)
+    index, z = index[near], z[near].astype(np.float32)
+    u, v = np.floor(pixel[near].T).astype(np.int64)
     reach = np.rint(np.minimum(0.5 * voxel * camera.fx / z, _MAX_SPLAT)).astype(np.int64)
     # Positive floats sort like their bits: depth above, point below, the least wins.
     packed = (z.view(np.uint32).astype(np.uint64) << np.uint64(32)) | index.astype(np.uint64)
