@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from itertools import islice
@@ -22,6 +23,7 @@ from rosbags.typesys import Stores, get_typestore
 from zipmap_ros import cli
 from zipmap_ros.model import ModelConfig, ZipMap, save_checkpoint
 from zipmap_ros.parameters import to_yaml
+from zipmap_ros.sources.folder import FolderSource
 from zipmap_ros.sources.synthetic import SyntheticSource
 
 
@@ -120,7 +122,8 @@ def test_the_same_again_gives_the_same_and_leaves_nothing_over(
     capsys, tmp_path, folder, checkpoint, done
 ):
     (tmp_path / "depth").mkdir()
-    (tmp_path / "depth" / "000008.npz").write_text("of a longer run")
+    for end in (".npz", ".png"):  # of a longer run
+        shutil.copy(done / "depth" / f"000007{end}", tmp_path / "depth" / f"000008{end}")
     arguments = ("--out", tmp_path, "--checkpoint", checkpoint, "--json")
     code, out, _ = run(capsys, "reconstruct", folder, *arguments)
     assert code == 0
@@ -128,6 +131,68 @@ def test_the_same_again_gives_the_same_and_leaves_nothing_over(
     for name in ("trajectory.tum", "map.ply", "depth/000007.png"):
         assert (tmp_path / name).read_bytes() == (done / name).read_bytes()
     assert len(list((tmp_path / "depth").glob("*.npz"))) == 8
+
+
+@pytest.mark.parametrize("name", ["1305031102.160407.png", "000001.png", "000001.npz"])
+def test_depth_of_others_is_never_touched(capsys, tmp_path, folder, checkpoint, name):
+    """A data set has its own where results would go."""
+    theirs = tmp_path / "depth" / name
+    theirs.parent.mkdir()
+    theirs.write_text("measured")
+    arguments = ("--out", tmp_path, "--checkpoint", checkpoint)
+    code, _, err = run(capsys, "reconstruct", folder, *arguments)
+    assert code == 2
+    assert f"{name} was not written by zipmap: choose another folder" in err.splitlines()[-1]
+    assert theirs.read_text() == "measured"
+
+
+def test_a_bad_image_costs_itself_alone(capsys, tmp_path, folder, checkpoint):
+    images = shutil.copytree(folder, tmp_path / "images")
+    (images / "004.png").write_bytes(b"")
+    arguments = ("--out", tmp_path / "out", "--checkpoint", checkpoint, "--json")
+    with pytest.warns(RuntimeWarning, match=r"004\.png cannot be decoded"):
+        code, out, _ = run(capsys, "reconstruct", images, *arguments)
+    summary = json.loads(out)
+    assert code == 0 and summary["frames"] == 8 and summary["estimates"] == 7
+    assert summary["dropped"] == {"bad_image": 1}
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), OSError("the camera was unplugged")])
+def test_what_was_computed_is_written_whatever_ends_the_run(
+    capsys, monkeypatch, tmp_path, folder, checkpoint, end
+):
+    read = FolderSource.__iter__
+
+    def broken(self):
+        for i, frame in enumerate(read(self)):
+            if i == 5:
+                raise end
+            yield frame
+
+    monkeypatch.setattr(FolderSource, "__iter__", broken)
+    arguments = ("--out", tmp_path, "--checkpoint", checkpoint)
+    code, _, err = run(capsys, "reconstruct", folder, *arguments)
+    assert (code, "interrupted" in err) == ((130, True) if str(end) == "" else (2, False))
+    assert len((tmp_path / "trajectory.tum").read_text().splitlines()) == 5
+    assert json.loads((tmp_path / "summary.json").read_text())["estimates"] == 5
+    assert (tmp_path / "map.ply").exists() and (tmp_path / "report.png").exists()
+
+
+def test_the_report_shows_depth_in_the_final_scale(capsys, monkeypatch, tmp_path, checkpoint):
+    """Also that of frames from before it was found."""
+    shown = []
+    monkeypatch.setattr(
+        "zipmap_ros.mapping.reconstruct.write_report",
+        lambda path, estimates, *rest: shown.extend(estimates),
+    )
+    (tmp_path / "depth.yaml").write_text("/**:\n  ros__parameters: {scale_source: depth}\n")
+    arguments = ("--out", tmp_path, "--checkpoint", checkpoint, "--max-frames", 12)
+    arguments += ("--params", tmp_path / "depth.yaml", "--json")
+    _, out, _ = run(capsys, "reconstruct", "synthetic", *arguments)
+    assert json.loads(out)["scale"] != 1
+    with np.load(tmp_path / "depth" / "000000.npz") as file:
+        np.testing.assert_allclose(shown[0].depth, file["depth"], rtol=1e-6)
+    assert {estimate.scale for estimate in shown} == {json.loads(out)["scale"]}
 
 
 def test_a_video_stops_after_max_frames(capsys, tmp_path, checkpoint):
@@ -209,6 +274,16 @@ def test_batch_and_parameters_from_a_file(capsys, tmp_path, folder, checkpoint):
     assert code == 0 and summary["metric"] and summary["scale"] == 3.0
     assert summary["used"] == 8, "a batch keeps every frame"
     assert len((tmp_path / "trajectory.tum").read_text().splitlines()) == 8
+
+
+def test_a_parameter_file_may_name_the_node_in_a_namespace(capsys, tmp_path, folder, checkpoint):
+    file = tmp_path / "robots.yaml"
+    file.write_text("/robot/zipmap:\n  ros__parameters: {chunk_frames: 0}\n")
+    arguments = ("--checkpoint", checkpoint, "--params", file)
+    assert "chunk_frames must be" in refused(capsys, "reconstruct", folder, *arguments)
+    file.write_text("/robot/camera:\n  ros__parameters: {rate: 10}\n")
+    says = refused(capsys, "reconstruct", folder, *arguments)
+    assert "has no node zipmap or /**, but /robot/camera" in says
 
 
 def test_the_synthetic_world_needs_no_file(capsys, tmp_path, checkpoint):

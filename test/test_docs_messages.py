@@ -22,7 +22,7 @@ MAPPING = ("mapper", "prepare", "network", "session", "undistort", "query")
 FILES = [PACKAGE / "nodes" / f"{n}.py" for n in NODE] + [
     PACKAGE / "mapping" / f"{n}.py" for n in MAPPING
 ]
-FILES.append(PACKAGE / "model" / "compiled.py")
+FILES += [PACKAGE / "model" / "compiled.py", PACKAGE / "geometry.py"]
 # Sentences that ask nothing of anybody, or that only a program that calls the library can meet.
 NOT_FOR_USERS = {
     "... network on ......, ready after ... s",
@@ -38,6 +38,8 @@ NOT_FOR_USERS = {
     "latency p50, p95, max (s)",
     "the image is ... ...: give uint8 (H, W, 3) RGB",
     "batch needs frames of one size, got ... of ...: ...",
+    "the viewing direction is parallel to up: choose another up",
+    "umeyama needs two (N, 3) arrays with N >= 3, got ... and ...",
 }
 # Reasons of a ConvertError that do not cost a frame.
 NOT_DROPPED = {"camera_info", "depth_encoding", "pose"}

@@ -84,6 +84,14 @@ def test_an_unknown_model_is_refused_with_a_remedy():
         rectification(replace(distorted_camera("plumb_bob"), distortion_model="fov"))
 
 
+@pytest.mark.parametrize("model", ["plumb_bob", "rational_polynomial", "equidistant"])
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_a_wrong_number_of_coefficients_is_refused(model, count):
+    camera = replace(distorted_camera(model), distortion=(0.01,) * count)
+    with pytest.raises(MappingError, match=f"coefficients, not {count}"):
+        rectification(camera)
+
+
 def test_prepare_carries_camera_and_depth_to_the_network_size():
     """A point keeps its ray: pixel coordinates scale alike in image, camera and depth."""
     config = replace(ModelConfig.tiny(), image_size=112)

@@ -102,6 +102,31 @@ def test_a_batch_larger_than_the_map_fills_it():
         assert len(voxel_map) == 1000
 
 
+def test_a_map_that_shrinks_keeps_the_newest_and_surest():
+    """Wherever they are."""
+    rng = np.random.default_rng(2)
+    whole, small = VoxelMap(0.05, 10_000, 10), VoxelMap(0.05, 500, 10)
+    points, colors, _ = some_points(rng, 1000)
+    sure = rng.permutation(1000) < 400
+    for _ in range(3):
+        whole.insert(points, colors, np.where(sure, 50, 1.5).astype(np.float32))
+    count, surest = len(whole), float(whole.cloud().confidence.max())
+    small.absorb(whole)
+    kept = small.cloud()
+    assert len(kept) == 500 and small.evicted == count - 500
+    assert (kept.confidence > 0.9 * surest).sum() > 350
+    assert kept.points[:, 0].min() < -0.9 and kept.points[:, 0].max() > 0.9
+
+
+def test_a_merged_voxel_is_as_young_as_its_youngest_point():
+    voxel_map = VoxelMap(0.1, 100, 10)
+    for x in (0.05, 0.15):
+        voxel_map.insert(np.array([[x, 0, 0]]), np.zeros((1, 3), np.uint8), np.ones(1))
+    coarse = VoxelMap(1.0, 100, 10)
+    coarse.absorb(voxel_map)
+    assert coarse.state()["seen"].tolist() == [2]
+
+
 def test_megabytes_bound_the_memory():
     voxel_map = VoxelMap(0.001, 10_000_000, 2.0)
     for seed in range(10):

@@ -156,10 +156,39 @@ def test_what_cannot_be_opened_is_said_in_one_line(tmp_path, monkeypatch, kind, 
 def test_an_image_that_breaks_off_is_named(tmp_path):
     write(tmp_path / "a.png", picture(1))
     (tmp_path / "b.png").write_bytes(b"\x89PNG half")
-    frames = iter(open_source("folder", str(tmp_path)))
-    next(frames)
-    with pytest.raises(SourceError, match=r"b\.png cannot be decoded"):
-        next(frames)
+    write(tmp_path / "c.png", picture(2))
+    (tmp_path / "._c.png").write_bytes(b"of a Mac")
+    with pytest.warns(RuntimeWarning, match=r"b\.png cannot be decoded") as said:
+        frames = list(open_source("folder", str(tmp_path)))
+    assert [frame.rgb.size > 0 for frame in frames] == [True, False, True] and len(said) == 1
+
+
+def test_depth_that_breaks_off_is_left_out_and_said(tmp_path):
+    write(tmp_path / "frame-1.color.png", picture(1))
+    (tmp_path / "frame-1.depth.png").write_bytes(b"\x89PNG half")
+    with pytest.warns(RuntimeWarning, match=r"1\.depth\.png is no depth image"):
+        (frame,) = open_source("folder", str(tmp_path))
+    assert frame.depth is None and frame.rgb.size
+
+
+def test_names_are_sorted_by_their_text_before_their_numbers(tmp_path):
+    names = ["hall_1", "hall_2", "hall_10", "office_1", "office_3"]
+    for name in names[::-1]:
+        write(tmp_path / f"{name}.png", picture(1))
+    sorted_names = [path.stem for path in sorted(tmp_path.iterdir(), key=natural_key)]
+    assert sorted_names == names
+
+
+def test_a_number_before_that_of_the_frame_is_not_its_number(tmp_path):
+    for i in (3, 6, 9):
+        write(tmp_path / f"seq1-{i:06d}.color.png", picture(i))
+    source = open_source("folder", str(tmp_path))
+    assert [round(frame.stamp_ns / 1e8) for frame in source] == [1, 2, 3]
+    assert source.fps == pytest.approx(10)
+    (tmp_path / "twice").mkdir()
+    for part in "ab":
+        write(tmp_path / "twice" / f"{part}-1.color.png", picture(1))
+    assert open_source("folder", str(tmp_path / "twice")).fps == 30
 
 
 def test_video_is_upright_as_its_metadata_says(tmp_path):

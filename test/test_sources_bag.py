@@ -11,15 +11,10 @@ import numpy as np
 import pytest
 
 from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import Camera, look_at, pose
+from zipmap_ros.geometry import Camera, camera_from_info, look_at, pose
 from zipmap_ros.sources import SourceError, open_source
 from zipmap_ros.sources.bag import BagSource
-from zipmap_ros.sources.decode import (
-    camera_info_to_camera,
-    compressed_to_rgb,
-    image_to_depth,
-    image_to_rgb,
-)
+from zipmap_ros.sources.decode import compressed_to_rgb, image_to_depth, image_to_rgb
 from zipmap_ros.sources.synthetic import SyntheticSource
 
 CAMERA = Camera(32, 24, 30.0, 31.0, 16.25, 12.0, "plumb_bob", (0.1, -0.02, 0.0, 0.0, 0.001))
@@ -233,8 +228,51 @@ def test_compressed_images(kind):
 
 
 def test_camera_info_with_nothing_in_it_is_no_camera():
-    assert camera_info_to_camera(bags.camera_info_message(CAMERA)) == CAMERA
-    assert camera_info_to_camera(bags.camera_info_message(replace(CAMERA, fx=0.0))) is None
+    assert camera_from_info(bags.camera_info_message(CAMERA)) == CAMERA
+    assert camera_from_info(bags.camera_info_message(replace(CAMERA, fx=0.0))) is None
+
+
+def test_a_bag_of_a_binned_region_has_the_camera_of_its_images(tmp_path):
+    info = bags.camera_info_message(Camera(128, 96, 60.0, 62.0, 52.5, 44.0))
+    region = replace(info.roi, x_offset=20, y_offset=20, width=64, height=48)
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        bag.write(bags.CAMERA_INFO, replace(info, roi=region, binning_x=2, binning_y=2), 1)
+        bag.write_frame(replace(frames(1)[0], camera=None))
+    (read,) = open_source("bag", str(tmp_path / "bag"))
+    assert read.camera == Camera(32, 24, 30.0, 31.0, 16.25, 12.0)
+
+
+def test_a_calibration_that_cannot_be_used_is_left_out_and_said(tmp_path):
+    info = bags.camera_info_message(CAMERA)
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        bag.write(bags.CAMERA_INFO, replace(info, d=np.full(6, 0.1)), 1)
+        bag.write_frame(replace(frames(1)[0], camera=None))
+    with pytest.warns(RuntimeWarning, match="6 coefficients .* without calibration"):
+        (read,) = open_source("bag", str(tmp_path / "bag"))
+    assert read.camera is None
+
+
+def test_depth_of_another_size_is_left_out_and_said(tmp_path):
+    written = frames(2)
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        for frame in written:
+            bag.write_frame(replace(frame, depth=frame.depth[:20]))
+    with pytest.warns(RuntimeWarning, match="32x20 pixels, images 32x24: record depth"):
+        read = list(open_source("bag", str(tmp_path / "bag")))
+    assert [frame.depth for frame in read] == [None, None]
+    np.testing.assert_array_equal(read[1].rgb, written[1].rgb)
+
+
+def test_a_message_without_an_image_costs_itself_alone(tmp_path):
+    good = bags.compressed_message(colours())
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        for i, data in enumerate([good.data, good.data[:0], good.data[:20], good.data]):
+            stamp = 1_000_000_000 * (i + 1)
+            message = replace(good, header=bags.header(stamp), data=data)
+            bag.write("/camera/image_raw/compressed", message, stamp)
+    with pytest.warns(RuntimeWarning, match="cannot be decoded"):
+        read = list(open_source("bag", str(tmp_path / "bag")))
+    assert [frame.rgb.size > 0 for frame in read] == [True, False, False, True]
 
 
 def test_images_that_lie_about_themselves_are_refused():

@@ -39,7 +39,7 @@ RECONSTRUCT_EXAMPLES = """examples:
   zipmap reconstruct synthetic --max-frames 100 --json
 
 writes report.png, map.ply, trajectory.tum and depth/ (16-bit PNG in millimetres or thousandths of
-the map's unit, and NPZ with confidence)
+the map's unit, and NPZ with confidence). Ctrl-C ends it; what was computed until then is written
 """
 INFO_EXAMPLES = """examples:
   zipmap info
@@ -247,15 +247,18 @@ def _parameters(arguments: argparse.Namespace) -> Parameters:
 
 
 def _read_parameters(path: str) -> dict[str, Any]:
-    """The values that a ROS 2 parameter file gives to any node, or to one named zipmap."""
+    """The values that a ROS 2 parameter file gives to any node, or to one named zipmap, in whatever
+    namespace."""
     import yaml
 
     try:
         nodes = yaml.safe_load(Path(path).read_text()) or {}
+        ours = [nodes[node] for node in nodes if node.split("/")[-1] in ("**", "zipmap")]
+        if nodes and not ours:
+            raise InputError(f"{path} has no node zipmap or /**, but {', '.join(nodes)}")
         values: dict[str, Any] = {}
-        for node, content in nodes.items():
-            if node.strip("/") in ("**", "zipmap"):
-                values |= content["ros__parameters"]
+        for content in ours:
+            values |= content["ros__parameters"]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError) as error:
         raise InputError(f"cannot read parameters from {path}: {error}") from error
     except KeyError as error:

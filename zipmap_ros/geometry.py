@@ -9,6 +9,7 @@ coordinates into ``map``. Camera axes are OpenCV's (x right, y down, z forward),
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +20,14 @@ Array = NDArray[np.float64]
 BODY_T_OPTICAL: Array = np.array(
     [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 )
+
+
+# How many coefficients a distortion model of sensor_msgs/CameraInfo has.
+DISTORTION_LENGTHS = {
+    "plumb_bob": (4, 5),
+    "rational_polynomial": (8,),
+    "equidistant": (4,),
+}
 
 
 class GeometryError(ValueError):
@@ -117,6 +126,40 @@ class Camera:
         u = self.fx * points[..., 0] / safe + self.cx
         v = self.fy * points[..., 1] / safe + self.cy
         return np.stack([u, v], axis=-1), z
+
+
+def camera_from_info(info: Any) -> Camera | None:
+    """A sensor_msgs/CameraInfo, of ROS or of a bag, as the camera of the image as published.
+
+    Its binning and region are applied. None when it is uncalibrated (k[0] is 0, as the message
+    defines). Raises GeometryError for intrinsics that cannot be true, an unknown distortion model
+    or a wrong number of coefficients.
+    """
+    K = np.asarray(info.k, dtype=np.float64).reshape(3, 3)
+    if K[0, 0] == 0:
+        return None
+    distortion = tuple(float(d) for d in np.asarray(info.d, dtype=np.float64))
+    if not np.isfinite([*K.flat, *distortion]).all() or K[0, 0] < 0 or K[1, 1] <= 0:
+        raise GeometryError(f"camera_info has k {K.ravel().tolist()} and d {distortion}: calibrate")
+    if not info.width or not info.height:
+        raise GeometryError("camera_info has no width and height")
+    model, distortion = (info.distortion_model, distortion) if any(distortion) else ("", ())
+    if distortion and len(distortion) not in DISTORTION_LENGTHS.get(model, ()):
+        raise GeometryError(
+            f"distortion model {model!r} with {len(distortion)} coefficients "
+            "cannot be used: plumb_bob has 5, rational_polynomial 8, equidistant 4"
+        )
+    fx, fy, cx, cy = (float(K[i]) for i in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    # ROS counts pixel centres from 0, Camera from 0.5.
+    camera = Camera(info.width, info.height, fx, fy, cx + 0.5, cy + 0.5, model, distortion)
+    # k is that of the full sensor image.
+    roi = info.roi
+    if roi.width and roi.height:
+        camera = camera.cropped(roi.x_offset, roi.y_offset, roi.width, roi.height)
+    binning_x, binning_y = max(info.binning_x, 1), max(info.binning_y, 1)
+    if binning_x == binning_y == 1:
+        return camera
+    return camera.resized(camera.width // binning_x, camera.height // binning_y)
 
 
 def pose(rotation: ArrayLike, translation: ArrayLike) -> Array:

@@ -14,8 +14,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,7 @@ from zipmap_ros.mapping.ply import write_ply
 from zipmap_ros.mapping.report import Samples, write_report
 
 PNG_UNITS = 1000
+_ARRAYS = ("depth", "confidence", "K", "stamp_ns")
 
 
 def reconstruct(
@@ -42,22 +45,38 @@ def reconstruct(
 
     ``batch`` shows all frames to the network at once. ``odometry`` are stamps with (4, 4)
     odom_T_base in order of time, for scale_source odom and tf. All depth files end in the final
-    scale. Raises MappingError when no frame gave a result.
+    scale. Raises MappingError when no frame gave a result, and where ``out`` has depth images that
+    are not ours. Whatever else ends the frames, Ctrl-C too, is raised after the files of what was
+    computed until then are written.
     """
     out = Path(out)
     frames = _with_odometry(mapper, frames, odometry)
     depth = _DepthFiles(out / "depth")
     samples = Samples()
+    ended: BaseException | None = None
     began = time.perf_counter()
-    for estimate in _estimates(mapper, frames, batch):
-        depth.write(estimate)
-        samples.add(estimate)
+    try:
+        for estimate in _estimates(mapper, frames, batch):
+            depth.write(estimate)
+            samples.add(estimate)
+    except (Exception, KeyboardInterrupt) as error:
+        ended = error
     seconds = time.perf_counter() - began
-    if not len(mapper.trajectory):
-        raise MappingError(
+    if not depth.count:
+        raise ended or MappingError(
             f"none of {mapper.counts.received} frames gave a result: "
             + (mapper.problem or "the input is empty")
         )
+    summary = _write(mapper, out, depth, samples, seconds)
+    if ended:
+        raise ended
+    return summary
+
+
+def _write(
+    mapper: StreamMapper, out: Path, depth: _DepthFiles, samples: Samples, seconds: float
+) -> dict[str, Any]:
+    """All files but those of the depth, which are brought to the final scale; the summary."""
     depth.rescale(mapper.scale.scale)
     mapper.trajectory.write_tum(out / "trajectory.tum")
     cloud = mapper.voxel_map.cloud()
@@ -69,7 +88,8 @@ def reconstruct(
         f"{summary['frames']} frames, {summary['estimates']} poses, {len(cloud)} points, "
         f"{summary['frames_per_second']:.1f} frames/s"
     )
-    write_report(out / "report.png", samples.chosen(), positions, cloud, title, unit)
+    shown = [_in_scale(estimate, mapper.scale.scale) for estimate in samples.chosen()]
+    write_report(out / "report.png", shown, positions, cloud, title, unit)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
 
@@ -97,6 +117,12 @@ def _estimates(mapper: StreamMapper, frames: Iterable[Frame], batch: bool) -> It
     yield from mapper.flush()
 
 
+def _in_scale(estimate: Estimate, scale: float) -> Estimate:
+    """With the depth that it would have had in another scale of the map."""
+    depth = estimate.depth * np.float32(scale / estimate.scale)
+    return replace(estimate, depth=depth, scale=scale)
+
+
 def _summary(mapper: StreamMapper, estimates: int, seconds: float) -> dict[str, Any]:
     poses = mapper.trajectory.poses
     counts = mapper.counts
@@ -120,12 +146,20 @@ def _summary(mapper: StreamMapper, estimates: int, seconds: float) -> dict[str, 
 
 
 class _DepthFiles:
-    """Numbered depth files in a folder."""
+    """Numbered depth files in a folder; those of a run before are deleted, no others."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises MappingError for a folder with numbered images that are not ours."""
         folder.mkdir(parents=True, exist_ok=True)
-        for left_over in (*folder.glob("[0-9]*.png"), *folder.glob("[0-9]*.npz")):
-            left_over.unlink()
+        ours = [path for path in folder.glob("[0-9]*.npz") if _is_ours(path)]
+        pictures = {path.with_suffix(".png") for path in ours}
+        others = {*folder.glob("[0-9]*.png"), *folder.glob("[0-9]*.npz")} - pictures - {*ours}
+        if others:
+            raise MappingError(
+                f"{min(others)} was not written by zipmap: choose another folder for the results"
+            )
+        for left_over in (*ours, *pictures):
+            left_over.unlink(missing_ok=True)
         self._folder = folder
         self._scales: list[float] = []
 
@@ -134,12 +168,9 @@ class _DepthFiles:
         return len(self._scales)
 
     def write(self, estimate: Estimate) -> None:
-        arrays = {
-            "depth": estimate.depth,
-            "confidence": estimate.confidence,
-            "K": estimate.camera.matrix,
-            "stamp_ns": np.int64(estimate.stamp_ns),
-        }
+        depth, confidence, K = estimate.depth, estimate.confidence, estimate.camera.matrix
+        values = (depth, confidence, K, np.int64(estimate.stamp_ns))
+        arrays = dict(zip(_ARRAYS, values, strict=True))
         self._store(self.count, arrays)
         self._scales.append(estimate.scale)
 
@@ -154,8 +185,19 @@ class _DepthFiles:
         self._scales = [scale] * self.count
 
     def _store(self, index: int, arrays: dict[str, Any]) -> None:
-        np.savez_compressed(self._folder / f"{index:06d}.npz", **arrays)
+        whole = self._folder / f"{index:06d}.npz"
+        begun = self._folder / "being_written.npz"  # a run that is killed leaves none in part
+        np.savez_compressed(begun, **arrays)
+        begun.replace(whole)
         Image.fromarray(_to_png(arrays["depth"])).save(self._folder / f"{index:06d}.png")
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with np.load(path) as file:
+            return set(file.files) == set(_ARRAYS)
+    except (OSError, ValueError, AttributeError, BadZipFile):
+        return False
 
 
 def _to_png(depth: NDArray[np.float32]) -> NDArray[np.uint16]:

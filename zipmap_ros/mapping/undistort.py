@@ -14,10 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from zipmap_ros.geometry import Array, Camera
+from zipmap_ros.geometry import DISTORTION_LENGTHS, Array, Camera
 from zipmap_ros.mapping.errors import MappingError
 
-MODELS = ("plumb_bob", "rational_polynomial", "equidistant")
 # The widest view that a rectified image may have, from its centre: beyond, pixels only stretch.
 MAX_HALF_FOV_DEG = 60.0
 
@@ -49,12 +48,18 @@ def rectification(camera: Camera) -> Rectification:
 
     The rectified camera has the same size and principal point, and the widest view that has no
     pixel without image, at most MAX_HALF_FOV_DEG to each side. Raises MappingError for a distortion
-    model that is none of MODELS.
+    model that is none of DISTORTION_LENGTHS, or has another number of coefficients.
     """
-    if camera.distortion_model not in MODELS:
+    lengths = DISTORTION_LENGTHS.get(camera.distortion_model)
+    if lengths is None:
         raise MappingError(
-            f"distortion model {camera.distortion_model!r} is not one of {', '.join(MODELS)}: "
-            "publish rectified images, or set undistort to off"
+            f"distortion model {camera.distortion_model!r} is not one of "
+            f"{', '.join(DISTORTION_LENGTHS)}: publish rectified images, or set undistort to off"
+        )
+    if len(camera.distortion) not in lengths:
+        raise MappingError(
+            f"distortion model {camera.distortion_model!r} has {lengths[-1]} coefficients, "
+            f"not {len(camera.distortion)}: correct the calibration, or set undistort to off"
         )
     rectified = _widest(camera)
     rays = rectified.rays()

@@ -159,14 +159,16 @@ class VoxelMap:
         keys, valid = self._key(rows[:, _XYZ])
         if not valid.all():
             keys, rows, seen = keys[valid], rows[valid], seen[valid]
-        keys, first, group = np.unique(keys, return_index=True, return_inverse=True)
+        keys, group = np.unique(keys, return_inverse=True)
         weight = rows[:, _WEIGHT]
         total = np.bincount(group, weight)
         mean = np.empty((len(keys), _COLUMNS), np.float32)
         for column in range(_WEIGHT):
             mean[:, column] = np.bincount(group, weight * rows[:, column]) / total
         mean[:, _WEIGHT] = np.minimum(total, MAX_WEIGHT)
-        self._store(keys, mean, seen[first])
+        newest = np.zeros(len(keys), np.int32)
+        np.maximum.at(newest, group, seen)
+        self._store(keys, mean, newest)
 
     def _store(self, keys: NDArray, mean: NDArray, seen: NDArray) -> None:
         """Merge one row for each of some different voxels."""
@@ -178,8 +180,12 @@ class VoxelMap:
         rows += (added[:, _WEIGHT] / weight)[:, None] * (added - rows)
         rows[:, _WEIGHT] = np.minimum(weight, MAX_WEIGHT)
         self._rows[at] = rows
-        self._seen[at] = seen[known]
-        new = np.flatnonzero(place < 0)[: self.capacity]
+        self._seen[at] = np.maximum(self._seen[at], seen[known])
+        new = np.flatnonzero(place < 0)
+        if len(new) > self.capacity:
+            self.evicted += len(new) - self.capacity
+            worth = _worth(mean[new, _WEIGHT], seen[new])
+            new = np.sort(new[np.argpartition(worth, -self.capacity)[-self.capacity :]])
         self._append(keys[new], mean.take(new, axis=0), seen[new])
 
     def _append(self, keys: NDArray, rows: NDArray, seen: NDArray) -> None:
@@ -194,11 +200,11 @@ class VoxelMap:
         self._claim(np.arange(start, stop))
 
     def _evict(self, count: int) -> None:
-        """Drop the points whose evidence, halved every HALF_LIFE insertions, is least."""
+        """Drop the points that are worth least."""
         n = self._size
-        score = np.log2(self._rows[:n, _WEIGHT]) + self._seen[:n] / HALF_LIFE
+        worth = _worth(self._rows[:n, _WEIGHT], self._seen[:n])
         keep = np.ones(n, bool)
-        keep[np.argpartition(score, min(count, n - 1))[:count]] = False
+        keep[np.argpartition(worth, min(count, n - 1))[:count]] = False
         kept = np.flatnonzero(keep)
         self._size = len(kept)
         for array in (self._rows, self._seen, self._keys):
@@ -241,6 +247,11 @@ class VoxelMap:
             # Of several that took one slot the last has it: the others go on.
             on = self._table[slot] != places + 1
             places, slot = places[on], (slot[on] + 1) & mask
+
+
+def _worth(weight: NDArray[np.float32], seen: NDArray[np.int32]) -> NDArray[np.floating]:
+    """Of points: the logarithm of their evidence, halved every HALF_LIFE insertions."""
+    return np.log2(weight) + seen / HALF_LIFE
 
 
 def _affordable(max_mb: float) -> int:

@@ -3,7 +3,7 @@
 
 Array fields of messages are read through numpy only, which is right for every runtime's types.
 CameraInfo puts pixel centres at integers, ``geometry.Camera`` at integers + 0.5: cx and cy differ
-by 0.5 on the way in and out.
+by 0.5 on the way in (`geometry.camera_from_info`) and out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sensor_msgs_py import point_cloud2
 from std_msgs.msg import Header
 
 from zipmap_ros import geometry
-from zipmap_ros.geometry import Camera
+from zipmap_ros.geometry import Camera, GeometryError, camera_from_info
 
 NS = 1_000_000_000
 _BRIDGE = CvBridge()
@@ -41,11 +41,6 @@ BYTES_PER_PIXEL = {
     **{f"bayer_{p}{bits}": bits // 8 for bits in (8, 16) for p in ("rggb", "bggr", "gbrg", "grbg")},
 }
 # Coefficients that each distortion model may carry.
-_DISTORTION_LENGTHS = {
-    "plumb_bob": (4, 5),
-    "rational_polynomial": (8,),
-    "equidistant": (4,),
-}
 CLOUD_DTYPE = np.dtype(
     [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<f4"), ("confidence", "<f4")]
 )
@@ -182,51 +177,11 @@ def _check_layout(message: Image, pixel_bytes: int) -> None:
 
 
 def camera_info_to_camera(info: CameraInfo) -> Camera | None:
-    """CameraInfo to the camera of the image as published (binning and region applied).
-
-    None when it is uncalibrated (K[0] is 0, as the message defines). Raises ConvertError for
-    intrinsics that cannot be true, an unknown distortion model or a wrong number of coefficients.
-    """
-    K = np.asarray(info.k, dtype=np.float64).reshape(3, 3)
-    if K[0, 0] == 0:
-        return None
-    distortion = tuple(float(d) for d in np.asarray(info.d, dtype=np.float64))
-    if not np.isfinite([*K.flat, *distortion]).all() or K[0, 0] < 0 or K[1, 1] <= 0:
-        raise ConvertError(
-            "camera_info", f"camera_info has k {K.ravel().tolist()} and d {distortion}: calibrate"
-        )
-    if not info.width or not info.height:
-        raise ConvertError("camera_info", "camera_info has no width and height")
-    if any(distortion) and len(distortion) not in _DISTORTION_LENGTHS.get(
-        info.distortion_model, ()
-    ):
-        raise ConvertError(
-            "camera_info",
-            f"distortion model {info.distortion_model!r} with {len(distortion)} coefficients "
-            "cannot be used: plumb_bob has 5, rational_polynomial 8, equidistant 4",
-        )
-    camera = Camera(
-        width=info.width,
-        height=info.height,
-        fx=float(K[0, 0]),
-        fy=float(K[1, 1]),
-        cx=float(K[0, 2]) + 0.5,
-        cy=float(K[1, 2]) + 0.5,
-        distortion_model=info.distortion_model if any(distortion) else "",
-        distortion=distortion if any(distortion) else (),
-    )
-    return _as_published(camera, info)
-
-
-def _as_published(camera: Camera, info: CameraInfo) -> Camera:
-    """The camera of the image on the topic: k is that of the full sensor image."""
-    roi = info.roi
-    if roi.width and roi.height:
-        camera = camera.cropped(roi.x_offset, roi.y_offset, roi.width, roi.height)
-    binning_x, binning_y = max(info.binning_x, 1), max(info.binning_y, 1)
-    if binning_x == binning_y == 1:
-        return camera
-    return camera.resized(camera.width // binning_x, camera.height // binning_y)
+    """`camera_from_info`, whose GeometryError becomes a ConvertError."""
+    try:
+        return camera_from_info(info)
+    except GeometryError as error:
+        raise ConvertError("camera_info", str(error)) from error
 
 
 def camera_to_camera_info(camera: Camera, header: Header) -> CameraInfo:

@@ -4,23 +4,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.rosbag2 import ReaderError
 from rosbags.typesys import Stores, get_typestore
 
 from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import Array, Camera
+from zipmap_ros.geometry import Array, Camera, GeometryError, camera_from_info
 from zipmap_ros.sources.bag_frames import FrameTree, odometry_from_tf, stamp_ns, to_matrix
-from zipmap_ros.sources.decode import (
-    camera_info_to_camera,
-    compressed_to_rgb,
-    image_to_depth,
-    image_to_rgb,
+from zipmap_ros.sources.decode import compressed_to_rgb, image_to_depth, image_to_rgb
+from zipmap_ros.sources.source import (
+    NS,
+    RecordedSource,
+    SourceError,
+    read_or,
+    without_pixels,
 )
-from zipmap_ros.sources.source import NS, RecordedSource, SourceError
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO, POSE = "sensor_msgs/msg/CameraInfo", "geometry_msgs/msg/PoseStamped"
@@ -35,7 +39,8 @@ class BagSource(RecordedSource):
 
     The camera comes from the ``camera_info`` beside the image topic, registered depth from
     ``depth`` beside it (or beside its parent), true poses of the camera (optical axes) from
-    ``/ground_truth/pose``; each where the bag has it.
+    ``/ground_truth/pose``; each where the bag has it. A camera_info that cannot be used, and depth
+    of another size than the image, are left out with a warning.
     """
 
     def __init__(self, path: str, topic: str = "") -> None:
@@ -72,12 +77,13 @@ class BagSource(RecordedSource):
             for message in self._messages(reader, self.topic):
                 time_ns = stamp_ns(message)
                 decode = image_to_rgb if hasattr(message, "encoding") else compressed_to_rgb
+                rgb = read_or(without_pixels(), partial(decode, message))
                 yield Frame(
                     time_ns,
-                    decode(message),
+                    rgb,
                     frame_id=message.header.frame_id,
                     camera=camera,
-                    depth=depths.at(time_ns),
+                    depth=read_or(None, partial(self._depth, depths, time_ns, rgb)),
                     map_T_camera=truths.at(time_ns),
                 )
 
@@ -114,7 +120,19 @@ class BagSource(RecordedSource):
 
     def _first_camera(self, reader: AnyReader) -> Camera | None:
         first = next(self._messages(reader, self._info_topic), None)
-        return None if first is None else camera_info_to_camera(first)
+        return None if first is None else read_or(None, partial(_camera, first))
+
+    def _depth(
+        self, depths: _Nearest, time_ns: int, rgb: NDArray[np.uint8]
+    ) -> NDArray[np.float32] | None:
+        """That of an image. Raises SourceError for one that does not fit."""
+        depth: NDArray[np.float32] | None = depths.at(time_ns)
+        if depth is None or not rgb.size or depth.shape == rgb.shape[:2]:
+            return depth
+        raise SourceError(
+            f"depth on {self._depth_topic} has {depth.shape[1]}x{depth.shape[0]} pixels, "
+            f"images {rgb.shape[1]}x{rgb.shape[0]}: record depth registered to the image"
+        )
 
     def _messages(self, reader: AnyReader, topic: str) -> Iterator[Any]:
         connections = [c for c in reader.connections if c.topic == topic]
@@ -148,6 +166,13 @@ class _Nearest:
         if best is None or abs(stamp_ns(best) - time_ns) > MAX_GAP_NS:
             return None
         return self._decode(best)
+
+
+def _camera(info: Any) -> Camera | None:
+    try:
+        return camera_from_info(info)
+    except GeometryError as error:
+        raise SourceError(f"{error}; going on without calibration") from error
 
 
 def _pose_to_matrix(message: Any) -> Array:

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from zipmap_ros.geometry import Camera
 from zipmap_ros.sources.source import SourceError
 
 # encoding -> (dtype, channels, how OpenCV turns it into RGB)
@@ -52,8 +51,12 @@ def image_to_rgb(message: Any) -> NDArray[np.uint8]:
 
 
 def compressed_to_rgb(message: Any) -> NDArray[np.uint8]:
-    """A sensor_msgs/CompressedImage (jpeg or png) as (H, W, 3) uint8 RGB."""
-    bgr = cv2.imdecode(np.asarray(message.data, np.uint8), cv2.IMREAD_COLOR)
+    """A sensor_msgs/CompressedImage (jpeg or png) as (H, W, 3) uint8 RGB.
+
+    Raises SourceError when it cannot be decoded.
+    """
+    data = np.asarray(message.data, np.uint8)
+    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if bgr is None:
         raise SourceError(f"a compressed image ({message.format!r}) cannot be decoded")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
@@ -67,24 +70,6 @@ def image_to_depth(message: Any) -> NDArray[np.float32]:
         raise SourceError(f"depth is encoded {message.encoding!r}: use 32FC1 or 16UC1")
     raw = _pixels(message, "u2", 1)
     return np.where(raw == 0, np.nan, raw / np.float32(1000)).astype(np.float32)
-
-
-def camera_info_to_camera(message: Any) -> Camera | None:
-    """A sensor_msgs/CameraInfo as a camera; None when it says that it is not calibrated."""
-    k = np.asarray(message.k, dtype=np.float64)
-    if k[0] == 0 or message.width == 0:
-        return None
-    # ROS counts pixel centres from 0, Camera from 0.5.
-    return Camera(
-        message.width,
-        message.height,
-        k[0],
-        k[4],
-        k[2] + 0.5,
-        k[5] + 0.5,
-        message.distortion_model,
-        tuple(float(c) for c in message.d),
-    )
 
 
 def _pixels(message: Any, kind: str, channels: int) -> NDArray:

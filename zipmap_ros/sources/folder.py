@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,13 @@ from numpy.typing import NDArray
 
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Array, Camera
-from zipmap_ros.sources.source import NS, RecordedSource, SourceError
+from zipmap_ros.sources.source import (
+    NS,
+    RecordedSource,
+    SourceError,
+    read_or,
+    without_pixels,
+)
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 PLAIN_FPS = 10.0
@@ -42,11 +49,14 @@ class FolderSource(RecordedSource):
 
     def __iter__(self) -> Iterator[Frame]:
         for entry in self._entries:
+            depth = None
+            if entry.depth is not None:
+                depth = read_or(None, partial(read_depth, entry.depth, 1000.0))
             yield Frame(
                 entry.stamp_ns,
-                read_rgb(entry.image),
+                read_or(without_pixels(), partial(read_rgb, entry.image)),
                 camera=self._camera,
-                depth=None if entry.depth is None else read_depth(entry.depth, 1000.0),
+                depth=depth,
                 map_T_camera=entry.map_T_camera,
             )
 
@@ -62,7 +72,7 @@ def open_folder(path: str) -> FolderSource:
     folder = Path(path)
     if not folder.is_dir():
         raise SourceError(f"{path} is no folder: give a folder of images, or open it as a video")
-    images = sorted((p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES), key=natural_key)
+    images = sorted((path for path in folder.iterdir() if _is_image(path)), key=natural_key)
     coloured = [p for p in images if ".color." in p.name]
     if coloured:
         return _open_scenes(path, coloured)
@@ -76,14 +86,14 @@ def _open_scenes(path: str, images: list[Path]) -> FolderSource:
     entries = []
     for image in images:
         stem = image.name.split(".color.")[0]
-        number = re.search(r"\d+", stem)
-        if number is None:
+        numbers = re.findall(r"\d+", stem)
+        if not numbers:
             raise SourceError(f"{image} has no number in its name: use frame-NNNNNN.color.jpg")
         depth, pose = (image.parent / f"{stem}{end}" for end in (".depth.png", ".pose.txt"))
         entries.append(
             _Entry(
                 image,
-                round(int(number[0]) * NS / SCENES_FPS),
+                round(int(numbers[-1]) * NS / SCENES_FPS),
                 depth if depth.is_file() else None,
                 _read_matrix(pose, 4) if pose.is_file() else None,
             )
@@ -93,14 +103,24 @@ def _open_scenes(path: str, images: list[Path]) -> FolderSource:
     if intrinsics.is_file():
         height, width = read_rgb(images[0]).shape[:2]
         camera = Camera.from_matrix(_read_matrix(intrinsics, 3), width, height)
-    steps = np.diff([entry.stamp_ns for entry in entries])
-    fps = NS / float(np.median(steps)) if len(steps) else SCENES_FPS
+    fps = usual_fps([entry.stamp_ns for entry in entries], SCENES_FPS)
     return FolderSource(path, entries, fps, camera)
 
 
-def natural_key(path: Path) -> list[tuple[int, str]]:
-    """Sorts img2 before img10."""
-    return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", path.name)]
+def usual_fps(stamps_ns: Sequence[int], otherwise: float) -> float:
+    """Frames a second by the median of the steps; ``otherwise`` where that says nothing."""
+    step = float(np.median(np.diff(stamps_ns))) if len(stamps_ns) > 1 else 0.0
+    return NS / step if step > 0 else otherwise
+
+
+def natural_key(path: Path) -> list[tuple[str, int]]:
+    """Sorts img2 before img10, and both before other2."""
+    return [(text, int(part or 0)) for text, part in re.findall(r"(\D*)(\d*)", path.name)]
+
+
+def _is_image(path: Path) -> bool:
+    """Hidden files, such as the ``._img0.jpg`` of a Mac, are none."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:

@@ -3,20 +3,43 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from zipmap_ros.frame import Frame
 
 NS = 1_000_000_000
+T = TypeVar("T")
 
 
 class SourceError(ValueError):
     """A source that cannot be opened or read; the message says which, and what to do."""
 
 
+def without_pixels() -> NDArray[np.uint8]:
+    """(0, 0, 3): the image of a frame whose own cannot be read. Mappers count and drop it."""
+    return np.zeros((0, 0, 3), np.uint8)
+
+
+def read_or(otherwise: T, read: Callable[[], T]) -> T:
+    """What ``read`` gives, or ``otherwise`` and a warning for a SourceError: one file, or message,
+    that cannot be read does not end a recording."""
+    try:
+        return read()
+    except SourceError as error:
+        warnings.warn(f"left out: {error}", RuntimeWarning, stacklevel=2)
+        return otherwise
+
+
 class Source(ABC):
     """Frames in order of time; iterating anew starts at the beginning where that is possible.
+
+    A frame whose image cannot be read has one without pixels.
 
     name  for people, e.g. the file's name
     fps   frames a second at which the source plays in real time

@@ -5,14 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Camera, GeometryError, matrix_from_quaternion, pose
-from zipmap_ros.sources.folder import read_depth, read_rgb
-from zipmap_ros.sources.source import NS, RecordedSource, SourceError
+from zipmap_ros.sources.folder import read_depth, read_rgb, usual_fps
+from zipmap_ros.sources.source import (
+    NS,
+    RecordedSource,
+    SourceError,
+    read_or,
+    without_pixels,
+)
 
 DEPTH_UNITS_PER_METRE = 5000.0
 MAX_GAP_NS = 20_000_000
@@ -37,8 +45,7 @@ class TumSource(RecordedSource):
             raise SourceError(f"{path} has no images in rgb.txt: it is no TUM RGB-D sequence")
         self._depths = self._read("depth.txt")
         self._poses = self._read("groundtruth.txt")
-        steps = np.diff([stamp for stamp, _ in self._images])
-        self.fps = NS / float(np.median(steps)) if len(steps) else 30.0
+        self.fps = usual_fps([stamp for stamp, _ in self._images], 30.0)
         known = [values for name, values in CAMERAS.items() if name in self._root.resolve().name]
         self._camera = Camera(640, 480, *known[0]) if known else None
 
@@ -49,15 +56,18 @@ class TumSource(RecordedSource):
         for stamp_ns, (name, *_) in self._images:
             depth = _nearest(self._depths, stamp_ns)
             truth = _nearest(self._poses, stamp_ns)
-            rgb = read_rgb(self._root / name)
+            rgb = read_or(without_pixels(), partial(read_rgb, self._root / name))
             fits = self._camera is not None and rgb.shape[:2] == (480, 640)
             yield Frame(
                 stamp_ns,
                 rgb,
                 camera=self._camera if fits else None,
-                depth=read_depth(self._root / depth[0], DEPTH_UNITS_PER_METRE) if depth else None,
+                depth=self._depth(depth[0]) if depth else None,
                 map_T_camera=self._pose(truth) if truth else None,
             )
+
+    def _depth(self, name: str) -> NDArray[np.float32] | None:
+        return read_or(None, partial(read_depth, self._root / name, DEPTH_UNITS_PER_METRE))
 
     def _read(self, name: str) -> list[tuple[int, list[str]]]:
         """(stamp_ns, the other words) of every line, in order of time; [] without the file."""
