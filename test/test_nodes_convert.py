@@ -19,6 +19,7 @@ from std_msgs.msg import Header
 
 from zipmap_ros import geometry
 from zipmap_ros.geometry import Camera
+from zipmap_ros.mapping.undistort import rectification
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes.convert import ConvertError
 
@@ -180,6 +181,17 @@ def test_distortion_is_carried_and_checked() -> None:
     info.d = [0.1, 0.2, 0.3]
     with pytest.raises(ConvertError, match="3 coefficients"):
         convert.camera_info_to_camera(info)
+
+
+@pytest.mark.parametrize("d", [[], [0.0] * 4])
+def test_an_equidistant_lens_bends_without_coefficients(d: list[float]) -> None:
+    info = convert.camera_to_camera_info(Camera(64, 48, 50.0, 50.0, 32.0, 24.0), HEADER)
+    info.distortion_model, info.d = "equidistant", d
+    camera = convert.camera_info_to_camera(info)
+    assert camera is not None and camera.is_distorted and camera.distortion == (0.0,) * 4
+    assert rectification(camera).camera.fx < 50
+    info.distortion_model = "plumb_bob"
+    assert not convert.camera_info_to_camera(info).is_distorted
 
 
 def test_binning_and_region_give_the_camera_of_the_published_image() -> None:

@@ -9,10 +9,12 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from nav_msgs.msg import Path as PathMessage
 from rclpy.parameter import Parameter
@@ -30,7 +32,9 @@ from rosbench import (
     until,
 )
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_srvs.srv import Trigger
 
+from zipmap_ros import mapping
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import BODY_T_OPTICAL, pose
 from zipmap_ros.msg import Status
@@ -42,6 +46,7 @@ from zipmap_ros.nodes.camera_input import CameraInput
 from zipmap_ros.nodes.intake import Intake
 from zipmap_ros.nodes.stream_node import StreamNode
 from zipmap_ros.nodes.transforms import TransformError
+from zipmap_ros.srv import LoadMap, QueryView, SaveMap, SetPose
 
 DOMAIN = 67
 BEGUN_NS = 1_000_000_000_000
@@ -338,6 +343,116 @@ def test_cleanup_leaves_no_network_behind(make: Any) -> None:
     node.trigger_cleanup()
     gc.collect()
     assert network() is None, gc.get_referrers(network())
+
+
+def test_what_is_not_active_is_not_on_tf_and_a_new_scene_is_another_gauge(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = make(tf_mode="camera")
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node._status.state == Status.TRACKING)
+    sent: list[Any] = []
+    monkeypatch.setattr(node.transforms._broadcaster, "sendTransform", sent.append)
+    node._hold()
+    assert len(sent) == 1
+    node.trigger_deactivate()
+    node._hold()
+    assert len(sent) == 1
+    gauge_id = node.facts.gauge_id
+    node.trigger_cleanup()
+    node.trigger_configure()
+    node.trigger_activate()
+    node._hold()
+    assert len(sent) == 1 and node.facts.gauge_id > gauge_id
+
+
+def test_services_answer_in_every_state(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken away while its handler runs, one could not send its answer, which ended the node."""
+    node = make(tf_mode="camera")
+    served = {service.srv_name: service for service in node.services}
+    assert "/zipmap/query_view" in served
+
+    def clean_up(pose: Any) -> Any:
+        node.trigger_deactivate()
+        node.trigger_cleanup()
+        return np.eye(4)
+
+    monkeypatch.setattr(node.transforms, "to_map", clean_up)
+    for _ in range(2):  # cleaned up meanwhile, and before
+        answer = served["/zipmap/query_view"].callback(QueryView.Request(), QueryView.Response())
+        assert not answer.success and "configure and activate it" in answer.message
+    assert {service.srv_name: service for service in node.services} == served
+
+
+def test_a_loaded_map_meets_no_image_from_before(
+    make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """To be located in, it stays as it was saved, whatever was queued while it was read."""
+    node = make(tf_mode="camera", map_directory=str(tmp_path))
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node._status.state == Status.TRACKING)
+    saved = node._served._save_map(SaveMap.Request(name="office"), SaveMap.Response())
+    assert saved.success, saved.message
+    seen, read = node._mapper.state.frames_seen, mapping.load_session
+
+    def slowly(*arguments: Any) -> None:
+        read(*arguments)
+        intake(node)._on_frame(frame(node.now_ns(), 3))
+
+    monkeypatch.setattr(mapping, "load_session", slowly)
+    request = LoadMap.Request(name="office", mode=1)
+    assert node._served._load_map(request, LoadMap.Response()).success
+    assert dropped(node) == {"load_map": 1} and node.values.mode == "localization"
+    intake(node)._on_frame(frame(node.now_ns(), 6))
+    until(lambda: node.facts.gated == 1)
+    assert node._mapper.state.frames_seen == seen
+
+
+def test_set_pose_is_on_tf_before_the_next_image(make: Any) -> None:
+    """LOST is when an operator says where the robot is."""
+    node = make(tf_mode="camera")
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node._status.state == Status.TRACKING)
+    request = SetPose.Request()
+    request.pose.pose.position.x = 5.0
+    request.pose.pose.orientation.w = 1.0
+    assert node._served._set_pose(request, SetPose.Response()).success
+    (held,) = node.transforms._held.values()
+    np.testing.assert_allclose(held, node._mapper.trajectory.poses[-1], atol=1e-9)
+    assert held[0, 3] == pytest.approx(5.0)
+    assert node._served._reset(Trigger.Request(), Trigger.Response()).success
+    assert node.transforms._held == {}
+
+
+def test_each_camera_has_a_thread_to_wait_for_tf_in(make: Any) -> None:
+    one, six = make(), make(cameras=list("abcdef"))
+    assert six.threads - len("abcdef") >= one.threads - 1 >= 4
+
+
+def test_the_velocity_is_that_of_one_camera(make: Any) -> None:
+    """Poses of several at nearly one time differ by more than the robot moved."""
+    outputs = make(cameras=["front", "left"]).outputs
+    outputs._last["front"] = (0, np.eye(4))
+    outputs._last["left"] = (999_000_000, pose(np.eye(3), [0.995, 0, 0]))
+    message = PoseStamped(header=convert.make_header(1_000_000_000, "map"))
+    odometry = outputs._odometry(message, pose(np.eye(3), [1, 0, 0]), "base_link", "front")
+    assert odometry.twist.twist.linear.x == pytest.approx(1.0)
+
+
+def test_a_status_that_nobody_hears_any_more_ends_nothing(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = make()
+
+    def refuse(status: Status) -> None:
+        raise RuntimeError("the context is shut down")
+
+    monkeypatch.setattr(node._status_publisher, "publish", refuse)
+    with pytest.raises(RuntimeError):
+        node._publish_status()
+    monkeypatch.setattr(node.context, "ok", lambda: False)
+    node._publish_status()
+    monkeypatch.undo()
 
 
 def test_an_image_may_come_while_its_camera_still_subscribes(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,6 +228,33 @@ def test_the_last_transforms_are_held_stamped_ahead(ros: Bench) -> None:
 
     until(lambda: "later_g" in heard())
     assert heard() == ["lens_g", "lens_g", "later_g"]
+    tree.close()
+
+
+def test_what_is_held_moves_with_the_map(ros: Bench) -> None:
+    """Without another image: the last pose, seen from the map's new anchor."""
+    tree = Tree(ros, tf_mode="odom_and_map", map_frame="map_h", odom_frame="odom_h")
+    transforms, now_ns = tree.transforms, tree.now_ns
+    transforms._base_T_camera["lens_h"] = np.eye(4)
+    for x in (0.0, 1.0):
+        transforms.publish(estimate(now_ns + int(x), at(x), "lens_h"), 1)
+    transforms.anchor((now_ns + 1, "", at(5.0, 90)))
+    held = dict(transforms._held)
+    np.testing.assert_allclose(held["map_h", "odom_h"] @ at(1.0), at(5.0, 90), atol=1e-12)
+    np.testing.assert_allclose(held["odom_h", "base_link"], at(1.0), atol=1e-12)
+    transforms.publish(estimate(now_ns + 2, at(5.0, 90), "lens_h"), 2)
+    np.testing.assert_allclose(transforms._held["odom_h", "base_link"], at(1.0), atol=1e-12)
+    tree.close()
+
+
+@pytest.mark.parametrize("known", [None, (7, "", at(9.0))], ids=["reset", "another session"])
+def test_nothing_is_held_of_a_map_that_is_gone(ros: Bench, known: Any) -> None:
+    tree = Tree(ros, tf_mode="odom_and_map", map_frame="map_i", odom_frame="odom_i")
+    tree.transforms._base_T_camera["lens_i"] = np.eye(4)
+    for x in (0.0, 1.0):
+        tree.transforms.publish(estimate(tree.now_ns + int(x), at(x), "lens_i"), 1)
+    tree.transforms.anchor(known)
+    assert list(tree.transforms._held) == [("odom_i", "base_link")]
     tree.close()
 
 

@@ -217,6 +217,17 @@ def test_stopping_answers_those_who_wait(bench: Bench) -> None:
         bench.worker.request(lambda mapper: None, 1.0)
 
 
+def test_what_ends_after_the_stop_is_not_delivered(bench: Bench) -> None:
+    """The node may have been cleaned up and configured anew by then."""
+    bench.mapper.gate.clear()
+    bench.worker.submit(frame(0))
+    until(lambda: bench.mapper.seen == [0])
+    assert not bench.worker.stop(0.01)
+    bench.mapper.gate.set()
+    assert bench.worker.stop(PATIENCE_S)
+    assert bench.delivered == [] and bench.reports == []
+
+
 def test_dropping_the_queue_counts_each_frame(bench: Bench) -> None:
     bench.mapper.gate.clear()
     for stamp in range(3):

@@ -60,8 +60,8 @@ class Camera:
 
     @property
     def is_distorted(self) -> bool:
-        """Whether any distortion coefficient is not zero."""
-        return any(self.distortion)
+        """Whether straight lines are bent: an equidistant lens does that without coefficients."""
+        return any(self.distortion) or self.distortion_model == "equidistant"
 
     @classmethod
     def from_matrix(cls, K: ArrayLike, width: int, height: int) -> Camera:
@@ -143,7 +143,11 @@ def camera_from_info(info: Any) -> Camera | None:
         raise GeometryError(f"camera_info has k {K.ravel().tolist()} and d {distortion}: calibrate")
     if not info.width or not info.height:
         raise GeometryError("camera_info has no width and height")
-    model, distortion = (info.distortion_model, distortion) if any(distortion) else ("", ())
+    model = info.distortion_model
+    if model == "equidistant":
+        distortion = distortion or (0.0,) * 4
+    elif not any(distortion):
+        model, distortion = "", ()
     if distortion and len(distortion) not in DISTORTION_LENGTHS.get(model, ()):
         raise GeometryError(
             f"distortion model {model!r} with {len(distortion)} coefficients "

@@ -32,6 +32,8 @@ class CameraNode(Node):
     Raises the sources' error when the source cannot be opened, ValueError for a bad parameter.
     """
 
+    threads = 1
+
     def __init__(self, **kwargs: Any) -> None:
         from zipmap_ros.sources import open_source
 
@@ -100,4 +102,4 @@ class CameraNode(Node):
 
 def main() -> None:
     """Run the node until SIGINT or the end of the source."""
-    run(CameraNode, threads=1)
+    run(CameraNode)

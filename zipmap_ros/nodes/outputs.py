@@ -50,7 +50,7 @@ class Outputs:
         self._lock = threading.Lock()
         self._path: deque[PoseStamped] = deque(maxlen=parameters.path_max_poses)
         self._path_changed = False
-        self._last: tuple[int, Array] | None = None
+        self._last: dict[str, tuple[int, Array]] = {}  # stamp and pose, by camera
 
     def close(self) -> None:
         """Take all topics away."""
@@ -72,8 +72,10 @@ class Outputs:
             self._path.append(pose)
             self._path_changed = True
         if self.wanted("odometry"):
-            self._publishers["odometry"].publish(self._odometry(pose, map_T_body, body_frame))
-        self._last = (estimate.stamp_ns, map_T_body)
+            self._publishers["odometry"].publish(
+                self._odometry(pose, map_T_body, body_frame, estimate.source)
+            )
+        self._last[estimate.source] = (estimate.stamp_ns, map_T_body)
         self._publish_depth(estimate, low)
 
     def publish_points(self, estimates: Sequence[Estimate]) -> None:
@@ -136,7 +138,7 @@ class Outputs:
         with self._lock:
             self._path = deque(poses, maxlen=limit)
             self._path_changed = True
-        self._last = None
+        self._last = {}
 
     def _add(self, kind: type, topic: str, qos: QoSProfile | int) -> None:
         self._publishers[topic] = self._node.create_lifecycle_publisher(kind, f"~/{topic}", qos)
@@ -156,14 +158,18 @@ class Outputs:
         if self.wanted(info):
             self._publishers[info].publish(convert.camera_to_camera_info(estimate.camera, header))
 
-    def _odometry(self, pose: PoseStamped, map_T_body: Array, body_frame: str) -> Odometry:
+    def _odometry(
+        self, pose: PoseStamped, map_T_body: Array, body_frame: str, source: str
+    ) -> Odometry:
+        """The velocity is that from one image of a camera to the next."""
         message = Odometry(header=pose.header, child_frame_id=body_frame)
         message.pose.pose = pose.pose
         message.pose.covariance[0] = UNKNOWN
         message.twist.covariance[0] = UNKNOWN
         stamp_ns = convert.stamp_to_ns(pose.header.stamp)
-        if self._last is not None and stamp_ns > self._last[0]:
-            linear, angular = twist(self._last[1], map_T_body, (stamp_ns - self._last[0]) * 1e-9)
+        before_ns, map_T_before = self._last.get(source, (stamp_ns, map_T_body))
+        if stamp_ns > before_ns:
+            linear, angular = twist(map_T_before, map_T_body, (stamp_ns - before_ns) * 1e-9)
             message.twist.twist.linear, message.twist.twist.angular = linear, angular
         return message
 

@@ -29,6 +29,7 @@ FILE_TIMEOUT_S = 60.0
 # Longest side of an image that query_view answers with.
 MAX_QUERY_PIXELS = 4096
 MODES = {SetMode.Request.MAPPING: "mapping", SetMode.Request.LOCALIZATION: "localization"}
+UNCONFIGURED = "the node is not configured: configure and activate it"
 # Depth, confidence and camera of an answer are in the camera that was asked for.
 QUERY_FRAME = "query_view"
 
@@ -39,11 +40,14 @@ def _answered(handler: Callable) -> Callable:
     @functools.wraps(handler)
     def safe(self: Services, request: Any, response: Any) -> Any:
         try:
+            self.check_configured()
             response.success = True
             handler(self, request, response)
         except Exception as error:  # a service must not end the node
             response.success = False
             response.message = str(error) or type(error).__name__
+            if not self._node.configured:  # or no longer
+                response.message = UNCONFIGURED
             self._node.get_logger().warning(f"{handler.__name__.lstrip('_')}: {response.message}")
         return response
 
@@ -51,7 +55,11 @@ def _answered(handler: Callable) -> Callable:
 
 
 class Services:
-    """Services and the topic ``initialpose`` of an active node."""
+    """Services and the topic ``initialpose``.
+
+    Once there they answer in every state of the node: one that was taken away while its handler
+    runs could not send the answer.
+    """
 
     def __init__(self, node: StreamNode) -> None:
         self._node = node
@@ -82,6 +90,11 @@ class Services:
         for service in self._services:
             self._node.destroy_service(service)
         self._node.destroy_subscription(self._initial_pose)
+
+    def check_configured(self) -> None:
+        """Raises RuntimeError where there is nothing to ask."""
+        if not self._node.configured:
+            raise RuntimeError(UNCONFIGURED)
 
     @_answered
     def _query_view(self, request: QueryView.Request, response: QueryView.Response) -> None:
@@ -148,10 +161,15 @@ class Services:
         if request.mode not in MODES:
             raise ValueError(f"mode {request.mode} is none of {MODES}")
         directory, name = self._node.values.map_directory, request.name
-        self._node.worker.request(
-            lambda mapper: load_session(mapper, directory, name), FILE_TIMEOUT_S
-        )
-        self._node.forget_queued("load_map")
+
+        def load(mapper: StreamMapper) -> None:
+            load_session(mapper, directory, name)
+            # In one piece with it: no image from before meets the loaded map, none is mapped
+            # into it that should only be located.
+            self._node.forget_queued("load_map")
+            mapper.parameters = mapper.parameters.updated({"mode": MODES[request.mode]})
+
+        self._node.worker.request(load, FILE_TIMEOUT_S)
         self._apply_mode(request.mode)
         response.message = f"loaded {name}, {MODES[request.mode]}"
 
@@ -174,6 +192,7 @@ class Services:
             self._node.get_logger().warning(f"initialpose: {error}")
 
     def _anchor(self, pose: PoseStamped) -> None:
+        self.check_configured()
         map_T_base = self._node.transforms.to_map(pose)
         self._node.worker.request(lambda mapper: mapper.set_pose(map_T_base), FILE_TIMEOUT_S)
 

@@ -53,7 +53,9 @@ class StreamNode(LifecycleNode):
     worker, outputs  exist while the node is configured
     facts            of the mapper, after its last job
     transforms       TF
+    configured       whether the network is loaded
     paused           images are dropped
+    threads          that it needs: each camera's may be waiting for TF
     """
 
     worker: Worker
@@ -62,18 +64,21 @@ class StreamNode(LifecycleNode):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("zipmap", **kwargs)
         self.paused = False
-        self._configured = False
+        self.configured = False
+        self._gauges = 0  # of the mappers before
         self._intake: Intake | None = None  # there is one while the node is active
         self.transforms = Transforms(self, lambda: self.values)
         self.facts = MapperFacts()
         self._rate_timers: list[Any] = []
         self._next_warning: dict[str, float] = {}
         self._declared = NodeParameters(self, self._on_parameters)
+        self.threads = THREADS + len(self.values.cameras)
         self._hint = "loading" if self.values.autostart else "configure the node"
         self._groups = {name: MutuallyExclusiveCallbackGroup() for name in ("status", "tf", "map")}
         self._status_lock = threading.RLock()
         self._status_publisher = self.create_publisher(Status, "~/status", LATCHED)
         self._status = self._make_status()
+        self._served: Services | None = None  # from the first time that it is configured
         self._make_timers()
         self._diagnostics = Diagnostics(self, lambda: self._status, lambda: self.facts)
         threshold = JumpThreshold(
@@ -116,6 +121,7 @@ class StreamNode(LifecycleNode):
                     "checkpoint or the small model; zipmap reconstruct runs this one in batch"
                 )
             mapper = StreamMapper(model, p, sha256)
+            mapper.gauge_id += self._gauges
         except Exception as error:  # what torch, the file system and our rooms may raise
             self._hint = f"cannot configure: {error}"
             self.get_logger().error(self._hint)
@@ -133,8 +139,8 @@ class StreamNode(LifecycleNode):
             p.queue_frames,
             p.chunk_timeout_s,
         )
-        self._served = Services(self)
-        self._configured, self._hint = True, "activate the node"
+        self.configured, self._hint = True, "activate the node"
+        self._served = self._served or Services(self)
         how = ""
         if mapper.compiled is not None:
             shapes = [f"{w}x{h} in chunks of {n}" for n, h, w in mapper.compiled.shapes]
@@ -163,7 +169,7 @@ class StreamNode(LifecycleNode):
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Free the network and the map, take topics and services away."""
+        """Free the network and the map, take topics away; services refuse."""
         self._free()
         self._publish_status()
         return SUCCESS
@@ -185,6 +191,8 @@ class StreamNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Stop the worker before the node goes."""
         self._free()
+        if self._served is not None:
+            self._served.close()
         self.transforms.close()
         super().destroy_node()
 
@@ -195,18 +203,19 @@ class StreamNode(LifecycleNode):
 
     def _free(self) -> None:
         self._unsubscribe()
-        if not self._configured:
+        if not self.configured:
             return
         from zipmap_ros.mapping import release_memory
 
         with self._status_lock:  # who makes a status now finds all of a configured node, or none
-            self._configured = self.paused = False
+            self.configured = self.paused = False
             self._hint = "configure the node"
+            self._gauges = self.facts.gauge_id
             self.facts = MapperFacts()
         self.worker.stop(STOP_TIMEOUT_S)
-        self._served.close()
+        self.transforms.clear()
         self.outputs.close()
-        del self.worker, self.outputs, self._mapper, self._served
+        del self.worker, self.outputs, self._mapper
         release_memory()
 
     # -- out
@@ -241,6 +250,9 @@ class StreamNode(LifecycleNode):
         if self.transforms.has_base:
             mounts = [self._mapper.base_T_camera(source) for source in trajectory.sources]
             poses = poses @ invert(np.array(mounts).reshape(-1, 4, 4))
+        if not new:
+            known = zip(trajectory.stamps_ns[-1:], trajectory.sources[-1:], poses[-1:], strict=True)
+            self.transforms.anchor(next(known, None))
         old = len(trajectory) - new
         self.outputs.set_path(trajectory.stamps_ns[:old], poses[:old], self.values.path_max_poses)
 
@@ -255,6 +267,10 @@ class StreamNode(LifecycleNode):
         if self._intake is not None:  # the node may have been deactivated meanwhile
             self._map_version = version
             self.outputs.publish_map(cloud, self.now_ns())
+
+    def _hold(self) -> None:
+        if self._intake is not None:
+            self.transforms.hold()
 
     def _publish_path(self) -> None:
         if self._intake is not None:
@@ -322,14 +338,19 @@ class StreamNode(LifecycleNode):
 
     def _make_status(self) -> Status:
         state, hint = self._state()
-        counts = self.worker.counts() if self._configured else Counts()
+        counts = self.worker.counts() if self.configured else Counts()
         header = convert.make_header(self.now_ns(), self.values.map_frame)
         return make_status(header, state, hint, self.values, self.facts, counts)
 
     def _publish_status(self) -> None:
         with self._status_lock:  # so that what is latched is the last that was made
             before, self._status = self._status.state, self._make_status()
-            self._status_publisher.publish(self._status)
+            try:
+                self._status_publisher.publish(self._status)
+            except Exception:
+                if self.context.ok():
+                    raise  # else a signal came, and nobody hears any more
+                return
             if self._status.state != before:
                 said = f"{STATE_NAMES[self._status.state]} {self._status.hint}"
                 self.get_logger().info(said.strip())
@@ -340,7 +361,7 @@ class StreamNode(LifecycleNode):
         rates = ("tf_rate_hz", "status_rate_hz", "map_rate_hz", "path_rate_hz")
         if any(getattr(old, name) != getattr(new, name) for name in rates):
             self._make_timers()
-        if not self._configured:
+        if not self.configured:
             return
         self.worker.queue_frames = new.queue_frames
         self.worker.chunk_timeout_s = new.chunk_timeout_s
@@ -366,7 +387,7 @@ class StreamNode(LifecycleNode):
             for rate_hz, callback, group, chosen in (
                 (p.status_rate_hz, self._publish_status, "status", steady),
                 (1.0, self._check_silence, "status", steady),
-                (p.tf_rate_hz, self.transforms.hold, "tf", clock),
+                (p.tf_rate_hz, self._hold, "tf", clock),
                 (p.map_rate_hz, self._publish_map, "map", clock),
                 (p.path_rate_hz, self._publish_path, "map", clock),
             )
@@ -382,4 +403,4 @@ class StreamNode(LifecycleNode):
 
 def main() -> None:
     """Run the node until SIGINT."""
-    run(StreamNode, THREADS)
+    run(StreamNode)

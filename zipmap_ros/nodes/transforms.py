@@ -95,12 +95,15 @@ class Transforms:
         self._odom_T_base: Array | None = None
         self._gauge: tuple[int, float] | None = None
         self._held: dict[tuple[str, str], Array] = {}
+        # Stamp, source and map_T_body of the last estimate.
+        self._last: tuple[int, str, Array] | None = None
         self._foreign_ns = 0
 
     def clear(self) -> None:
-        """Forget what moves on TF: time has jumped. Extrinsics stay."""
+        """Forget what moves on TF: time has jumped, or the scene is another. Extrinsics stay."""
         self._buffer.clear()
         self._held = {}  # another thread may be reading the old one
+        self._gauge = self._last = None
 
     def close(self) -> None:
         """Stop listening."""
@@ -196,6 +199,7 @@ class Transforms:
         """Publish what an estimate says, at its stamp. Raises TransformError (map_to_odom)."""
         p = self._parameters()
         map_T_body = self.map_T_body(estimate)
+        self._last = (estimate.stamp_ns, estimate.source, map_T_body)
         if p.tf_mode == "camera":
             self._send({(p.map_frame, estimate.frame_id): map_T_body}, estimate.stamp_ns)
         elif p.tf_mode == "map_to_odom":
@@ -212,6 +216,25 @@ class Transforms:
                 (p.odom_frame, p.base_frame): self._odom_T_base,
             }
             self._send(both, estimate.stamp_ns)
+
+    def anchor(self, known: tuple[int, str, Array] | None) -> None:
+        """The map was anchored anew, loaded or forgotten: hold no transform of the map before.
+
+        known  stamp, source and map_T_body (4, 4) of the last pose in the new map, if it has one.
+               Is it the last estimate's, then what is held moves along; else it is not known where
+               in this map the robot is.
+        """
+        last, change = self._last, None
+        if known is not None and last is not None and known[:2] == last[:2]:
+            change = known[2] @ invert(last[2])
+        self._last = known
+        map_frame, held = self._parameters().map_frame, {}
+        for (parent, child), parent_T_child in self._held.items():
+            if parent != map_frame:
+                held[parent, child] = parent_T_child
+            elif change is not None:
+                held[parent, child] = change @ parent_T_child
+        self._held = held
 
     def hold(self) -> None:
         """Publish the last transforms again, stamped tf_tolerance_s ahead of now.

@@ -84,10 +84,12 @@ class Eye:
 class ViewerNode(Node):
     """The node ``viewer``. Raises ViewerError where it cannot listen.
 
-    server  the web server
-    eye     the camera as last heard of
+    threads  that it needs
+    server   the web server
+    eye      the camera as last heard of
     """
 
+    threads = 3
     server: Server | None = None
     eye: Eye | None = None
 
@@ -335,4 +337,4 @@ class ViewerNode(Node):
 
 def main() -> None:
     """Run the node until SIGINT."""
-    run(ViewerNode, threads=3)
+    run(ViewerNode)

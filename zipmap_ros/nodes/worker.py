@@ -79,7 +79,8 @@ class _Rate:
 class Worker:
     """Runs a mapper on one thread.
 
-    deliver   called on that thread after each frame, flush and request, with the new estimates
+    deliver   called on that thread after each frame, flush and request, with the new estimates,
+              until `stop`
     now_ns    the node's clock, for the latency from a frame's stamp to its delivery
     report    called with one line for every frame or flush that the mapper threw on
     """
@@ -248,6 +249,8 @@ class Worker:
                 self._latencies_s.append((now_ns - estimate.stamp_ns) * 1e-9)
 
     def _hand_over(self, estimates: Sequence[Estimate]) -> None:
+        if self._stopping:  # the node may be configured anew by now, with another worker
+            return
         try:
             self._deliver(estimates)
         except Exception as error:  # nor must one that cannot be published
