@@ -563,6 +563,16 @@ def test_a_queried_view_has_the_shape_of_the_map_where_that_is_known(walk):
     assert known.source == "network" and np.isfinite(known.depth).all()
 
 
+def test_poses_go_on_from_where_they_were_aligned(walk):
+    """When the parameter is changed, or a session goes on with another."""
+    network = noisy(walk.poses)
+    mapper = make(SeenWorld(walk, network), keyframe_translation_m=0.0)
+    before = run(mapper, walk, range(12))[-1].map_T_camera
+    mapper.parameters = mapper.parameters.updated({"align_poses": "off"})
+    after = run(mapper, walk, [12])[-1].map_T_camera
+    np.testing.assert_allclose(invert(before) @ after, invert(network[11]) @ network[12], atol=1e-5)
+
+
 def test_the_length_of_chunks_changes_no_bit(walk):
     model = SeenWorld(walk, noisy(walk.poses))
     one, four = (run(make(model, chunk_frames=n), walk) for n in (1, 4))

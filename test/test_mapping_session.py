@@ -136,7 +136,9 @@ def test_the_folder_holds_what_it_says(model, tmp_path):
     assert len((folder / "trajectory.tum").read_text().splitlines()) == 3
 
 
-@pytest.mark.parametrize("name", ["", "..", ".", ".hidden", "a/b", "../a", "/tmp/a", "a\n", "é"])
+@pytest.mark.parametrize(
+    "name", ["", "..", ".", ".hidden", "a/b", "../a", "/tmp/a", "a\n", "é", "a" * 101]
+)
 def test_names_that_leave_the_folder_are_refused(model, tmp_path, name):
     with pytest.raises(MappingError, match="choose another"):
         save_session(make(model), tmp_path, name)

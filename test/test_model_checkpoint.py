@@ -71,6 +71,14 @@ def test_official_files_are_recognised(small_official, tmp_path, wrapper, file, 
     assert torch.equal(loaded.aggregator.camera_token, tensors["aggregator.camera_token"])
 
 
+def test_a_file_of_old_torch_is_read(small_official, tmp_path):
+    """No zip archive, so that it cannot be mapped into memory."""
+    path, tensors = tmp_path / "checkpoint_online.pt", small_official["online"]
+    torch.save(tensors, path, _use_new_zipfile_serialization=False)
+    key = "aggregator.camera_token"
+    assert torch.equal(load_checkpoint(path).state_dict()[key], tensors[key])
+
+
 def test_averaged_weights_on_request(small_official, tmp_path):
     tensors = small_official["online"]
     averaged = {key: value + 1 for key, value in tensors.items()}

@@ -213,6 +213,8 @@ class StreamMapper:
         poses, tracks = network_poses(chunk, prediction), self.tracks
         if poses is not None and aligns(p.align_poses, self.model.config):
             poses, prediction, tracks = tracks.align(chunk, prediction, poses)
+        elif poses is not None:  # they may have been aligned until now
+            poses = [tracks.correction @ pose for pose in poses]
         # Believe it?
         scale = self.scale.scale
         sources = [view.frame.source for view in chunk]

@@ -37,7 +37,7 @@ from zipmap_ros.model import ModelError, SceneState
 
 FORMAT = 2
 _MANIFEST = "manifest.json"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def save_session(
@@ -100,7 +100,8 @@ def session_path(directory: str | Path, name: str) -> Path:
     """The folder of a session. Raises MappingError for a name that could leave ``directory``."""
     if not _NAME.fullmatch(name):
         raise MappingError(
-            f"the session name {name!r} is not letters, digits, '.', '_', '-': choose another"
+            f"the session name {name!r} is not up to 100 letters, digits, '.', '_', '-': "
+            "choose another"
         )
     root = Path(directory).expanduser().resolve()
     path = root / name

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,7 +137,8 @@ def _read_safetensors(path: Path, variant: str | None) -> tuple[dict[str, Tensor
 
 def _read_official(path: Path, ema: bool) -> dict[str, Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        zipped = zipfile.is_zipfile(path)  # as torch.save writes since 1.6; older files cannot map
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"cannot read {path}: {reason}; is the download complete?") from error
