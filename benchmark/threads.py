@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import count, cycle, islice
 from pathlib import Path
@@ -50,7 +50,8 @@ class EnoughError(Exception):
 
 
 def work(seconds: float) -> None:
-    """Reconstruct for a while, without the report: say when it begins, then the frames a second."""
+    """Reconstruct for a while: say when it begins, then, before the report is drawn, the frames a
+    second."""
     from zipmap_ros.mapping import StreamMapper, load_network
     from zipmap_ros.mapping.reconstruct import reconstruct
     from zipmap_ros.parameters import Parameters
@@ -62,20 +63,17 @@ def work(seconds: float) -> None:
     for frame in walk[:3]:
         StreamMapper(model).add_frame(frame)
     print(READY, flush=True)
-    start = time.perf_counter()
-    mapper = StreamMapper(model)
-    try:
-        reconstruct(mapper, _for_a_while(walk, seconds), tempfile.mkdtemp())
-    except EnoughError:
-        print(mapper.counts.received / (time.perf_counter() - start), flush=True)
+    with suppress(EnoughError):
+        reconstruct(StreamMapper(model), _for_a_while(walk, seconds), tempfile.mkdtemp())
 
 
 def _for_a_while(walk: Sequence[Frame], seconds: float) -> Iterator[Frame]:
-    """The walk again and again."""
-    end = time.perf_counter() + seconds
-    for i, frame in zip(count(), cycle(walk)):
+    """The walk again and again; at the end it prints how many frames were taken a second."""
+    start = time.perf_counter()
+    for i, frame in zip(count(1), cycle(walk)):
         yield replace(frame, stamp_ns=i * PERIOD_NS)
-        if time.perf_counter() > end:
+        if (taken := time.perf_counter() - start) > seconds:
+            print(i / taken, flush=True)
             raise EnoughError
 
 

@@ -272,6 +272,15 @@ def test_the_mapper_is_asked_from_where_the_truth_says(model, monkeypatch):
     np.testing.assert_allclose(np.array(asked)[:, :3, 3], expected[:, :3, 3] / 3, atol=1e-9)
 
 
+def test_a_mapper_that_knows_two_frames_is_asked_for_nothing(model, monkeypatch):
+    def two(model, shown, mapper):
+        run = mapper_run(model, shown, mapper)
+        return replace(run, index=run.index[:2], poses=run.poses[:2], depth=run.depth[:2])
+
+    monkeypatch.setattr("zipmap_ros.evaluation.runs.mapper_run", two)
+    assert mapper_views(model, sphere_frames()) is None
+
+
 def test_fit_brings_frames_to_the_networks_size(model):
     frame = sphere_frames(1)[0]
     large = replace(

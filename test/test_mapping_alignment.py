@@ -563,6 +563,18 @@ def test_a_queried_view_has_the_shape_of_the_map_where_that_is_known(walk):
     assert known.source == "network" and np.isfinite(known.depth).all()
 
 
+def test_a_few_points_of_the_map_do_not_mend_a_view(walk):
+    """They may be wild, and what they would be corrected to reaches far."""
+    mapper = make(remembering(walk, np.full((112, 140), 3.0, np.float32)))
+    run(mapper, walk, [0])
+    here = mapper.trajectory.poses[-1]
+    mapper.voxel_map.clear()
+    wild = (here @ [0, 0, 0.3, 1])[None, :3]
+    mapper.voxel_map.insert(wild, np.zeros((1, 3), np.uint8), np.ones(1))
+    assert np.isfinite(mapper._drawn(here, CAMERA).depth).any()
+    assert (mapper.query(here, CAMERA).depth == 3).all()
+
+
 def test_poses_go_on_from_where_they_were_aligned(walk):
     """When the parameter is changed, or a session goes on with another."""
     network = noisy(walk.poses)

@@ -13,6 +13,7 @@ import pytest
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Camera, camera_from_info, look_at, pose
 from zipmap_ros.sources import SourceError, open_source
+from zipmap_ros.sources import bag as bag_module
 from zipmap_ros.sources.bag import BagSource
 from zipmap_ros.sources.decode import compressed_to_rgb, image_to_depth, image_to_rgb
 from zipmap_ros.sources.synthetic import SyntheticSource
@@ -288,6 +289,28 @@ def test_images_that_lie_about_themselves_are_refused():
         compressed_to_rgb(replace(broken, data=broken.data[:20]))
     with pytest.raises(SourceError, match="32FC1 or 16UC1"):
         image_to_depth(message)
+
+
+def test_a_message_that_breaks_off_costs_itself_alone(tmp_path, monkeypatch):
+    bags.make_bag(tmp_path / "bag", frames(3))
+    read, calls = bag_module.AnyReader.deserialize, []
+
+    def broken(reader, data, kind):
+        calls.append(kind)
+        image = kind == bag_module.IMAGE and calls.count(kind) == 2
+        return read(reader, data[:40] if image else data, kind)
+
+    monkeypatch.setattr(bag_module.AnyReader, "deserialize", broken)
+    source = BagSource(str(tmp_path / "bag"))
+    source._depth_topic = ""  # images of the same type
+    with pytest.warns(RuntimeWarning, match="a message on /camera/image_raw cannot be read"):
+        assert len(list(source)) == 2
+
+
+def test_an_odd_width_of_pairs_of_pixels_is_refused():
+    message = bags.image_message(np.zeros((4, 5, 2), np.uint8), "uyvy")
+    with pytest.raises(SourceError, match="5x4 cannot be uyvy"):
+        image_to_rgb(message)
 
 
 def test_the_mount_and_odometry_of_a_bag(tmp_path):

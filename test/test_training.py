@@ -33,7 +33,8 @@ from zipmap_ros.training.muon import Muon
 from zipmap_ros.training.network import Parameters, whiten_patches
 from zipmap_ros.training.plot import plot_log
 from zipmap_ros.training.pool import whole_batch
-from zipmap_ros.training.trainer import Trainer
+from zipmap_ros.training.processes import own_device
+from zipmap_ros.training.trainer import Trainer, preset_of
 from zipmap_ros.training.transfer import Transfer
 from zipmap_ros.training.twin import AttentionTwin, attention_twin, is_twin, transplant
 from zipmap_ros.training.validate import shrink
@@ -373,11 +374,29 @@ def test_shrinking_keeps_rays_and_depth() -> None:
     assert (before - after).abs().max() < 0.75 * batch.depth.max() / FOCAL
 
 
-def test_a_configuration_of_fewer_phases_is_refused(tmp_path: Path) -> None:
+def test_a_run_goes_on_with_its_own_recipe_alone(tmp_path: Path) -> None:
+    """Another's phases of the same numbers are others."""
     config = _config()
-    _trainer(tmp_path, config).run(validate_every=4)
-    with pytest.raises(TrainingError, match="phase"):
-        _trainer(tmp_path, replace(config, phases=config.phases[:1]))
+    trainer = _trainer(tmp_path, config)
+    trainer.save()
+    for other in (
+        replace(config, phases=config.phases[:1]),
+        replace(config, phases=(replace(config.phases[0], steps=1), *config.phases[1:])),
+    ):
+        with pytest.raises(TrainingError, match=f"another recipe, of the preset '{config.name}'"):
+            _trainer(tmp_path, other)
+    assert preset_of(tmp_path) == config.name and preset_of(tmp_path / "absent") == ""
+
+
+def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch) -> None:
+    assert own_device("cuda") == "cuda"
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert [own_device(name) for name in ("cuda", "cuda:0", "cpu")] == ["cuda:1", "cuda:0", "cpu"]
+
+
+def test_what_cannot_be_divided_by_is_refused(tmp_path: Path, capsys) -> None:
+    assert main(["--validate-every", "0", "--out", str(tmp_path)]) == 2
+    assert "--validate-every is 0: give 1 or more" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("device", ["nonsense", "cuda:99"])

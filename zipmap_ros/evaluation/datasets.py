@@ -100,7 +100,7 @@ def _recorded(kind: str, path: str, length: int, every: int, config: ModelConfig
         loader = {"kitchen": "folder"}.get(kind, kind)
         source = EurocSource(path) if kind == "euroc" else open_source(loader, path)
         chosen = islice(source, 0, length * every, every)
-        frames = [fit(frame, config) for frame in chosen]
+        frames = [fit(frame, config) for frame in chosen if frame.rgb.size]
     except SourceError as error:
         raise EvaluationError(f"cannot load {kind}:{path}: {error}") from error
     # Where there is a truth, a frame that it does not reach cannot be judged.

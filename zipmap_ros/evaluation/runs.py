@@ -194,7 +194,7 @@ def mapper_views(model: ZipMap, frames: Sequence[Frame]) -> Views | None:
     hidden, shown = _hidden_and_shown(frames)
     mapper = StreamMapper(model)
     run = mapper_run(model, [frames[i] for i in shown], mapper)
-    if not run.finite:
+    if not run.finite or len(run.index) < 3:  # too few to bring the true poses to
         return None
     poses = _brought(true_poses(frames), hidden, run.poses, shown[run.index])
     views = [mapper.query(T, frames[i].camera) for T, i in zip(poses, hidden, strict=True)]

@@ -20,6 +20,7 @@ from zipmap_ros.model.zipmap import QueryPrediction
 
 NETWORK, MAP = "network", "map"
 STEP = 3  # pixels from one to the next that a queried depth is compared with the map at
+LEAST = 0.05  # of them in view of the map: fewer may be a few wild points
 # A point of the cloud covers at most this many pixels to each side.
 _MAX_SPLAT = 4
 _SIDE = range(-_MAX_SPLAT, _MAX_SPLAT + 1)
@@ -84,7 +85,7 @@ def mended(view: QueriedView, drawn: QueriedView) -> QueriedView:
     """
     shape, some = view.depth.shape, np.s_[STEP // 2 :: STEP, STEP // 2 :: STEP]
     known = np.isfinite(drawn.depth[some]) & np.isfinite(view.depth[some]) & (view.depth[some] > 0)
-    if not known.any():
+    if known.mean() < LEAST:
         return view
     logs = np.log(drawn.depth[some][known] / view.depth[some][known])
     v, u = np.nonzero(known)

@@ -47,7 +47,7 @@ class CameraNode(Node):
         if pace not in PACES or rate_hz < 0:
             raise ValueError(f"pace {pace!r}, rate_hz {rate_hz}: use {' or '.join(PACES)}, >= 0")
         self._source = open_source(kind, path)
-        self._frames: Iterator[Frame] = iter(self._source)
+        self._frames = self._readable()
         self._published = 0
         self._last_ns = 0
         self.finished: Future = Future()
@@ -81,13 +81,17 @@ class CameraNode(Node):
             return
         frame = next(self._frames, None)
         if frame is None and self._loop and self._published:
-            self._frames = iter(self._source)
+            self._frames = self._readable()
             frame = next(self._frames, None)
         if frame is None:
             self.get_logger().info(f"the source has ended after {self._published} frames")
             self.finished.set_result(None)
             return
         self._publish(frame)
+
+    def _readable(self) -> Iterator[Frame]:
+        """From the start, without frames whose image could not be read."""
+        return (frame for frame in self._source if frame.rgb.size)
 
     def _publish(self, frame: Frame) -> None:
         self._last_ns = self._now_ns()

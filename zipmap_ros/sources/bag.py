@@ -138,7 +138,9 @@ class BagSource(RecordedSource):
         connections = [c for c in reader.connections if c.topic == topic]
         if connections:
             for connection, _, data in reader.messages(connections):
-                yield reader.deserialize(data, connection.msgtype)
+                message = read_or(None, partial(_deserialized, reader, data, connection))
+                if message is not None:
+                    yield message
 
     def _reader(self) -> AnyReader:
         try:
@@ -166,6 +168,13 @@ class _Nearest:
         if best is None or abs(stamp_ns(best) - time_ns) > MAX_GAP_NS:
             return None
         return self._decode(best)
+
+
+def _deserialized(reader: AnyReader, data: bytes, connection: Any) -> Any:
+    try:
+        return reader.deserialize(data, connection.msgtype)
+    except AnyReaderError as error:
+        raise SourceError(f"a message on {connection.topic} cannot be read: {error}") from error
 
 
 def _camera(info: Any) -> Camera | None:

@@ -46,7 +46,11 @@ def image_to_rgb(message: Any) -> NDArray[np.uint8]:
     pixels = _pixels(message, kind, channels)
     if kind == "u2":
         pixels = (pixels >> 8).astype(np.uint8)
-    rgb = pixels if conversion is None else cv2.cvtColor(pixels, conversion)
+    try:
+        rgb = pixels if conversion is None else cv2.cvtColor(pixels, conversion)
+    except cv2.error as error:  # an odd width with two pixels to a colour, as one
+        size = f"{message.width}x{message.height}"
+        raise SourceError(f"an image of {size} cannot be {message.encoding}") from error
     return np.ascontiguousarray(rgb, dtype=np.uint8)
 
 

@@ -101,7 +101,8 @@ def _open_scenes(path: str, images: list[Path]) -> FolderSource:
     camera = None
     intrinsics = Path(path) / SCENES_INTRINSICS
     if intrinsics.is_file():
-        height, width = read_rgb(images[0]).shape[:2]
+        read = (read_or(without_pixels(), partial(read_rgb, image)) for image in images)
+        height, width = next((rgb.shape[:2] for rgb in read if rgb.size), (0, 0))
         camera = Camera.from_matrix(_read_matrix(intrinsics, 3), width, height)
     fps = usual_fps([entry.stamp_ns for entry in entries], SCENES_FPS)
     return FolderSource(path, entries, fps, camera)

@@ -17,7 +17,8 @@ from zipmap_ros.training.config import PRESETS, TrainingConfig
 from zipmap_ros.training.data import Clips, image_height
 from zipmap_ros.training.plot import plot_log
 from zipmap_ros.training.pool import load_pool, render_pool, save_pool, whole_batch
-from zipmap_ros.training.trainer import Processes, Trainer
+from zipmap_ros.training.processes import Processes, device_of_this_process
+from zipmap_ros.training.trainer import Trainer, preset_of
 
 EXAMPLES = """examples:
   zipmap train --out runs/small --textures PHOTOS      the recipe of the weights that ship
@@ -35,7 +36,9 @@ POOL_SHARE = 0.5  # of a GPU's free memory
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument(
-        "--preset", choices=sorted(PRESETS), help="the recipe (default: small, or small_cpu)"
+        "--preset",
+        choices=sorted(PRESETS),
+        help="the recipe (default: that of the run in --out; of a new one small, or small_cpu)",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/small"), help="checkpoints and log")
     parser.add_argument(
@@ -74,12 +77,14 @@ def main(argv: list[str] | None = None) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """What ``main`` does once the arguments are parsed."""
     try:
-        device = _device(arguments.device)
-        config = PRESETS[arguments.preset or ("small" if device.type == "cuda" else "small_cpu")]()
+        if arguments.validate_every < 1:
+            raise TrainingError(f"--validate-every is {arguments.validate_every}: give 1 or more")
+        device = device_of_this_process(arguments.device)
+        usual = "small" if device.type == "cuda" else "small_cpu"
+        before = preset_of(arguments.out)
+        config = PRESETS[arguments.preset or (before if before in PRESETS else usual)]()
         processes = Processes.join(device)
         arguments.out.mkdir(parents=True, exist_ok=True)
-        if device.type == "cuda":
-            torch.set_float32_matmul_precision("high")  # TF32
         pool, unseen = _data(config, arguments, device, processes)
         last = config.phases[-1]
         batch = whole_batch(unseen, last.width, image_height(last.width, last.patch, 3 / 4))
@@ -96,14 +101,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"zipmap train: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def _device(name: str) -> torch.device:
-    try:
-        return torch.zeros(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # torch's for unknown, and for absent, devices
-        why = str(error).splitlines()[0]
-        raise TrainingError(f"cannot train on {name!r}: {why}: give --device cpu") from error
 
 
 def _data(

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -49,46 +46,16 @@ from zipmap_ros.training.network import (
     phase_config,
     whiten_patches,
 )
+from zipmap_ros.training.processes import Processes
 from zipmap_ros.training.transfer import Transfer
 from zipmap_ros.training.twin import is_twin, transplant
 from zipmap_ros.training.validate import shrink, validate
 
 T = TypeVar("T")
+CHECKPOINT = "last.pt"
 SAVE_EVERY_S = 60.0
 WHITENING_CLIPS = 64
 CAMERA_LR_SHARE = 0.25  # of the camera head in AdamW's learning rate
-
-
-@dataclass(frozen=True)
-class Processes:
-    """This process among those that train together (torchrun); one alone is rank 0 of 1."""
-
-    rank: int = 0
-    count: int = 1
-
-    @classmethod
-    def join(cls, device: torch.device) -> Processes:
-        """Meet the others that torchrun started, if it did."""
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-            return cls()
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        return cls(dist.get_rank(), dist.get_world_size())
-
-    def wait(self) -> None:
-        """Until all processes are here."""
-        if self.count > 1:
-            dist.barrier()
-
-    def average_gradients(self, parameters: list[nn.Parameter]) -> None:
-        """Make every process' gradients the mean of all."""
-        if self.count == 1:
-            return
-        grads = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([g.flatten() for g in grads])
-        dist.all_reduce(flat)
-        flat /= self.count
-        for grad, part in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
-            grad.copy_(part.view_as(grad))
 
 
 class Trainer:
@@ -114,6 +81,8 @@ class Trainer:
         self.phase_index = self.step = 0
         self.levels: list[Tensor] = []  # what the heads are to see of the pass that is under way
         out.mkdir(parents=True, exist_ok=True)
+        if device.type == "cuda":
+            torch.set_float32_matmul_precision("high")  # TF32
         if self.checkpoint_path.exists():
             self._resume()
         else:
@@ -121,7 +90,7 @@ class Trainer:
 
     @property
     def checkpoint_path(self) -> Path:
-        return self.out / "last.pt"
+        return self.out / CHECKPOINT
 
     @property
     def matrix_dtype(self) -> torch.dtype:
@@ -402,12 +371,12 @@ class Trainer:
 
     def _resume(self) -> None:
         content = torch.load(self.checkpoint_path, map_location=self.device, weights_only=True)
-        self.phase_index, self.step = content["phase"], content["step"]
-        if self.phase_index >= len(self.config.phases):
+        if content["config"] != self.config.to_json():
             raise TrainingError(
-                f"{self.checkpoint_path} stands in phase {self.phase_index}, which this "
-                "configuration does not have: use the configuration that it was made with"
+                f"{self.checkpoint_path} was made by another recipe, of the preset "
+                f"{preset_of(self.out)!r}: go on with that, or give another --out"
             )
+        self.phase_index, self.step = content["phase"], content["step"]
         self._begin_phase(content["twin"])
         self.model.load_state_dict(content["model"])
         self.points.load_state_dict(content["points"])
@@ -419,6 +388,14 @@ class Trainer:
         place = {"phase": self.phase.name, "step": self.step}
         with open(self.out / "log.jsonl", "a") as file:
             file.write(json.dumps({**place, **record}) + "\n")
+
+
+def preset_of(out: Path) -> str:
+    """The name of the configuration that a run in this folder has; "" where there is none."""
+    if not (out / CHECKPOINT).exists():
+        return ""
+    content = torch.load(out / CHECKPOINT, map_location="cpu", weights_only=True)
+    return str(json.loads(content["config"])["name"])
 
 
 def _rays(batch: Batch) -> Tensor:
