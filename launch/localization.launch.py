@@ -8,6 +8,7 @@ Every argument of stream.launch.py may be given as well. Start where the session
 `initialpose`.
 """
 
+import json
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
@@ -32,7 +33,8 @@ def load(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         LaunchConfiguration(name).perform(context) for name in ("namespace", "session")
     )
     service = "/".join(["", *namespace.strip("/").split(), "zipmap", "load_map"])
-    request = f"{{name: {session}, mode: {LOCALIZATION}}}"
+    # In quotes, or 2024_01_15 would be a number.
+    request = f"{{name: {json.dumps(session)}, mode: {LOCALIZATION}}}"
     command = ["ros2", "service", "call", service, "zipmap_ros/srv/LoadMap", request]
     return [ExecuteProcess(cmd=command, output="screen")]
 

@@ -8,6 +8,7 @@ ros2 launch zipmap_ros stream.launch.py source:=video path:=/path/to/clip.mp4
 ros2 launch zipmap_ros stream.launch.py --show-args
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,11 @@ ARGUMENTS = [
         description="Address of the web view; any but a loopback address: open to the network",
     ),
     DeclareLaunchArgument("viewer_port", default_value="8080", description="Port of the web view"),
+    DeclareLaunchArgument(
+        "viewer_camera",
+        default_value="",
+        description="Which of several cameras the web view shows; empty: as params_file says",
+    ),
 ]
 FLAGS = ("loop", "use_sim_time", "rviz", "viewer")
 
@@ -83,10 +89,7 @@ def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if given["viewer"]:
         started.append(viewer(given))
     if given["rviz"]:
-        config = str(SHARE / "config" / "zipmap.rviz")
-        started.append(
-            Node(package="rviz2", executable="rviz2", arguments=["-d", config], output="screen")
-        )
+        started.append(rviz(given))
     return started
 
 
@@ -128,17 +131,36 @@ def camera(given: dict[str, Any]) -> Node:
 
 def viewer(given: dict[str, Any]) -> Node:
     """The web view."""
-    page = {
+    page: dict[str, Any] = {
         "viewer_host": given["viewer_host"],
         "viewer_port": int(given["viewer_port"]),
         "use_sim_time": given["use_sim_time"],
     }
+    if given["viewer_camera"]:
+        page["viewer_camera"] = given["viewer_camera"]
     return ours(
         given,
         "viewer_node",
         "viewer",
         parameters=[given["params_file"], page],
         remappings=remapped(given, "image"),
+    )
+
+
+def rviz(given: dict[str, Any]) -> Node:
+    """RViz. Its file has the topics of a node without a namespace; here they may be elsewhere."""
+    config = SHARE / "config" / "zipmap.rviz"
+    namespace = "".join(f"/{part}" for part in given["namespace"].split("/") if part)
+    topics = {t: f"{namespace}{t}" for t in re.findall(r"Value: (/\S+)", config.read_text())}
+    image = given["image"]
+    topics["/image"] = image if image.startswith("/") else f"{namespace}/{image}"
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", str(config)],
+        parameters=[{"use_sim_time": given["use_sim_time"]}],
+        remappings=[(name, topic) for name, topic in topics.items() if name != topic],
+        output="screen",
     )
 
 
@@ -156,8 +178,11 @@ def ours(given: dict[str, Any], executable: str, name: str, **rest: Any) -> Node
 
 
 def remapped(given: dict[str, Any], *topics: str) -> list[tuple[str, str]]:
-    """Those topics that were given another name."""
-    return [(topic, given[topic]) for topic in topics if given[topic] != topic]
+    """Those topics that were given another name; with the images also their compressed ones."""
+    rules = [(topic, given[topic]) for topic in topics if given[topic] != topic]
+    return rules + [
+        (f"{topic}/compressed", f"{name}/compressed") for topic, name in rules if topic == "image"
+    ]
 
 
 def generate_launch_description() -> LaunchDescription:

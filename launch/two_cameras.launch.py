@@ -64,6 +64,11 @@ def generate_launch_description() -> LaunchDescription:
                 "mounts", default_value="true", description="Publish where the cameras are"
             ),
             DeclareLaunchArgument(
+                "viewer_camera",
+                default_value="front",
+                description="Which of the cameras the web view shows",
+            ),
+            DeclareLaunchArgument(
                 "params_file",
                 default_value=str(SHARE / "config" / "two_cameras.yaml"),
                 description="Parameters of the node zipmap",

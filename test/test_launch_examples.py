@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two examples as they are launched: a bag that plays in a loop, and a session to be located in."""
+"""Launched: a bag that plays in a loop, a session to be located in. What launch files start."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -14,9 +15,12 @@ from typing import Any
 import launch_pytest
 import pytest
 import yaml
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 from launch.actions import GroupAction, IncludeLaunchDescription
-from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.launch_description_sources import (
+    PythonLaunchDescriptionSource,
+    get_launch_description_from_any_launch_file,
+)
 from launch_pytest.actions import ReadyToTest
 from make_bag import make_bag
 from rosbench import LATCHED, Bench, bench, parameter_file, tiny_checkpoint, until
@@ -30,6 +34,7 @@ from zipmap_ros.sources.synthetic import SyntheticSource
 DOMAIN = 66
 ROOT = Path(__file__).resolve().parent.parent
 BEGUN_S = 1000
+SESSION = "2024_01_15"  # a number to YAML, unless in quotes
 WILD = {
     "max_jump_m": 1e4,
     "max_turn_deg": 180.0,
@@ -58,14 +63,14 @@ def example(name: str, folder: Path, changes: dict[str, Any], **arguments: str) 
     return GroupAction([IncludeLaunchDescription(source, launch_arguments=given.items())])
 
 
-def save_office(checkpoint: str, directory: Path) -> int:
+def save_place(checkpoint: str, directory: Path) -> int:
     """A session of what the bag shows; how many points its map has."""
     parameters = Parameters().updated({**WILD, "checkpoint": checkpoint, "device": "cpu"})
     model, sha256 = load_network(parameters)
     mapper = StreamMapper(model, parameters, sha256)
     for frame in seen()[:5]:
         mapper.add_frame(frame)
-    save_session(mapper, directory, "office")
+    save_session(mapper, directory, SESSION)
     return len(mapper.voxel_map)
 
 
@@ -78,7 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def examples(folder: Path) -> Iterator[LaunchDescription]:
     tiny = str(tiny_checkpoint(folder))
     make_bag(folder / "recorded", seen())
-    points = save_office(tiny, folder / "maps")
+    points = save_place(tiny, folder / "maps")
     (folder / "points").write_text(str(points))
     maps = {"map_directory": str(folder / "maps")}
     with pytest.MonkeyPatch.context() as patch:
@@ -96,7 +101,7 @@ def examples(folder: Path) -> Iterator[LaunchDescription]:
                     maps,
                     checkpoint=tiny,
                     namespace="home",
-                    session="office",
+                    session=SESSION,
                 ),
                 ReadyToTest(),
             ]
@@ -107,6 +112,60 @@ def examples(folder: Path) -> Iterator[LaunchDescription]:
 def ros() -> Iterator[Bench]:
     with bench(DOMAIN) as made:
         yield made
+
+
+def started(monkeypatch: pytest.MonkeyPatch, **given: str) -> dict[str, dict[str, Any]]:
+    """What stream.launch.py gives to each node that it starts, by executable."""
+    spec = importlib.util.spec_from_file_location("stream", ROOT / "launch" / "stream.launch.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "Node", lambda **words: words)
+    context = LaunchContext()
+    context.launch_configurations.update(given)
+    for argument in module.ARGUMENTS:
+        argument.execute(context)
+    return {node["executable"]: node for node in module.nodes(context)}
+
+
+def test_compressed_images_are_where_the_images_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`image:=` was without effect with `image_transport: compressed`."""
+    nodes = started(monkeypatch, image="/lens/image_raw", viewer="true")
+    for name in ("stream_node", "viewer_node"):
+        rules = dict(nodes[name]["remappings"])
+        assert rules["image"] == "/lens/image_raw"
+        assert rules["image/compressed"] == "/lens/image_raw/compressed"
+    assert started(monkeypatch)["stream_node"]["remappings"] == []
+
+
+def test_the_web_view_shows_the_camera_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = started(monkeypatch, viewer="true", viewer_camera="left")["viewer_node"]
+    assert page["parameters"][1]["viewer_camera"] == "left"
+    page = started(monkeypatch, viewer="true")["viewer_node"]
+    assert "viewer_camera" not in page["parameters"][1], "as the parameter file says"
+
+
+def test_rviz_has_the_topics_and_the_time_of_its_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"rviz": "true", "namespace": "alpha", "use_sim_time": "true"}
+    shown = started(monkeypatch, **given)["rviz2"]
+    assert shown["parameters"] == [{"use_sim_time": True}]
+    rules = dict(shown["remappings"])
+    assert rules["/image"] == "/alpha/image"
+    assert rules["/zipmap/depth/image"] == "/alpha/zipmap/depth/image"
+    assert rules["/initialpose"] == "/alpha/initialpose"
+    text = (ROOT / "config" / "zipmap.rviz").read_text()
+    assert all(f"Value: {topic}\n" in text for topic in rules)
+    rules = dict(started(monkeypatch, rviz="true", image="/lens/image_raw")["rviz2"]["remappings"])
+    assert rules == {"/image": "/lens/image_raw"}
+    assert started(monkeypatch, rviz="true")["rviz2"]["remappings"] == []
+
+
+def test_of_two_cameras_the_one_ahead_is_shown() -> None:
+    path = str(ROOT / "launch" / "two_cameras.launch.py")
+    arguments = get_launch_description_from_any_launch_file(path).get_launch_arguments()
+    first = next(a for a in arguments if a.name == "viewer_camera")
+    assert "".join(part.text for part in first.default_value) == "front"
 
 
 @pytest.mark.launch(fixture=examples)

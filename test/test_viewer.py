@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import launch_pytest
 import msgspec
 import numpy as np
@@ -33,7 +35,7 @@ from rosbench import (
     tiny_checkpoint,
     until,
 )
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from tf2_ros import StaticTransformBroadcaster
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -46,10 +48,11 @@ from zipmap_ros.nodes.viewer_cloud import MAX_BLOCKS, Ball, CloudSettings, MapCl
 from zipmap_ros.nodes.viewer_node import PARAMETERS, ViewerNode
 from zipmap_ros.nodes.viewer_panel import depth_words, status_html
 from zipmap_ros.nodes.viewer_pictures import beside, depth_picture, fit, shrink
-from zipmap_ros.nodes.viewer_scene import Budget, Scene, Settings
+from zipmap_ros.nodes.viewer_scene import MAX_POSES, PATH_CHUNK, Budget, Scene, Settings
 from zipmap_ros.nodes.viewer_server import Server, ViewerError, is_local, open_server
 from zipmap_ros.nodes.viewer_services import pose_request
 from zipmap_ros.nodes.viewer_visitor import view_pose
+from zipmap_ros.srv import GetTrajectory, QueryView
 
 DOMAIN = 62
 ROOT = Path(__file__).resolve().parent.parent
@@ -234,6 +237,18 @@ def test_pages_of_others_and_names_of_others_are_refused(server: Server) -> None
         join(server, origin="http://127.0.0.1:1")
 
 
+def test_no_page_shows_the_viewer_inside_itself(server: Server) -> None:
+    """Unseen under another page, its buttons could be pressed by whoever presses that page's."""
+    for destination, code in (("document", 200), ("script", 200), ("iframe", 403), ("embed", 403)):
+        page = http.client.HTTPConnection("127.0.0.1", server.get_port(), timeout=PATIENCE_S)
+        page.request("GET", "/", headers={"Sec-Fetch-Dest": destination})
+        answer = page.getresponse()
+        assert answer.status == code, destination
+        assert answer.getheader("X-Frame-Options") == "DENY"
+        assert answer.getheader("Content-Security-Policy") == "frame-ancestors 'none'"
+        page.close()
+
+
 def test_nothing_is_passed_on_to_servers_elsewhere(server: Server) -> None:
     assert server.request_share_url() is None
 
@@ -368,6 +383,53 @@ def test_the_path_is_sent_in_pieces_and_follows_a_new_anchor(server: Server) -> 
     assert paths == {"/path/0"}
 
 
+def test_a_path_stays_small_however_long_the_way(server: Server) -> None:
+    scene = Scene(server, Settings(CloudSettings()), Budget(1e12), 1000)
+    for i in range(5 * MAX_POSES):
+        scene.add_pose([i, 0, 0])
+        if i % 1000 == 0:
+            scene._budget.refill(time.monotonic() + 1)
+            scene.send_path()
+    scene.send_path()
+    assert MAX_POSES / 2 <= len(scene._path) <= MAX_POSES
+    assert len(scene._lines) <= MAX_POSES / PATH_CHUNK
+    xs = np.array(scene._path)[:, 0]
+    assert xs[0] == 0
+    assert xs[-1] == 5 * MAX_POSES - 1, "it ends where the robot is"
+    assert np.diff(xs).max() <= 16, "old and new parts are drawn alike"
+    drawn = np.concatenate([line.points for line in scene._lines.values()])
+    np.testing.assert_array_equal(drawn[:, 0, 0], xs[:-1])
+    np.testing.assert_array_equal(drawn[:, 1, 0], xs[1:])
+    places = np.zeros((3 * MAX_POSES, 3))
+    places[-1] = 1.0
+    scene.set_path(places)
+    assert len(scene._path) <= MAX_POSES
+    assert scene._path[-1].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_what_was_placed_in_another_map_goes(server: Server) -> None:
+    scene = Scene(server, Settings(CloudSettings()), Budget(1e9), 1000)
+    scene.see_depth(1.0)
+    picture, camera = np.zeros((48, 64, 3), np.uint8), Camera.from_fov(64, 48, 70.0)
+    points, colors, _ = wall(4)
+    spacing = scene._spacing
+
+    def show() -> None:
+        for i in range(100):
+            scene.show_camera(look_at([i, 0, 0], [i + 1, 0, 0]), camera, picture)
+        scene.show_newest(points, colors)
+
+    show()
+    assert scene._spacing > spacing
+    scene.forget()
+    scene.forget()  # nothing is left to remove
+    kept = {h.name for h in server.scene._handle_from_node_name.values()}
+    assert not [n for n in kept if n.startswith(("/camera", "/newest", "/keyframes/"))]
+    assert scene._spacing == spacing
+    show()
+    assert {"/camera", "/newest"} <= {h.name for h in server.scene._handle_from_node_name.values()}
+
+
 def test_frusta_stay_few_however_long_the_way(server: Server) -> None:
     scene = Scene(server, Settings(CloudSettings()), Budget(1e9), 1000)
     scene.see_depth(1.0)
@@ -418,6 +480,102 @@ def test_nothing_but_the_status_is_heard_while_nobody_looks(
         look(browser)
         until(lambda: listeners() == [1] * 5)
     until(lambda: listeners() == [0] * 5)
+
+
+@pytest.mark.filterwarnings("ignore:Queued a")
+def test_a_page_that_is_gone_before_it_is_known_is_no_visitor(viewer: ViewerNode) -> None:
+    """Of a page that is closed at once the server may say that it went, then that it came."""
+    browser = join(viewer.server)
+    look(browser)
+    until(lambda: viewer._visitors)
+    (client,) = viewer.server.get_clients().values()
+    browser.close()
+    until(lambda: not viewer._visitors and not viewer.server.get_clients())
+    viewer._on_connect(client)
+    until(lambda: not viewer._visitors)
+    until(lambda: not viewer._watching)
+
+
+def test_a_view_is_asked_for_in_the_frame_that_the_status_names(
+    ros_here: Bench, viewer: ViewerNode
+) -> None:
+    """A node that is paused says nothing else."""
+    said = ros_here.node.create_publisher(Status, "zipmap/status", LATCHED)
+    said.publish(Status(header=convert.make_header(1, "world")))
+    until(lambda: viewer._robot.map_frame == "world")
+    ros_here.node.destroy_publisher(said)
+
+
+def test_compressed_pictures_are_shown(ros_here: Bench) -> None:
+    given = {"viewer_port": free_port(), "image_transport": "compressed"}
+    overrides = [Parameter(name, value=value) for name, value in given.items()]
+    node = ViewerNode(context=ros_here.context, parameter_overrides=overrides)
+    ros_here.executor.add_node(node)
+    shown: list[np.ndarray] = []
+    node._panel.show_image = lambda rgb: shown.append(rgb) or 0  # type: ignore[method-assign]
+    images = ros_here.node.create_publisher(CompressedImage, "image/compressed", 5)
+    data = cv2.imencode(".png", np.full((4, 6, 3), (255, 0, 0), np.uint8))[1].tobytes()
+    message = CompressedImage(header=convert.make_header(7, "lens"), format="png", data=data)
+    timer = ros_here.node.create_timer(0.1, lambda: images.publish(message))
+    with join(node.server) as browser:
+        look(browser)
+        until(lambda: shown)
+    timer.cancel()
+    assert (shown[0] == (0, 0, 255)).all()
+    ros_here.executor.remove_node(node)
+    node.destroy_node()
+
+
+def answer_of(rgb: np.ndarray) -> QueryView.Response:
+    """What a node says of a queried view, without a camera."""
+    points, colors, confidence = wall(4)
+    header, depth = convert.make_header(1, "map"), np.ones(rgb.shape[:2], np.float32)
+    return QueryView.Response(
+        success=True,
+        rgb=convert.rgb_to_image(rgb, header),
+        depth=convert.depth_to_image(depth, header),
+        cloud=convert.points_to_cloud(points, colors, confidence, header),
+    )
+
+
+def test_a_new_gauge_takes_away_what_is_shown_of_the_old(
+    ros_here: Bench, viewer: ViewerNode
+) -> None:
+    said = ros_here.node.create_publisher(Status, "zipmap/status", LATCHED)
+    path = ros_here.node.create_service(
+        GetTrajectory, "zipmap/get_trajectory", lambda _, response: response
+    )
+    odometry = ros_here.node.create_publisher(Odometry, "zipmap/odometry", 10)
+    images = ros_here.node.create_publisher(Image, "image", 5)
+    newest = ros_here.node.create_publisher(PointCloud2, "zipmap/points", 1)
+    header = convert.make_header(7, "map")
+    said.publish(Status(header=header, gauge_id=1))
+    with join(viewer.server) as browser:
+        look(browser)
+        until(lambda: viewer._gauge_id == 1)
+
+        def publish() -> None:
+            images.publish(image(7, scene(0), "lens"))
+            odometry.publish(Odometry(header=header, child_frame_id="lens"))
+            newest.publish(convert.points_to_cloud(*wall(4), header))
+
+        timer = ros_here.node.create_timer(0.1, publish)
+        until(lambda: viewer.eye and viewer._images and viewer._scene._newest)
+        timer.cancel()
+        (visitor,) = viewer._visitors.values()
+        with visitor._lock:
+            visitor._show(np.eye(4), answer_of(scene(0)))
+        assert visitor._answers
+        said.publish(Status(header=header, gauge_id=2))
+        until(lambda: viewer._gauge_id == 2)
+        until(lambda: not visitor._answers)
+        assert viewer.eye is None
+        assert not viewer._images
+        assert viewer._scene._newest is None
+        assert not visitor._pictures.visible
+    ros_here.node.destroy_service(path)
+    for publisher in (said, odometry, images, newest):
+        ros_here.node.destroy_publisher(publisher)
 
 
 def test_sliders_and_boxes_are_for_all_browsers(viewer: ViewerNode) -> None:

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import viser
 from nav_msgs.msg import Odometry
+from numpy.typing import NDArray
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.time import Time
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from tf2_ros import Buffer, TransformException, TransformListener
 
 from zipmap_ros.geometry import Array, Camera
@@ -65,6 +66,11 @@ PARAMETERS: dict[str, tuple[Any, Any, str]] = {
         "points of the map shown at most; voxels are doubled until they fit",
     ),
     "viewer_camera": ("", None, "which of several cameras is shown, as in the node's cameras"),
+    "image_transport": (
+        "raw",
+        None,
+        "as the node's; compressed: pictures come from image/compressed",
+    ),
     "map_voxel_m": (
         0.05,
         _REAL(from_value=0.001, to_value=1000.0, step=0.0),
@@ -97,7 +103,9 @@ class ViewerNode(Node):
         super().__init__("viewer", **kwargs)
         values = {name: self._parameter(name) for name in PARAMETERS}
         camera = values["viewer_camera"]
-        self._image_topic = f"{camera}/image" if camera else "image"
+        self._compressed = values["image_transport"] == "compressed"
+        topic = "image/compressed" if self._compressed else "image"
+        self._image_topic = f"{camera}/{topic}" if camera else topic
         depth = f"zipmap/{camera}/depth" if camera else "zipmap/depth"
         self._topics: dict[str, tuple[type, str, Any]] = {
             "depth": (Image, f"{depth}/image", LATEST),
@@ -107,7 +115,8 @@ class ViewerNode(Node):
             "map": (PointCloud2, "zipmap/map", LATCHED),
         }
         self._latest: dict[str, Any] = {}
-        self._images: deque[Image] = deque()
+        self._images: deque[Any] = deque()
+        self._lens = ""
         self._watching: list[Any] = []
         self._visitors: dict[int, Visitor] = {}
         self._lock = threading.Lock()
@@ -163,8 +172,10 @@ class ViewerNode(Node):
         if self._status is not None and message.frames_received < self._status.frames_received:
             self._gauge_id = None  # the node was started again
         self._status, self._status_s = message, time.monotonic()
+        self._robot.map_frame = message.header.frame_id or self._robot.map_frame
 
-    def _on_image(self, message: Image) -> None:
+    def _on_image(self, message: Any) -> None:
+        self._lens = message.header.frame_id
         images = self._images
         images.append(message)
         while sum(len(m.data) for m in images) > IMAGE_BYTES and len(images) > 1:
@@ -182,7 +193,10 @@ class ViewerNode(Node):
         ]
         self._watching += [
             self.create_subscription(
-                Image, self._image_topic, self._on_image, qos_profile_sensor_data
+                CompressedImage if self._compressed else Image,
+                self._image_topic,
+                self._on_image,
+                qos_profile_sensor_data,
             ),
             self.create_subscription(Odometry, "zipmap/odometry", self._on_odometry, 10),
         ]
@@ -218,14 +232,20 @@ class ViewerNode(Node):
         with self._lock:
             self._visitors.pop(client.client_id, None)
 
+    def _present(self) -> list[Visitor]:
+        """The visitors. viser may tell of one that came after it told that it went."""
+        here = self.server.get_clients() if self.server is not None else {}
+        with self._lock:
+            self._visitors = {n: v for n, v in self._visitors.items() if n in here}
+            return list(self._visitors.values())
+
     def _point_size(self) -> float:
         return self._settings.point_size * self._scene.cloud.shown_voxel
 
     # -- to browsers
 
     def _tick(self) -> None:
-        with self._lock:
-            visitors = list(self._visitors.values())
+        visitors = self._present()
         if bool(visitors) != bool(self._watching):
             self._watch() if visitors else self._unwatch()
         self._show_status()
@@ -233,7 +253,7 @@ class ViewerNode(Node):
             return
         self._budget.refill(time.monotonic())
         for step in (
-            self._update_trajectory,
+            lambda: self._update_trajectory(visitors),
             lambda: self._update_eye(visitors),
             self._send_pictures,
             self._scene.send_path,
@@ -249,7 +269,7 @@ class ViewerNode(Node):
         silent_s = time.monotonic() - self._status_s
         self._panel.show_status(self._status if silent_s < SILENT_S else None)
 
-    def _update_trajectory(self) -> None:
+    def _update_trajectory(self, visitors: list[Visitor]) -> None:
         """Ask for all poses when the map was re-anchored; else the odometry makes it longer."""
         status, now_s = self._status, time.monotonic()
         is_stale = status is not None and status.gauge_id != self._gauge_id
@@ -260,16 +280,24 @@ class ViewerNode(Node):
             path = self._trajectory.result().path
             self._trajectory = None
             self._gauge_id = status.gauge_id
-            self._scene.forget()
+            self._forget(visitors)
             places = [(p.pose.position.x, p.pose.position.y, p.pose.position.z) for p in path.poses]
             self._scene.set_path(np.array(places).reshape(-1, 3))
+
+    def _forget(self, visitors: list[Visitor]) -> None:
+        """Take away what was placed in the map of before."""
+        self._scene.forget()
+        self.eye = None
+        self._images = deque()  # another thread may be reading the old one
+        self._take("points")
+        for visitor in visitors:
+            visitor.forget()
 
     def _update_eye(self, visitors: list[Visitor]) -> None:
         heard = self._take("odometry") or ()
         for message in heard:
             map_T_body = convert.pose_to_matrix(message.pose.pose)
             self._scene.add_pose(map_T_body[:3, 3])
-            self._robot.map_frame = message.header.frame_id
             body_T_camera = self._mount(message.child_frame_id)
             if body_T_camera is not None:
                 stamp_ns = convert.stamp_to_ns(message.header.stamp)
@@ -284,7 +312,7 @@ class ViewerNode(Node):
 
     def _mount(self, body: str) -> Array | None:
         """body_T_camera, as TF says now; None while it does not."""
-        frame = self._images[-1].header.frame_id if self._images else body
+        frame = self._lens or body
         if frame == body:
             return np.eye(4)
         try:
@@ -309,15 +337,19 @@ class ViewerNode(Node):
             self._scene.see_depth(float(np.median(known)) if len(known) else None)
         images = list(self._images)
         if images:
-            self._budget.spend(self._panel.show_image(convert.image_to_rgb(images[-1])))
+            self._budget.spend(self._panel.show_image(self._to_rgb(images[-1])))
         if self.eye is not None and self._camera is not None and self._scene.depth:
             of_eye = [m for m in images if convert.stamp_to_ns(m.header.stamp) == self.eye.stamp_ns]
-            picture = convert.image_to_rgb(of_eye[0]) if of_eye else None
+            picture = self._to_rgb(of_eye[0]) if of_eye else None
             self._scene.show_camera(self.eye.map_T_camera, self._camera, picture)
         newest = self._take("points")
         if newest is not None and newest.width:
             points, colors, _ = convert.cloud_to_points(newest)
             self._scene.show_newest(points, colors)
+
+    def _to_rgb(self, message: Any) -> NDArray[np.uint8]:
+        to_rgb = convert.compressed_to_rgb if self._compressed else convert.image_to_rgb
+        return to_rgb(message)
 
     def _update_map(self) -> None:
         """Take a new map, or the same with other settings, but not more often than is cheap."""

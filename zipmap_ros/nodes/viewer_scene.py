@@ -22,6 +22,8 @@ PATH_COLOR = (90, 200, 255)
 FRUSTUM_COLOR = (120, 130, 150)
 QUERY_COLOR = (255, 60, 200)
 PATH_CHUNK = 64  # poses in one line
+MAX_POSES = 256 * PATH_CHUNK  # in the path; a longer one is drawn with every other pose
+SPACING = 0.25  # of depth: how far the camera moves between two frusta at first
 MAX_FRUSTA = 32
 MAX_NEWEST = 6000
 CAMERA_SIZE, KEYFRAME_SIZE = 0.12, 0.06  # shares of the usual depth
@@ -85,11 +87,13 @@ class Scene:
         self._camera: viser.CameraFrustumHandle | None = None
         self._frusta: deque[viser.CameraFrustumHandle] = deque()
         self._frusta_made = 0
-        self._spacing = 0.25  # of depth: how far the camera moves between two frusta
+        self._spacing = SPACING
         self._last_frustum: Array | None = None
         self._path: list[NDArray[np.float32]] = []
         self._lines: dict[int, viser.LineSegmentsHandle] = {}
         self._path_sent = 0
+        self._poses = 0
+        self._stride = 1  # poses for each of the path
         self._random = np.random.default_rng(0)
         server.scene.set_up_direction("+z")
         server.scene.set_background_image(np.full((2, 2, 3), BACKGROUND, np.uint8), format="png")
@@ -196,18 +200,38 @@ class Scene:
 
     def add_pose(self, position: NDArray[np.floating]) -> None:
         """Make the trajectory longer by a point (3,)."""
-        self._path.append(np.asarray(position, np.float32))
+        place = np.asarray(position, np.float32)
+        if self._path and self._poses % self._stride:
+            self._path[-1] = place  # the path always ends where the robot is
+            self._path_sent = min(self._path_sent, max(len(self._path) - 2, 0))
+        else:
+            self._path.append(place)
+        self._poses += 1
+        if len(self._path) > MAX_POSES:
+            self._stride *= 2
+            self._draw_anew([*self._path[:-1:2], self._path[-1]])
 
     def set_path(self, positions: NDArray[np.floating]) -> None:
         """Put (N, 3) positions in place of the trajectory; what was drawn elsewhere goes."""
-        self._path = list(np.asarray(positions, np.float32).reshape(-1, 3))
-        self._path_sent = 0
+        places = list(np.asarray(positions, np.float32).reshape(-1, 3))
+        self._poses = len(places)
+        self._stride = max(math.ceil((self._poses - 1) / (MAX_POSES - 1)), 1)
+        self._draw_anew([*places[: -1 : self._stride], *places[-1:]])
+
+    def _draw_anew(self, path: list[NDArray[np.float32]]) -> None:
+        self._path, self._path_sent = path, 0
         for chunk in [c for c in self._lines if c * PATH_CHUNK >= len(self._path) - 1]:
             self._lines.pop(chunk).remove()
 
     def forget(self) -> None:
-        """The map began anew or was moved: frusta of before stand in the wrong place."""
+        """The map began anew or was moved: cameras and points of before are in the wrong place."""
         self.cloud.forget_ages()
+        if self._newest is not None:
+            self._newest.remove()
+        if self._camera is not None:
+            self._camera.remove()
+        self._newest = self._camera = None
+        self._spacing = SPACING
         for handle in self._frusta:
             handle.remove()
         self._frusta.clear()

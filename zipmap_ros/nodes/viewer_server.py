@@ -19,6 +19,10 @@ import websockets.asyncio.server
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+# No page of another site may show ours in itself, transparent and under the pointer.
+NEVER_FRAMED = {"X-Frame-Options": "DENY", "Content-Security-Policy": "frame-ancestors 'none'"}
+FRAMES = {"iframe", "frame", "embed", "object"}
+
 
 class ViewerError(ValueError):
     """Something the viewer cannot do; the message says what to do about it."""
@@ -62,11 +66,10 @@ def _own_pages_only(host: str) -> Iterator[None]:
         @functools.wraps(process_request)
         def check(connection: Any, request: Request) -> Response | None:
             reason = foreign(request.headers, host)
-            if reason:
-                body = reason.encode()
-                size = Headers({"Content-Length": str(len(body))})
-                return Response(HTTPStatus.FORBIDDEN, "Forbidden", size, body)
-            return process_request(connection, request)
+            answer = _refusal(reason) if reason else process_request(connection, request)
+            if answer is not None:
+                answer.headers.update(NEVER_FRAMED)
+            return answer
 
         return serve(*args, process_request=check, **kwargs)
 
@@ -77,16 +80,25 @@ def _own_pages_only(host: str) -> Iterator[None]:
         websockets.asyncio.server.serve = serve  # type: ignore[misc]
 
 
+def _refusal(reason: str) -> Response:
+    body = reason.encode()
+    size = Headers({"Content-Length": str(len(body))})
+    return Response(HTTPStatus.FORBIDDEN, "Forbidden", size, body)
+
+
 def foreign(headers: Headers, host: str) -> str:
     """Why a request does not come from the viewer's own page; empty when it does.
 
-    The Origin must be the Host that was asked; a server of this machine alone must be asked by a
-    name of this machine, which keeps out names made to point here (DNS rebinding).
+    The Origin must be the Host that was asked; a page is never one inside another; a server of this
+    machine alone must be asked by a name of this machine, which keeps out names made to point here
+    (DNS rebinding).
     """
     asked = headers.get("Host", "")
     origin = headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != asked:
         return f"pages of {origin} may not use this viewer"
+    if headers.get("Sec-Fetch-Dest") in FRAMES:
+        return "this viewer may not be shown inside another page: open it by itself"
     name = urlsplit(f"//{asked}").hostname or ""
     if is_local(host) and not is_local(name):
         return f"this viewer is not called {name}: open it as 127.0.0.1 or localhost"

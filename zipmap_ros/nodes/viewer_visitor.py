@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
 from collections.abc import Callable
 
@@ -42,6 +43,7 @@ class Visitor:
         self._robot, self._point_size = robot, point_size
         self._answers: list[viser.SceneNodeHandle] = []
         self._asked = 0
+        self._lock = threading.Lock()  # of the answers
         gui = client.gui
         with gui.add_folder("My view", order=1):
             self.follow = gui.add_checkbox("Follow camera", False)
@@ -55,7 +57,7 @@ class Visitor:
             self._said = gui.add_markdown("", visible=False)
             self._remove = gui.add_button("Remove answers", icon=viser.Icon.TRASH, visible=False)
         self._query.on_click(lambda _: self._ask())
-        self._remove.on_click(lambda _: self._clear())
+        self._remove.on_click(lambda _: self.forget())
         client.camera.on_update(self._on_camera)
 
     def follow_camera(self, map_T_camera: Array, depth: float) -> None:
@@ -98,7 +100,8 @@ class Visitor:
         try:
             map_T_view = view_pose(self.client.camera)
             response = self._robot.query(map_T_view)
-            self._show(map_T_view, response)
+            with self._lock:
+                self._show(map_T_view, response)
         except (ViewerError, convert.ConvertError) as error:
             self.client.add_notification("Query", str(error), auto_close_seconds=6.0, color="red")
         finally:
@@ -142,11 +145,15 @@ class Visitor:
         self._said.content = _words(response, len(points))
         self._pictures.visible = self._said.visible = self._remove.visible = True
 
-    def _clear(self) -> None:
-        for handle in self._answers:
-            handle.remove()
-        self._answers.clear()
-        self._pictures.visible = self._said.visible = self._remove.visible = False
+    def forget(self) -> None:
+        """Take the answers away, if there are any."""
+        with self._lock:
+            if not self._answers:
+                return
+            for handle in self._answers:
+                handle.remove()
+            self._answers.clear()
+            self._pictures.visible = self._said.visible = self._remove.visible = False
 
 
 def view_pose(camera: viser.CameraHandle) -> Array:
