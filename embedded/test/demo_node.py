@@ -6,6 +6,7 @@
 """
 
 import array
+import time
 
 import rclpy
 from geometry_msgs.msg import PoseStamped, TransformStamped
@@ -20,10 +21,12 @@ from std_srvs.srv import SetBool, Trigger
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 RATE_HZ = 20.0
+# Longer than the `ros2` command looks for a service.
+SLOW_S = 6.0
 
 
 class Talker(Node):
-    """Publishes at 20 Hz, and once what is latched."""
+    """Publishes at 20 Hz, and once what is latched; takes long to look at the far camera."""
 
     def __init__(self):
         super().__init__("talker", namespace="/robot")
@@ -57,6 +60,8 @@ class Talker(Node):
     def judge(self, parameters):
         if any(p.name == "camera.name" and p.value == "rear" for p in parameters):
             return SetParametersResult(successful=False, reason="there is no rear camera")
+        if any(p.name == "camera.name" and p.value == "far" for p in parameters):
+            time.sleep(SLOW_S)
         return SetParametersResult(successful=True)
 
     def transform(self, parent, child, x):

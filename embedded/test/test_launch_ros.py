@@ -215,9 +215,15 @@ def test_values_arrive_with_their_types(prefix):
         "typed_bool": ParameterValue(LaunchConfiguration("flag"), value_type=bool),
         "typed_list": ParameterValue(LaunchConfiguration("list"), value_type=list[float]),
         "nothing": LaunchConfiguration("nothing"),
+        # What YAML 1.1 takes for text, but rcl for a number, and the other way round.
+        "small_from_launch": LaunchConfiguration("small"),
+        "small_list": [[LaunchConfiguration("small")], ["-.", LaunchConfiguration("number")]],
+        "small_text": ParameterValue(LaunchConfiguration("small"), value_type=str),
+        "date": LaunchConfiguration("date"),
     }
     action = node(parameters=[given])
-    assert run(action, number="7", list="[1, 2]", flag="false", key="k", nothing="") == 0
+    texts = {"number": "7", "list": "[1, 2]", "flag": "false", "key": "k", "nothing": ""}
+    assert run(action, **texts, small="1e-3", date="2026-01-01") == 0
     arrived = parameters(action)["/**"]["ros__parameters"]
     expected = {
         **{name: value for name, value in given.items() if isinstance(value, int | float | str)},
@@ -236,6 +242,10 @@ def test_values_arrive_with_their_types(prefix):
         "typed_bool": False,
         "typed_list": [1.0, 2.0],
         "nothing": "",
+        "small_from_launch": 1e-3,
+        "small_list": [1e-3, -0.7],
+        "small_text": "1e-3",
+        "date": "2026-01-01",
     }
     assert arrived == expected
     assert {k: type(v) for k, v in arrived.items()} == {k: type(v) for k, v in expected.items()}

@@ -216,6 +216,23 @@ def test_requests_that_are_forgotten(executor, node):
     assert kept.done() and not forgotten.done()
 
 
+def test_a_request_that_is_cancelled_is_forgotten(executor, node):
+    """It was kept for ever, and a late response made it a success."""
+    client = node.create_client(Trigger, "slow")
+    node.create_service(Trigger, "slow", lambda _, response: response)
+    assert client.wait_for_service(PATIENCE_S)
+    early, late, kept = (client.call_async(Trigger.Request()) for _ in range(3))
+    early.cancel()
+    assert early not in client._pending.values() and len(client._pending) == 2
+    executor.spin_until_future_complete(late, timeout_sec=PATIENCE_S)
+    executor.spin_until_future_complete(kept, timeout_sec=PATIENCE_S)
+    assert early.cancelled() and not early.done() and not client._pending
+    overtaken = client.call_async(Trigger.Request())
+    overtaken.cancel()
+    client._execute((overtaken, Trigger.Response()))  # taken before, by another thread
+    assert overtaken.cancelled() and not overtaken.done()
+
+
 def test_waking_costs_nothing_while_a_callback_runs(executor, node):
     """Nodes come and go between two turns: the next one is not idle for it."""
     turns = []

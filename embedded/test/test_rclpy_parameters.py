@@ -58,6 +58,29 @@ def test_parameter_files(graph, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("TRUE", True), ("y", True), ("Off", False), ("tRUE", "tRUE"),
+        ("-17", -17), ("+0x1F", 31), ("-017", -15), ("0", 0), ("0o17", "0o17"),
+        ("99999999999999999999", 1e20), ("09", 9.0), ("-.5", -0.5), ("5.", 5.0), ("1e-3", 1e-3),
+        ("-.inf", float("-inf")), ("Infinity", float("inf")), ("1e999", "1e999"),
+        ("2026-01-01", "2026-01-01"), ("12:30", "12:30"), ("1_000", "1_000"), ("null", "null"),
+        ("'1'", "1"), ('"on"', "on"), ("!!str 1", "1"), ("[-.5, 1e3]", [-0.5, 1000.0]),
+    ],
+)  # fmt: skip
+def test_values_have_the_types_that_rcl_gives_them(graph, tmp_path, text, expected):
+    """On the command line and in files: not those of YAML, which has dates and base 60."""
+    file = tmp_path / "p.yaml"
+    file.write_text(f"/**:\n  ros__parameters:\n    n: {text}\n    x: {{y: {text}}}\n")
+    graph.init("--ros-args", "--params-file", str(file), "-p", f"given:={text}")
+    node = graph.node(allow_undeclared_parameters=True,
+                      automatically_declare_parameters_from_overrides=True)  # fmt: skip
+    values = [node.get_parameter(name).value for name in ("given", "n", "x.y")]
+    assert values == [expected] * 3
+    assert {type(value) for value in values} == {type(expected)}
+
+
 def test_override_of_another_type_is_refused(graph):
     """A parameter keeps the type it was declared with."""
     node = graph.init("--ros-args", "-p", "rate:=fast").node()

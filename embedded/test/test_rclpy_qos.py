@@ -221,3 +221,27 @@ def test_best_available_takes_what_is_there(graph):
         (info,) = node.get_subscriptions_info_by_topic(topic)
         assert info.qos_profile.reliability == reliability
         assert info.qos_profile.durability == durability
+
+
+def test_a_publisher_with_the_best_available_is_reliable_and_latched(graph):
+    """Which matches every subscription, also one that comes later."""
+    node = graph.init().node()
+    publisher = node.create_publisher(String, "best", QoSPresetProfiles.BEST_AVAILABLE.value)
+    publisher.publish(String(data="early"))
+    got = []
+    late = _profile(durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node.create_subscription(String, "best", got.append, late)
+    graph.spin_until(lambda: got)
+
+
+def test_a_system_default_is_reliable_on_both_sides(graph):
+    """As in rmw_cyclonedds; the reader was best-effort, DDS's own default."""
+    node = graph.init().node()
+    default = QoSPresetProfiles.SYSTEM_DEFAULT.value
+    node.create_publisher(String, "plain", default)
+    node.create_subscription(String, "plain", print, default)
+    for seen in (node.get_publishers_info_by_topic, node.get_subscriptions_info_by_topic):
+        graph.spin_until(lambda seen=seen: seen("plain"))
+        (info,) = seen("plain")
+        assert info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+        assert info.qos_profile.durability == DurabilityPolicy.VOLATILE

@@ -2,6 +2,8 @@
 """The threads of a MultiThreadedExecutor: who runs a callback, and that none is forgotten."""
 
 import random
+import subprocess
+import sys
 import threading
 import time
 
@@ -198,3 +200,53 @@ def test_no_wake_is_lost_between_threads(context, node, monkeypatch, spinning):
         wait_until(lambda: ticks[0] > 60)
     for thread in others:
         thread.join(PATIENCE_S)
+
+
+_LEAVING = """
+import threading, rclpy
+from std_msgs.msg import String
+
+rclpy.init(args=["-", "--ros-args", "--disable-stdout-logs"])
+errors = set()
+
+def publish(publisher, logger):
+    try:
+        while True:
+            publisher.publish(String(data="x"))
+    except Exception as error:
+        errors.add(type(error).__name__)
+    logger.info("still logs")
+
+def log(logger, stop):
+    while not stop.wait(0.0005):
+        logger.info("x")
+
+for _ in range(40):
+    node, stop = rclpy.create_node("leaving"), threading.Event()
+    publisher = node.create_publisher(String, "topic", 10)
+    threads = [
+        threading.Thread(target=publish, args=(publisher, node.get_logger()), daemon=True),
+        threading.Thread(target=log, args=(node.get_logger(), stop), daemon=True),
+        threading.Thread(target=log, args=(node.get_logger(), stop), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    stop.wait(0.02)
+    node.destroy_node()
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+print(*errors)
+"""
+
+
+def test_a_node_may_go_while_other_threads_use_it():
+    """Who publishes hears that it is gone, who logs logs on; a write into freed memory ended both.
+
+    In a process of its own, which that would end.
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", _LEAVING], capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "InvalidHandle\n", "")

@@ -275,6 +275,13 @@ def test_parameter_files_and_several_at_once(tmp_path):
     assert wrong.startswith("Setting parameter failed: ")
 
 
+def test_a_node_that_is_busy_is_waited_for():
+    """For longer than a service is looked for, until it answers; the command gave up after 5 s."""
+    words = ("param", "set", "/robot/talker", "camera.name")
+    assert ros2(*words, "far") == "Set parameter successful\n"
+    assert ros2(*words, "left") == "Set parameter successful\n"
+
+
 def test_parameter_is_deleted_where_its_type_is_free():
     assert ros2("param", "delete", "/robot/talker", "note") == "Deleted parameter successfully\n"
     gone, typed = (

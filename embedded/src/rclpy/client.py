@@ -72,11 +72,12 @@ class Client(ServiceEndpoint, Generic[SrvType]):
         return future.result()
 
     def call_async(self, request: Any) -> Future:
-        """Call; the response becomes the result of the future."""
+        """Call; the response becomes the result of the future. Cancelling that forgets the call."""
         number = next(_numbers)
         future = Future(executor=self._node.executor if self._node is not None else None)
         with self._lock:
             self._pending[number] = future
+        future._wake_when_done(partial(self._forget, number))
         try:
             self._send(request, self.srv_type.Request, self._id, number)
         except BaseException:
@@ -95,6 +96,10 @@ class Client(ServiceEndpoint, Generic[SrvType]):
             for number, pending in list(self._pending.items()):
                 if pending is future:
                     del self._pending[number]
+
+    def _forget(self, number: int) -> None:
+        # One step that needs no lock: who cancels in the handler of a signal may hold it already.
+        self._pending.pop(number, None)
 
     def service_is_ready(self) -> bool:
         """Whether a server takes our requests and its responses reach us."""
@@ -139,6 +144,8 @@ class Client(ServiceEndpoint, Generic[SrvType]):
 
     def _execute(self, taken: tuple[Future, Any]) -> None:
         future, response = taken
+        if future.cancelled():
+            return
         if self._node is not None:
             future._set_executor(self._node.executor)
         future.set_result(response)

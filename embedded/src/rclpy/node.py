@@ -13,11 +13,10 @@ from rclpy import logging
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.clock import Clock, ROSClock
 from rclpy.context import Context
-from rclpy.exceptions import (
-    NotInitializedException,
-)
+from rclpy.exceptions import InvalidHandle, NotInitializedException
 from rclpy.impl.arguments import Arguments, parse_arguments
 from rclpy.impl.dds.graph import Graph
+from rclpy.impl.dds.library import DdsError
 from rclpy.impl.dds.participant import Participant
 from rclpy.impl.node_entities import NodeEntities
 from rclpy.impl.node_graph import NodeGraph
@@ -182,7 +181,8 @@ class Node(NodeEntities, NodeParameters, NodeGraph):
             stamp = self._clock.now().to_msg()
             log = Log(stamp=stamp, level=int(severity), name=name, msg=message, file=file,
                       function=function, line=line)  # fmt: skip
-            with suppress(RCLError):  # who still logs once the context is shut down logs on
+            # Who still logs once the context is shut down or the node destroyed logs on.
+            with suppress(RCLError, InvalidHandle, DdsError):
                 self._rosout.publish(log)
 
     # Leaving

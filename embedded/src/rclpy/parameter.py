@@ -176,10 +176,11 @@ def parameter_dict_from_yaml_file(
     Raises RuntimeError where the file has none for them.
     """
     from rclpy.impl.arguments import matches, read_parameter_file
+    from rclpy.impl.yaml_text import load_yaml
 
     found: dict[str, ParameterMsg] = {}
     hit = False
-    for pattern, parameters in read_parameter_file(Path(parameter_file)):
+    for pattern, parameters in read_parameter_file(Path(parameter_file), load_yaml):
         if pattern == "/**":
             wanted = use_wildcard
         else:

@@ -163,22 +163,23 @@ def require_node(node: Node, args: argparse.Namespace, name: str) -> str:
     return full_name
 
 
-def call(node: Node, service_type: Any, name: str, request: Any, timeout_s: float = 5.0) -> Any:
-    """Call a service and return its response.
+def call(node: Node, service_type: Any, name: str, request: Any) -> Any:
+    """Call a service and return its response, however long the node takes: it may load a model.
 
     Raises:
-        RuntimeError: it is not there, or does not answer within `timeout_s`.
+        RuntimeError: it is not there.
+        ExternalShutdownException: at Ctrl-C.
     """
     client = node.create_client(service_type, name)
     try:
-        if not client.wait_for_service(timeout_sec=timeout_s):
-            raise RuntimeError(f"Service '{name}' is not available")
-        future = client.call_async(request)
-        rclpy.spin_until_future_complete(node, future, timeout_sec=timeout_s)
-        if not future.done():
+        if not client.wait_for_service(timeout_sec=AT_MOST_S):
             if not rclpy.ok():
                 raise ExternalShutdownException
-            raise RuntimeError(f"No answer from service '{name}' within {timeout_s} s")
+            raise RuntimeError(f"Service '{name}' is not available")
+        future = client.call_async(request)
+        rclpy.spin_until_future_complete(node, future)
+        if not future.done():
+            raise ExternalShutdownException
         return future.result()
     finally:
         node.destroy_client(client)

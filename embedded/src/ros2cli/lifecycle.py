@@ -13,8 +13,6 @@ from rclpy.node import Node
 from ros2cli import graph
 from ros2cli.verbs import Verbs
 
-CHANGE_TIMEOUT_S = 60.0  # a configure may load a large model
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verbs."""
@@ -95,7 +93,7 @@ def set_state(args: argparse.Namespace) -> str | None:
             )
         request = ChangeState.Request(transition=Transition(id=wanted[0].id, label=wanted[0].label))
         service = f"{name}/change_state"
-        if not graph.call(node, ChangeState, service, request, CHANGE_TIMEOUT_S).success:
+        if not graph.call(node, ChangeState, service, request).success:
             return "Transitioning failed"
         print("Transitioning successful")
     return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Typed values out of substitutions: what YAML would make of the text, then checked."""
+"""Typed values out of substitutions: what a node would make of the text, then checked."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def is_instance_of_valid_type(value: object) -> bool:
 
 
 def coerce_to_type(value: str, data_type: Any = None) -> Any:
-    """A text as `data_type`; by YAML's rules where that is None. ValueError where it is neither."""
+    """A text as `data_type`, None: as nodes read it. ValueError where it is neither."""
     if data_type is not None:
         item_type, is_list = extract_type(data_type)
         if item_type is str and not is_list:
             return value
         if item_type in (int, float) and not is_list:
             return item_type(value)
-    import yaml
+    from rclpy.impl.yaml_text import load_parameters
 
     try:
-        output = yaml.safe_load(value) if value.strip() else value
-    except yaml.YAMLError as error:
+        output = load_parameters(value) if value.strip() else value
+    except ValueError as error:
         raise ValueError(f"'{value}' is not valid YAML: {error}") from error
     if data_type is None:
         accepted = is_instance_of_valid_type(output)

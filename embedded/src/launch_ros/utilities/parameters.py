@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameters of a node: dictionaries, single values and files.
 
-Values keep their types. A value made of substitutions gets the type that YAML gives its text;
+Values keep their types. A value made of substitutions gets the type that a node gives its text;
 wrap it into `ParameterValue(..., value_type=str)` to say the type. Nested dictionaries become
 names with dots.
 """

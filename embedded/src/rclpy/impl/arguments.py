@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,13 +128,13 @@ def _read_remap(parsed: Arguments, text: str) -> None:
 
 
 def _read_parameter(parsed: Arguments, text: str) -> None:
-    from rclpy.impl.yaml_text import load_yaml
+    from rclpy.impl.yaml_text import load_parameters
 
     match = _PARAMETER.fullmatch(text)
     if match is None:
         raise RCLInvalidROSArgsError(f"Couldn't parse parameter override rule: '-p {text}'.")
     try:
-        value = load_yaml(match["value"])
+        value = load_parameters(match["value"])
     except ValueError as error:
         raise RCLInvalidROSArgsError(f"Couldn't parse parameter '-p {text}': {error}") from error
     parsed.parameters.append((match["node"] or "/**", {match["name"]: value}))
@@ -172,15 +173,18 @@ _READERS = {
 }
 
 
-def read_parameter_file(path: Path) -> list[tuple[str, dict[str, Any]]]:
+def read_parameter_file(
+    path: Path, load: Callable[[str], Any] | None = None
+) -> list[tuple[str, dict[str, Any]]]:
     """Parameters by pattern of node names, in the order of the file.
 
-    Raises RCLInvalidROSArgsError for a file that is missing or has another form.
+    Values have the types that rcl gives them, or `load`. Raises RCLInvalidROSArgsError for a file
+    that is missing or has another form.
     """
-    from rclpy.impl.yaml_text import load_yaml
+    from rclpy.impl.yaml_text import load_parameters
 
     try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
+        content = (load or load_parameters)(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RCLInvalidROSArgsError(f"cannot read parameter file {path}: {error}") from error
     found: list[tuple[str, dict[str, Any]]] = []

@@ -321,7 +321,7 @@ class NodeEntities:
     def _resolve_best_available(
         self, profile: QoSProfile, full: str, *, for_writer: bool
     ) -> QoSProfile:
-        """Replace BEST_AVAILABLE by what matches the endpoints that are there now."""
+        """Replace BEST_AVAILABLE by the most that matches the endpoints that are there now."""
         best = (
             profile.reliability == ReliabilityPolicy.BEST_AVAILABLE,
             profile.durability == DurabilityPolicy.BEST_AVAILABLE,
@@ -343,7 +343,7 @@ class NodeEntities:
                 e.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL for e in peers
             )
             resolved.durability = (
-                DurabilityPolicy.TRANSIENT_LOCAL if latched and peers else DurabilityPolicy.VOLATILE
+                DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
             )
         if best[2]:
             resolved.liveliness = LivelinessPolicy.AUTOMATIC

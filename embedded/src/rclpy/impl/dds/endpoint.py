@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rclpy.exceptions import InvalidHandle
 from rclpy.impl.dds.library import (
     ANY_STATE,
     RETCODE_TIMEOUT,
@@ -70,10 +71,10 @@ class Endpoint:
 
     def delete(self) -> None:
         """Leave the network. Later calls do nothing."""
-        if self.handle:
-            dds.dds_delete(self.handle)
+        handle, self.handle = self.handle, 0
+        if handle:
+            dds.dds_delete(handle)
             dds.dds_delete(self._topic)
-            self.handle = 0
 
 
 class Writer(Endpoint):
@@ -89,11 +90,15 @@ class Writer(Endpoint):
         self._identify()
         self._sertype = ct.c_void_p()
         check(dds.dds_get_entity_sertype(self.handle, ct.byref(self._sertype)), "get a type")
+        # Never given back: another thread may write while we and the whole participant go. All
+        # topics of a type share one.
+        dds.ddsi_sertype_ref(self._sertype)
 
     def write(self, parts: list[memoryview]) -> None:
         """Write the joined buffers, padded to 4 bytes. The only copy is DDS's own.
 
-        Waits for reliable readers that do not keep up.
+        Waits for reliable readers that do not keep up. Raises InvalidHandle once deleted, in
+        another thread meanwhile too.
         """
         size = sum(map(len, parts))
         if size & 3:
@@ -115,6 +120,8 @@ class Writer(Endpoint):
             code = dds.dds_writecdr(self.handle, sample)
         finally:
             del _writing[call]
+        if code < 0 and not self.handle:
+            raise InvalidHandle("cannot use Destroyable because destruction was requested")
         check(code, f"write to '{self.topic_name}'")
 
     def matched_count(self) -> int:

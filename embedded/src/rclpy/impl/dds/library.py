@@ -109,6 +109,7 @@ _PROTOTYPES: dict[str, tuple] = {
     "dds_assert_liveliness": (_ret, _entity),
     "dds_take": (_ret, _entity, _pointer, ct.POINTER(SampleInfo), ct.c_size_t, _u32),
     "dds_return_loan": (_ret, _entity, _pointer, _u32),
+    "ddsi_sertype_ref": (_pointer, _pointer),
     "ddsi_serdata_from_ser_iov": (_pointer, _pointer, _int, ct.c_size_t, _pointer, ct.c_size_t),
     "dds_create_readcondition": (_entity, _entity, _u32),
     "dds_create_guardcondition": (_entity, _entity),

@@ -56,11 +56,9 @@ def dds_qos(
 
 
 def _set_policies(qos: ct.c_void_p, profile: QoSProfile, writer: bool) -> None:
-    # A system default is DDS's own: reliable writers, best-effort readers. An application asks for
-    # BEST_AVAILABLE through `resolve_best_available`.
-    reliable = profile.reliability == ReliabilityPolicy.RELIABLE
-    if profile.reliability == ReliabilityPolicy.SYSTEM_DEFAULT:
-        reliable = writer
+    # A system default is reliable on both sides, as in rmw_cyclonedds. BEST_AVAILABLE of topics is
+    # resolved before.
+    reliable = profile.reliability != ReliabilityPolicy.BEST_EFFORT
     dds.dds_qset_reliability(qos, _RELIABLE if reliable else _BEST_EFFORT, INFINITY)
     latched = profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
     dds.dds_qset_durability(qos, _TRANSIENT_LOCAL if latched else _VOLATILE)
