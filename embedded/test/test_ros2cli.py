@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `ros2` command in real processes, looking at a real node: words, form, Ctrl-C."""
 
+import argparse
+import contextlib
 import re
 import shlex
 import signal
@@ -10,7 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+import rclpy
 import yaml
+from rclpy.executors import ExternalShutdownException
+from ros2cli import graph
 from ros2cli.topic_hz import Rate
 from waiting import PATIENCE_S, check_soon, soon
 
@@ -168,6 +173,18 @@ def test_echo_and_hz_end_silently_at_ctrl_c():
     assert re.fullmatch(
         r"\tmin: \d\.\d{3}s max: \d\.\d{3}s std dev: \d\.\d{5}s window: \d+\n", spread
     )
+
+
+def test_ctrl_c_is_the_end_also_where_the_shutdown_is_seen_first():
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt), graph.hidden_node(argparse.Namespace()):
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            assert not rclpy.ok()
+            raise ExternalShutdownException
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_hz_counts_what_is_between_arrivals():

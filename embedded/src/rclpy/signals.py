@@ -65,10 +65,12 @@ def uninstall_signal_handlers() -> None:
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    shut_down_all_contexts()
     previous = _previous.get(signal.Signals(number))
-    if callable(previous):
-        previous(number, frame)
+    try:
+        shut_down_all_contexts()
+    finally:  # whatever the shutdown meets in what it interrupts
+        if callable(previous):
+            previous(number, frame)
 
 
 def _watch() -> None:

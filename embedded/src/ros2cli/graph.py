@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -45,7 +46,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def hidden_node(args: argparse.Namespace, name: str | None = None) -> Iterator[Node]:
-    """Run rclpy with a node that the tools do not list; SIGTERM ends the block quietly."""
+    """Run rclpy with a node that the tools do not list; SIGTERM ends the block quietly.
+
+    Raises:
+        KeyboardInterrupt: at Ctrl-C, also where the block saw the shutdown first.
+    """
+    interrupted = False
+
+    def interrupt(number: int, frame: Any) -> None:
+        nonlocal interrupted
+        interrupted = True
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)  # which rclpy's handler calls after its own work
     rclpy.init()
     overrides = [
         rclpy.parameter.Parameter("use_sim_time", value=getattr(args, "use_sim_time", False))
@@ -58,6 +71,8 @@ def hidden_node(args: argparse.Namespace, name: str | None = None) -> Iterator[N
     try:
         with suppress(ExternalShutdownException, RCLError):
             yield node
+        if interrupted:
+            raise KeyboardInterrupt
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
