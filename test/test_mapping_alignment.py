@@ -15,6 +15,8 @@ from safetensors import safe_open
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Camera, invert, se3_exp, se3_log
 from zipmap_ros.mapping import StreamMapper, load_session, save_session
+from zipmap_ros.mapping import mapper as mapper_module
+from zipmap_ros.mapping import query as query_module
 from zipmap_ros.mapping.alignment import Picture, Reference, rigid
 from zipmap_ros.mapping.correction import COLUMNS, PRIOR, ROWS, Correction, node_weights
 from zipmap_ros.mapping.focal import MOST, NETWORK_FRAMES, Focal
@@ -563,6 +565,22 @@ def test_a_queried_view_has_the_shape_of_the_map_where_that_is_known(walk):
     assert known.source == "network" and np.isfinite(known.depth).all()
 
 
+def test_a_large_map_mends_a_view_by_a_part_of_its_points(walk, monkeypatch):
+    """In a moment: the network waits meanwhile."""
+    mapper = make(remembering(walk, 1.3 * walk.depth[6]), map_min_confidence=1.0, map_voxel_m=0.01)
+    here = run(mapper, walk, range(12))[6].map_T_camera
+    by_all = mapper.query(here, CAMERA).depth
+    drawn = []
+    project = query_module.project_cloud
+    monkeypatch.setattr(mapper_module, "MOST_POINTS", len(mapper.voxel_map) // 10)
+    monkeypatch.setattr(
+        query_module, "project_cloud", lambda c, *rest: drawn.append(len(c)) or project(c, *rest)
+    )
+    by_some = mapper.query(here, CAMERA).depth
+    assert drawn[0] == pytest.approx(len(mapper.voxel_map) / 10, rel=0.02)
+    assert np.abs(np.log(by_some / by_all)).mean() < 0.02
+
+
 def test_a_few_points_of_the_map_do_not_mend_a_view(walk):
     """They may be wild, and what they would be corrected to reaches far."""
     mapper = make(remembering(walk, np.full((112, 140), 3.0, np.float32)))
@@ -571,7 +589,7 @@ def test_a_few_points_of_the_map_do_not_mend_a_view(walk):
     mapper.voxel_map.clear()
     wild = (here @ [0, 0, 0.3, 1])[None, :3]
     mapper.voxel_map.insert(wild, np.zeros((1, 3), np.uint8), np.ones(1))
-    assert np.isfinite(mapper._drawn(here, CAMERA).depth).any()
+    assert np.isfinite(query_module.project_map(mapper.voxel_map, here, CAMERA).depth).any()
     assert (mapper.query(here, CAMERA).depth == 3).all()
 
 

@@ -192,6 +192,15 @@ def test_projection_draws_the_nearest_point_where_it_is():
     assert np.isfinite(covered.depth).sum() > 20  # voxels have a size
 
 
+def test_a_part_of_the_points_is_even_over_all():
+    voxel_map = VoxelMap(0.01, 100_000, 10)
+    voxel_map.insert(*some_points(np.random.default_rng(3), 5000))
+    whole, part = voxel_map.cloud(), voxel_map.cloud(every=4)
+    np.testing.assert_array_equal(part.points, whole.points[::4])
+    np.testing.assert_array_equal(part.colors, whole.colors[::4])
+    np.testing.assert_array_equal(part.confidence, whole.confidence[::4])
+
+
 def test_ply_holds_every_point(tmp_path):
     cloud = Cloud(*some_points(np.random.default_rng(7), 10))
     write_ply(tmp_path / "map.ply", cloud)

@@ -19,7 +19,13 @@ from zipmap_ros.mapping.gauge import Gauge
 from zipmap_ros.mapping.keyframes import Keyframes
 from zipmap_ros.mapping.points import frame_points
 from zipmap_ros.mapping.prepare import View, prepare
-from zipmap_ros.mapping.query import QueriedView, mended, project_cloud, query_network
+from zipmap_ros.mapping.query import (
+    MOST_POINTS,
+    QueriedView,
+    mended,
+    project_map,
+    query_network,
+)
 from zipmap_ros.mapping.scale import Odometry, ScaleEstimator
 from zipmap_ros.mapping.tracking import NOT_FINITE, Tracker
 from zipmap_ros.mapping.tracks import Tracks, aligns
@@ -297,9 +303,10 @@ class StreamMapper:
             scale = self.gauge.scale * self.tracks.scale
             view = query_network(self.model, self._state, pose, camera, scale, ask)
             if self.tracks.frames:
-                view = mended(view, self._drawn(map_T_camera, view.camera))
+                drawn = project_map(self.voxel_map, map_T_camera, view.camera, MOST_POINTS)
+                view = mended(view, drawn)
         else:
-            view = self._drawn(map_T_camera, camera)
+            view = project_map(self.voxel_map, map_T_camera, camera)
         margin = self._parameters.map_range_m
         outside = self.voxel_map.distance(map_T_camera[:3, 3])
         if np.isinf(outside):
@@ -308,9 +315,6 @@ class StreamMapper:
             warning = f"the camera is {outside:.3g} m outside of what is mapped"
             return replace(view, warning=warning)
         return view
-
-    def _drawn(self, map_T_camera: Array, camera: Camera) -> QueriedView:
-        return project_cloud(self.voxel_map.cloud(), self.voxel_map.voxel, map_T_camera, camera)
 
     def _prepare(self, frame: Frame) -> View | Exception:
         try:

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from zipmap_ros.geometry import Array, Camera, invert
 from zipmap_ros.mapping.correction import Correction, node_weights
-from zipmap_ros.mapping.voxel_map import Cloud
+from zipmap_ros.mapping.voxel_map import Cloud, VoxelMap
 from zipmap_ros.model import SceneState, ZipMap
 from zipmap_ros.model.cameras import ray_map
 from zipmap_ros.model.zipmap import QueryPrediction
 
 NETWORK, MAP = "network", "map"
 STEP = 3  # pixels from one to the next that a queried depth is compared with the map at
+MOST_POINTS = 100_000  # of the map, drawn for that; a query keeps the network waiting
 LEAST = 0.05  # of them in view of the map: fewer may be a few wild points
 # A point of the cloud covers at most this many pixels to each side.
 _MAX_SPLAT = 4
@@ -78,7 +79,7 @@ def query_network(
 
 
 def mended(view: QueriedView, drawn: QueriedView) -> QueriedView:
-    """A network's answer with its depth brought to that of the map, drawn by `project_cloud`.
+    """A network's answer with its depth brought to that of the map, drawn by `project_map`.
 
     The network remembers the images as it saw them; the map has their depth as motion mended it.
     What differs where both are known is smoothed, as each image's `Correction` is.
@@ -99,6 +100,15 @@ def fitted(camera: Camera, width: int, patch: int) -> Camera:
     shrink = min(width / max(camera.width, camera.height), 1.0)
     w, h = (max(round(side * shrink / patch), 1) * patch for side in (camera.width, camera.height))
     return camera.undistorted().resized(w, h)
+
+
+def project_map(
+    voxel_map: VoxelMap, map_T_camera: Array, camera: Camera, most: int | None = None
+) -> QueriedView:
+    """Draw a map, or about ``most`` of its points, each of which then covers more."""
+    size = len(voxel_map)
+    every = max(size // (most or size or 1), 1)
+    return project_cloud(voxel_map.cloud(every), voxel_map.voxel * every**0.5, map_T_camera, camera)
 
 
 def project_cloud(cloud: Cloud, voxel: float, map_T_camera: Array, camera: Camera) -> QueriedView:

@@ -93,22 +93,22 @@ class VoxelMap:
         self.insertions += 1
         self._merge(rows, np.full(len(points), self.insertions, np.int32))
 
-    def cloud(self) -> Cloud:
-        """All points, oldest voxel first, in arrays of their own."""
-        n = self._size
-        points, colors = np.empty((n, 3), np.float32), np.empty((n, 3), np.uint8)
+    def cloud(self, every: int = 1) -> Cloud:
+        """All points, or one of so many, oldest voxel first, in arrays of their own."""
+        rows = self._rows[: self._size : every]
+        points, colors = np.empty((len(rows), 3), np.float32), np.empty((len(rows), 3), np.uint8)
         for axis in range(3):  # column by column, rounding without a temporary: twice as fast
-            points[:, axis] = self._rows[:n, axis]
-            mean = self._rows[:n, 3 + axis]
-            np.add(mean, np.float32(0.5), out=colors[:, axis], casting="unsafe")
-        return Cloud(points, colors, self._rows[:n, _CONFIDENCE].copy())
+            points[:, axis] = rows[:, axis]
+            np.add(rows[:, 3 + axis], np.float32(0.5), out=colors[:, axis], casting="unsafe")
+        return Cloud(points, colors, rows[:, _CONFIDENCE].copy())
 
     def distance(self, position: Array) -> float:
         """How far (3,) ``position`` is outside of the box around all points; inf without points."""
         if not self._size:
             return float("inf")
-        points = self._rows[: self._size, _XYZ]
-        below, above = points.min(axis=0) - position, position - points.max(axis=0)
+        columns = self._rows[: self._size, _XYZ].T  # one by one, which is faster
+        below = np.array([column.min() for column in columns]) - position
+        above = position - np.array([column.max() for column in columns])
         return float(np.linalg.norm(np.maximum(np.maximum(below, above), 0)))
 
     def transform(self, new_T_old: Array, scale: float = 1.0) -> None:
