@@ -506,13 +506,19 @@ def test_a_view_is_asked_for_in_the_frame_that_the_status_names(
     ros_here.node.destroy_publisher(said)
 
 
-def test_compressed_pictures_are_shown(ros_here: Bench) -> None:
+def test_an_unknown_image_transport_is_refused(ros_here: Bench) -> None:
+    overrides = [Parameter("image_transport", value="theora")]
+    with pytest.raises(ViewerError, match="'theora': use one of raw, compressed"):
+        ViewerNode(context=ros_here.context, parameter_overrides=overrides)
+
+
+def test_compressed_pictures_are_shown(ros_here: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"viewer_port": free_port(), "image_transport": "compressed"}
     overrides = [Parameter(name, value=value) for name, value in given.items()]
     node = ViewerNode(context=ros_here.context, parameter_overrides=overrides)
     ros_here.executor.add_node(node)
     shown: list[np.ndarray] = []
-    node._panel.show_image = lambda rgb: shown.append(rgb) or 0  # type: ignore[method-assign]
+    monkeypatch.setattr(node._panel, "show_image", lambda rgb: shown.append(rgb) or 0)
     images = ros_here.node.create_publisher(CompressedImage, "image/compressed", 5)
     data = cv2.imencode(".png", np.full((4, 6, 3), (255, 0, 0), np.uint8))[1].tobytes()
     message = CompressedImage(header=convert.make_header(7, "lens"), format="png", data=data)

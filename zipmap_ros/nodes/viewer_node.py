@@ -33,7 +33,7 @@ from zipmap_ros.nodes.spin import run
 from zipmap_ros.nodes.viewer_cloud import CloudSettings
 from zipmap_ros.nodes.viewer_panel import Panel
 from zipmap_ros.nodes.viewer_scene import Budget, Scene, Settings
-from zipmap_ros.nodes.viewer_server import Server, is_local, open_server
+from zipmap_ros.nodes.viewer_server import Server, ViewerError, is_local, open_server
 from zipmap_ros.nodes.viewer_services import ZipmapServices
 from zipmap_ros.nodes.viewer_visitor import Visitor
 
@@ -79,6 +79,10 @@ PARAMETERS: dict[str, tuple[Any, Any, str]] = {
 }
 
 
+# Type and topic of the images, by image_transport.
+IMAGES = {"raw": (Image, "image"), "compressed": (CompressedImage, "image/compressed")}
+
+
 @dataclass
 class Eye:
     """The camera as last heard of."""
@@ -88,7 +92,7 @@ class Eye:
 
 
 class ViewerNode(Node):
-    """The node ``viewer``. Raises ViewerError where it cannot listen.
+    """The node ``viewer``. Raises ViewerError for a bad parameter and where it cannot listen.
 
     threads  that it needs
     server   the web server
@@ -103,8 +107,11 @@ class ViewerNode(Node):
         super().__init__("viewer", **kwargs)
         values = {name: self._parameter(name) for name in PARAMETERS}
         camera = values["viewer_camera"]
-        self._compressed = values["image_transport"] == "compressed"
-        topic = "image/compressed" if self._compressed else "image"
+        if values["image_transport"] not in IMAGES:
+            raise ViewerError(
+                f"image_transport is {values['image_transport']!r}: use one of {', '.join(IMAGES)}"
+            )
+        self._image_type, topic = IMAGES[values["image_transport"]]
         self._image_topic = f"{camera}/{topic}" if camera else topic
         depth = f"zipmap/{camera}/depth" if camera else "zipmap/depth"
         self._topics: dict[str, tuple[type, str, Any]] = {
@@ -115,7 +122,7 @@ class ViewerNode(Node):
             "map": (PointCloud2, "zipmap/map", LATCHED),
         }
         self._latest: dict[str, Any] = {}
-        self._images: deque[Any] = deque()
+        self._images: deque[Image | CompressedImage] = deque()
         self._lens = ""
         self._watching: list[Any] = []
         self._visitors: dict[int, Visitor] = {}
@@ -174,7 +181,7 @@ class ViewerNode(Node):
         self._status, self._status_s = message, time.monotonic()
         self._robot.map_frame = message.header.frame_id or self._robot.map_frame
 
-    def _on_image(self, message: Any) -> None:
+    def _on_image(self, message: Image | CompressedImage) -> None:
         self._lens = message.header.frame_id
         images = self._images
         images.append(message)
@@ -193,10 +200,7 @@ class ViewerNode(Node):
         ]
         self._watching += [
             self.create_subscription(
-                CompressedImage if self._compressed else Image,
-                self._image_topic,
-                self._on_image,
-                qos_profile_sensor_data,
+                self._image_type, self._image_topic, self._on_image, qos_profile_sensor_data
             ),
             self.create_subscription(Odometry, "zipmap/odometry", self._on_odometry, 10),
         ]
@@ -337,19 +341,15 @@ class ViewerNode(Node):
             self._scene.see_depth(float(np.median(known)) if len(known) else None)
         images = list(self._images)
         if images:
-            self._budget.spend(self._panel.show_image(self._to_rgb(images[-1])))
+            self._budget.spend(self._panel.show_image(_to_rgb(images[-1])))
         if self.eye is not None and self._camera is not None and self._scene.depth:
             of_eye = [m for m in images if convert.stamp_to_ns(m.header.stamp) == self.eye.stamp_ns]
-            picture = self._to_rgb(of_eye[0]) if of_eye else None
+            picture = _to_rgb(of_eye[0]) if of_eye else None
             self._scene.show_camera(self.eye.map_T_camera, self._camera, picture)
         newest = self._take("points")
         if newest is not None and newest.width:
             points, colors, _ = convert.cloud_to_points(newest)
             self._scene.show_newest(points, colors)
-
-    def _to_rgb(self, message: Any) -> NDArray[np.uint8]:
-        to_rgb = convert.compressed_to_rgb if self._compressed else convert.image_to_rgb
-        return to_rgb(message)
 
     def _update_map(self) -> None:
         """Take a new map, or the same with other settings, but not more often than is cheap."""
@@ -365,6 +365,13 @@ class ViewerNode(Node):
         self._map_settings = settings
         self._scene.cloud.update(*self._map, now_s)
         self._next_map_s = now_s + (time.monotonic() - now_s) / MAP_SHARE
+
+
+def _to_rgb(message: Image | CompressedImage) -> NDArray[np.uint8]:
+    """(H, W, 3)."""
+    if isinstance(message, CompressedImage):
+        return convert.compressed_to_rgb(message)
+    return convert.image_to_rgb(message)
 
 
 def main() -> None:
