@@ -32,8 +32,6 @@ class CameraNode(Node):
     Raises the sources' error when the source cannot be opened, ValueError for a bad parameter.
     """
 
-    threads = 1
-
     def __init__(self, **kwargs: Any) -> None:
         from zipmap_ros.sources import open_source
 

@@ -40,7 +40,6 @@ BYTES_PER_PIXEL = {
     "yuyv": 2,
     **{f"bayer_{p}{bits}": bits // 8 for bits in (8, 16) for p in ("rggb", "bggr", "gbrg", "grbg")},
 }
-# Coefficients that each distortion model may carry.
 CLOUD_DTYPE = np.dtype(
     [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<f4"), ("confidence", "<f4")]
 )

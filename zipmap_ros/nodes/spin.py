@@ -22,7 +22,7 @@ from rclpy.task import Future
 def run(make_node: Callable[[], Node]) -> NoReturn:
     """Make a node, run it until a signal comes or its future ``finished`` (if any) is done, exit.
 
-    It has as many threads as its attribute ``threads`` says.
+    It has as many threads as its attribute ``threads`` says, or one.
 
     The process ends here, with 0, or 1 when the node could not be made: taking torch apart would
     cost the interpreter seconds, and a network that is busy on a slow device cannot be interrupted.
@@ -41,7 +41,7 @@ def _spin(make_node: Callable[[], Node]) -> int:
         print(f"error: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 1
-    threads: int = getattr(node, "threads")  # noqa: B009 (to mypy a Node has no such attribute)
+    threads = getattr(node, "threads", 1)
     executor = MultiThreadedExecutor(threads) if threads > 1 else SingleThreadedExecutor()
     executor.add_node(node)
     done = getattr(node, "finished", None) or Future()

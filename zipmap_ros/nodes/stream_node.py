@@ -228,7 +228,7 @@ class StreamNode(LifecycleNode):
         if self.facts.dropped.total() > dropped:
             self.warn("mapper", self.facts.problem)
         if self.facts.gauge_id != self._path_gauge:
-            self._rebuild_path(len(estimates))
+            self._follow_trajectory(len(estimates))
         p = self.values
         for estimate in estimates:
             try:
@@ -242,8 +242,8 @@ class StreamNode(LifecycleNode):
             self.outputs.publish_points(estimates)
         self.refresh_status()
 
-    def _rebuild_path(self, new: int) -> None:
-        """Take the path from the trajectory, but for its ``new`` last poses, still to come."""
+    def _follow_trajectory(self, new: int) -> None:
+        """Take path and TF from the trajectory, but for its ``new`` last poses, still to come."""
         self._path_gauge = self.facts.gauge_id
         trajectory = self._mapper.trajectory
         poses = trajectory.poses
@@ -251,8 +251,10 @@ class StreamNode(LifecycleNode):
             mounts = [self._mapper.base_T_camera(source) for source in trajectory.sources]
             poses = poses @ invert(np.array(mounts).reshape(-1, 4, 4))
         if not new:
-            known = zip(trajectory.stamps_ns[-1:], trajectory.sources[-1:], poses[-1:], strict=True)
-            self.transforms.anchor(next(known, None))
+            known = None
+            if len(trajectory):
+                known = (int(trajectory.stamps_ns[-1]), trajectory.sources[-1], poses[-1])
+            self.transforms.anchor(known)
         old = len(trajectory) - new
         self.outputs.set_path(trajectory.stamps_ns[:old], poses[:old], self.values.path_max_poses)
 
@@ -347,10 +349,10 @@ class StreamNode(LifecycleNode):
             before, self._status = self._status.state, self._make_status()
             try:
                 self._status_publisher.publish(self._status)
-            except Exception:
+            except Exception:  # each runtime has an error of its own for what was shut down
                 if self.context.ok():
-                    raise  # else a signal came, and nobody hears any more
-                return
+                    raise
+                return  # a signal came: nobody hears any more
             if self._status.state != before:
                 said = f"{STATE_NAMES[self._status.state]} {self._status.hint}"
                 self.get_logger().info(said.strip())
