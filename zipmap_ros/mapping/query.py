@@ -19,9 +19,11 @@ from zipmap_ros.model.cameras import ray_map
 from zipmap_ros.model.zipmap import QueryPrediction
 
 NETWORK, MAP = "network", "map"
-STEP = 3  # pixels from one to the next that a queried depth is compared with the map at
-MOST_POINTS = 100_000  # of the map, drawn for that; a query keeps the network waiting
-LEAST = 0.05  # of them in view of the map: fewer may be a few wild points
+# Points of the map that mend a queried view, about and at most: the network waits meanwhile.
+MOST_POINTS = 100_000
+# Pixels from one to the next that are compared with the map, and which share of them must be known
+# there: a few may be wild, and what they are corrected to reaches far.
+_STEP, _LEAST = 3, 0.05
 # A point of the cloud covers at most this many pixels to each side.
 _MAX_SPLAT = 4
 _SIDE = range(-_MAX_SPLAT, _MAX_SPLAT + 1)
@@ -84,13 +86,13 @@ def mended(view: QueriedView, drawn: QueriedView) -> QueriedView:
     The network remembers the images as it saw them; the map has their depth as motion mended it.
     What differs where both are known is smoothed, as each image's `Correction` is.
     """
-    shape, some = view.depth.shape, np.s_[STEP // 2 :: STEP, STEP // 2 :: STEP]
+    shape, some = view.depth.shape, np.s_[_STEP // 2 :: _STEP, _STEP // 2 :: _STEP]
     known = np.isfinite(drawn.depth[some]) & np.isfinite(view.depth[some]) & (view.depth[some] > 0)
-    if known.mean() < LEAST:
+    if known.mean() < _LEAST:
         return view
     logs = np.log(drawn.depth[some][known] / view.depth[some][known])
     v, u = np.nonzero(known)
-    pixels = np.stack([u, v]) * STEP + (STEP // 2 + 0.5)
+    pixels = np.stack([u, v]) * _STEP + (_STEP // 2 + 0.5)
     correction = Correction.fitted(node_weights(pixels, shape), logs)
     return replace(view, depth=view.depth * correction.factor(shape))
 

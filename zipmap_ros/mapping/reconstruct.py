@@ -59,7 +59,7 @@ def reconstruct(
         for estimate in _estimates(mapper, frames, batch):
             depth.write(estimate)
             samples.add(estimate)
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:  # raised again once the files are written
         ended = error
     seconds = time.perf_counter() - began
     if not depth.count:
