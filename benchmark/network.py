@@ -286,6 +286,8 @@ def answer(question: str, args: argparse.Namespace, save: Path | None) -> bool:
         "graph": args.graph,
         **reached,
     }
+    if question == "train":
+        settings |= dict.fromkeys(("dtype", "tf32"), "the recipe's")
     taken = report(f"network {question}", args.device, settings, rows(), save)
     return bool(taken) and "stopped" not in taken[-1]
 

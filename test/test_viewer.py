@@ -7,6 +7,7 @@ import http.client
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -153,6 +154,26 @@ def test_a_wide_map_has_few_blocks(cloud: MapCloud) -> None:
     points = np.random.default_rng(1).uniform(-500, 500, (20_000, 3)).astype(np.float32)
     cloud.update(points, np.zeros((20_000, 3), np.uint8), np.full(20_000, 2, np.float32), 0.0)
     assert 0 < len(blocks(cloud)) <= MAX_BLOCKS
+
+
+def test_sliders_do_not_change_when_a_point_was_first_seen(cloud: MapCloud) -> None:
+    points, _, _ = wall(2)
+    points = np.concatenate([points, [[np.inf, 0, 0]]]).astype(np.float32)
+    colors, confidence = np.zeros((5, 3), np.uint8), np.full(5, 2.0, np.float32)
+    cloud.settings.mode = "Age"
+    cloud.update(points[:1], colors[:1], confidence[:1], 0.0)
+
+    def shown(**settings: float) -> list:
+        cloud.settings = replace(cloud.settings, **settings)
+        cloud.update(points, colors, confidence, 20.0)
+        return [block for block in blocks(cloud) if len(block.points)]
+
+    (before,) = shown()
+    assert len(np.unique(before.colors, axis=0)) == 2
+    for name, there, back in (("voxel", 1.0, 0.1), ("min_confidence", 3.0, 1.0)):
+        shown(**{name: there})
+        (after,) = shown(**{name: back})
+        np.testing.assert_array_equal(after.colors, before.colors)
 
 
 def test_the_confidence_slider_hides_and_the_best_of_a_voxel_shows(cloud: MapCloud) -> None:

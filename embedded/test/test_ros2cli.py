@@ -154,6 +154,7 @@ def test_echo_of_nothing_says_so():
     )
     assert "Invalid field" in failing("topic", "echo", "--once", "/robot/pose", "--field", "nose")
     assert "invalid" in failing("topic", "echo", "/robot/pose", "no_msgs/msg/Thing")
+    assert failing("topic", "pub", "/1x", "std_msgs/msg/String").startswith("Invalid topic name")
 
 
 @soon
@@ -341,6 +342,7 @@ def test_interfaces_need_no_node():
     assert of_one == "std_srvs/srv/Empty\nstd_srvs/srv/SetBool\nstd_srvs/srv/Trigger\n"
     assert {"geometry_msgs", "std_srvs"} <= set(packages.split())
     assert "no_msgs/msg/Thing" in failing("interface", "show", "no_msgs/msg/Thing")
+    assert "package/msg/Name" in failing("interface", "show", "std_msgs/String")
 
 
 LAUNCH_FILE = """

@@ -21,6 +21,7 @@ BLOCK_VOXELS = 16  # edge of the smallest block
 MAX_BLOCKS = 256  # more nodes than this make browsers slow: blocks grow instead
 # A block travels again when a point moved by this share of a voxel or a colour by this much.
 MOVED, RECOLORED = 0.25, 24
+AGE_VOXEL = 0.05  # map units: within so much a point is the same as before
 FIRST_AGE_S = 30.0  # what the colours of age span at first; doubled when the map gets older
 CONFIDENCE_DECADES = 1.5  # confidence is coloured on a logarithmic scale from 1 to 10**1.5
 POINT_BYTES = 9  # three float16, three uint8
@@ -114,11 +115,15 @@ class MapCloud:
         now_s: float,
     ) -> None:
         """Take a whole map: (N, 3) points, (N, 3) RGB, (N,) confidences."""
+        seen_s = self._first_seen(points, now_s)
         keep = (confidence >= self.settings.min_confidence) & np.isfinite(points).all(axis=1)
-        points, colors, confidence = points[keep], colors[keep], confidence[keep]
+        points, colors, confidence, seen_s = (
+            each[keep] for each in (points, colors, confidence, seen_s)
+        )
         cells, chosen = self._thin(points, confidence)
-        points, colors, confidence = points[chosen], colors[chosen], confidence[chosen]
-        seen_s = self._first_seen(_pack(cells), now_s)
+        points, colors, confidence, seen_s = (
+            each[chosen] for each in (points, colors, confidence, seen_s)
+        )
         self.shown_points = len(points)
         self.ball = Ball.around(points) if len(points) else None
         self._compare(self._blocks(cells, points, self._paint(colors, confidence, seen_s, now_s)))
@@ -156,17 +161,23 @@ class MapCloud:
                 return cells[first], order[inside][first]
             voxel *= 2
 
-    def _first_seen(self, keys: NDArray[np.int64], now_s: float) -> NDArray[np.float64]:
-        """When each voxel (keys ascending) was first there; remembers."""
+    def _first_seen(self, points: NDArray[np.float32], now_s: float) -> NDArray[np.float64]:
+        """When something was first where each point (N, 3) is; remembers.
+
+        In cells of their own size, so that the sliders forget nothing.
+        """
         if self._began_s is None:
             self._began_s = now_s
+        cells = np.nan_to_num(np.floor(points / AGE_VOXEL), posinf=_HALF, neginf=-_HALF)
+        cells = np.clip(cells, -_HALF, _HALF - 1).astype(np.int64)
+        keys, inverse = np.unique(_pack(cells), return_inverse=True)
         seen_s = np.full(len(keys), now_s)
         if len(self._keys):
             at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
             known = self._keys[at] == keys
             seen_s[known] = self._seen_s[at[known]]
         self._keys, self._seen_s = keys, seen_s
-        return seen_s
+        return seen_s[inverse]
 
     def _paint(
         self,

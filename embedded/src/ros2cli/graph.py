@@ -17,6 +17,7 @@ from typing import Any
 
 import rclpy
 from rclpy._rclpy_pybind11 import RCLError
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
@@ -50,6 +51,7 @@ def hidden_node(args: argparse.Namespace, name: str | None = None) -> Iterator[N
 
     Raises:
         KeyboardInterrupt: at Ctrl-C, also where the block saw the shutdown first.
+        ValueError: the user's name of a topic, service or node does not keep the rules.
     """
     interrupted = False
 
@@ -73,6 +75,8 @@ def hidden_node(args: argparse.Namespace, name: str | None = None) -> Iterator[N
             yield node
         if interrupted:
             raise KeyboardInterrupt
+    except NameValidationException as error:
+        raise ValueError(str(error)) from error
     finally:
         node.destroy_node()
         rclpy.try_shutdown()

@@ -61,10 +61,7 @@ def get_definition(name: str) -> Message | Service:
 
     Raises InterfaceError where no such interface is known.
     """
-    try:
-        package, kind, short = name.split("/")
-    except ValueError:
-        raise InterfaceError(f"'{name}' is not of the form package/msg/Name") from None
+    package, kind, short = _parts(name)
     share = _share_directory(package)
     path = share / kind / f"{short}.{kind}" if share is not None else None
     if path is not None and path.is_file():
@@ -104,9 +101,16 @@ def get_class(name: str) -> type:
 
 def definition_text(name: str) -> str:
     """The text of the file that defines an interface; raises InterfaceError."""
-    package, kind, short = name.split("/")
+    package, kind, short = _parts(name)
     share = _share_directory(package)
     path = share / kind / f"{short}.{kind}" if share is not None else None
     if path is None or not path.is_file():
         raise InterfaceError(f"interface '{name}' has no file in share/{package}/{kind}")
     return path.read_text(encoding="utf-8")
+
+
+def _parts(name: str) -> list[str]:
+    parts = name.split("/")
+    if len(parts) != 3:
+        raise InterfaceError(f"'{name}' is not of the form package/msg/Name")
+    return parts
