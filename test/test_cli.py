@@ -281,6 +281,8 @@ def test_a_parameter_file_may_name_the_node_in_a_namespace(capsys, tmp_path, fol
     file.write_text("/robot/zipmap:\n  ros__parameters: {chunk_frames: 0}\n")
     arguments = ("--checkpoint", checkpoint, "--params", file)
     assert "chunk_frames must be" in refused(capsys, "reconstruct", folder, *arguments)
+    file.write_text("robot:\n  zipmap:\n    ros__parameters: {chunk_frames: 0}\n")
+    assert "chunk_frames" in refused(capsys, "reconstruct", folder, *arguments)
     file.write_text("/robot/camera:\n  ros__parameters: {rate: 10}\n")
     says = refused(capsys, "reconstruct", folder, *arguments)
     assert "has no node zipmap or /**, but /robot/camera" in says

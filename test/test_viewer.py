@@ -279,6 +279,23 @@ def test_a_port_that_is_taken_is_said(server: Server) -> None:
         open_server("127.0.0.1", server.get_port())
 
 
+def test_ipv6_has_a_loopback_too() -> None:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError as error:
+            pytest.skip(f"no IPv6 here: {error}")
+        port = probe.getsockname()[1]
+    server = open_server("::1", port)
+    try:
+        page = http.client.HTTPConnection("::1", port, timeout=20)
+        page.request("GET", "/")
+        assert page.getresponse().status == 200
+        page.close()
+    finally:
+        server.stop()
+
+
 def test_which_hosts_are_this_machine_alone() -> None:
     assert all(map(is_local, ("127.0.0.1", "127.8.0.1", "::1", "localhost")))
     assert not any(map(is_local, ("0.0.0.0", "192.168.1.4", "robot.local", "")))

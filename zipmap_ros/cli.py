@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -252,19 +252,33 @@ def _read_parameters(path: str) -> dict[str, Any]:
     import yaml
 
     try:
-        nodes = yaml.safe_load(Path(path).read_text()) or {}
-        ours = [nodes[node] for node in nodes if node.split("/")[-1] in ("**", "zipmap")]
-        if nodes and not ours:
-            raise InputError(f"{path} has no node zipmap or /**, but {', '.join(nodes)}")
-        values: dict[str, Any] = {}
-        for content in ours:
-            values |= content["ros__parameters"]
+        tree = yaml.safe_load(Path(path).read_text()) or {}
+        nodes = list(_nodes(tree))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError) as error:
         raise InputError(f"cannot read parameters from {path}: {error}") from error
-    except KeyError as error:
-        raise InputError(f"{path} is no ROS 2 parameter file: it has no {error}") from error
+    if tree and not nodes:
+        raise InputError(f"{path} is no ROS 2 parameter file: it has no ros__parameters")
+    ours = [content for name, content in nodes if name.split("/")[-1] in ("**", "zipmap")]
+    if nodes and not ours:
+        names = ", ".join(name for name, _ in nodes)
+        raise InputError(f"{path} has no node zipmap or /**, but {names}")
+    values: dict[str, Any] = {}
+    for content in ours:
+        values |= content
     values.pop("use_sim_time", None)  # every node has it; here time is the frames' own
     return values
+
+
+def _nodes(tree: dict[str, Any], namespace: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and parameters of the nodes of a file, where namespaces may be keys of their own."""
+    for key, content in tree.items():
+        name = f"{namespace}/{key.strip('/')}"
+        if not isinstance(content, dict):
+            continue
+        if "ros__parameters" in content:
+            yield name, content["ros__parameters"] or {}
+        else:
+            yield from _nodes(content, name)
 
 
 def _length(source: Any, most: int | None) -> int | None:

@@ -117,13 +117,11 @@ class MapCloud:
         """Take a whole map: (N, 3) points, (N, 3) RGB, (N,) confidences."""
         seen_s = self._first_seen(points, now_s)
         keep = (confidence >= self.settings.min_confidence) & np.isfinite(points).all(axis=1)
-        points, colors, confidence, seen_s = (
-            each[keep] for each in (points, colors, confidence, seen_s)
-        )
-        cells, chosen = self._thin(points, confidence)
-        points, colors, confidence, seen_s = (
-            each[chosen] for each in (points, colors, confidence, seen_s)
-        )
+        kept = np.flatnonzero(keep)
+        cells, best = self._thin(points[kept], confidence[kept])
+        chosen = kept[best]
+        points, colors, confidence = points[chosen], colors[chosen], confidence[chosen]
+        seen_s = seen_s[chosen]
         self.shown_points = len(points)
         self.ball = Ball.around(points) if len(points) else None
         self._compare(self._blocks(cells, points, self._paint(colors, confidence, seen_s, now_s)))

@@ -166,7 +166,8 @@ class ViewerNode(Node):
         return self.declare_parameter(name, default, descriptor).value
 
     def _greet(self, host: str, port: int) -> None:
-        self.get_logger().info(f"open http://{host}:{port} in a browser")
+        name = f"[{host}]" if ":" in host else host
+        self.get_logger().info(f"open http://{name}:{port} in a browser")
         if not is_local(host):
             self.get_logger().warning(
                 f"viewer_host {host} is open to the network: whoever can reach it sees what the "

@@ -38,7 +38,7 @@ class Server(viser.ViserServer):
 
 def open_server(host: str, port: int) -> Server:
     """Listen on exactly this address. Raises ViewerError where it is taken or not ours."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
