@@ -71,7 +71,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "viewer_camera",
         default_value="",
-        description="Which of several cameras the web view shows; empty: as params_file says",
+        description="Which of several cameras web view and RViz show; empty: as params_file says",
     ),
 ]
 FLAGS = ("loop", "use_sim_time", "rviz", "viewer")
@@ -154,6 +154,10 @@ def rviz(given: dict[str, Any]) -> Node:
     topics = {t: f"{namespace}{t}" for t in re.findall(r"Value: (/\S+)", config.read_text())}
     image = given["image"]
     topics["/image"] = image if image.startswith("/") else f"{namespace}/{image}"
+    if camera := given["viewer_camera"]:
+        topics["/image"] = f"{namespace}/{camera}/image"
+        for name in ("image", "confidence"):
+            topics[f"/zipmap/depth/{name}"] = f"{namespace}/zipmap/{camera}/depth/{name}"
     return Node(
         package="rviz2",
         executable="rviz2",

@@ -66,7 +66,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "viewer_camera",
                 default_value="front",
-                description="Which of the cameras the web view shows",
+                description="Which of the cameras web view and RViz show",
             ),
             DeclareLaunchArgument(
                 "params_file",

@@ -158,6 +158,12 @@ def test_rviz_has_the_topics_and_the_time_of_its_node(monkeypatch: pytest.Monkey
     assert all(f"Value: {topic}\n" in text for topic in rules)
     rules = dict(started(monkeypatch, rviz="true", image="/lens/image_raw")["rviz2"]["remappings"])
     assert rules == {"/image": "/lens/image_raw"}
+    rules = dict(started(monkeypatch, rviz="true", viewer_camera="left")["rviz2"]["remappings"])
+    assert rules == {
+        "/image": "/left/image",
+        "/zipmap/depth/image": "/zipmap/left/depth/image",
+        "/zipmap/depth/confidence": "/zipmap/left/depth/confidence",
+    }
     assert started(monkeypatch, rviz="true")["rviz2"]["remappings"] == []
 
 
