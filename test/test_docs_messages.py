@@ -18,7 +18,7 @@ NODE = (
     *("stream_node", "intake", "camera_input", "convert", "transforms", "services", "worker"),
     "diagnostics",
 )
-MAPPING = ("mapper", "prepare", "network", "session", "undistort", "query")
+MAPPING = ("mapper", "prepare", "network", "session", "undistort", "query", "voxel_map")
 FILES = [PACKAGE / "nodes" / f"{n}.py" for n in NODE] + [
     PACKAGE / "mapping" / f"{n}.py" for n in MAPPING
 ]
@@ -29,7 +29,7 @@ NOT_FOR_USERS = {
     "...x... in chunks of ...",
     "the scene is forgotten",
     "queued images are dropped",
-    "an image is ... s older",
+    "images are ... s older",
     "the clock went back",
     "... has ... publisher(s) with fitting QoS",
     "images are now ...x...",

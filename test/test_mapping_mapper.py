@@ -245,6 +245,23 @@ def test_scale_locks_on_depth_and_everything_is_metres_from_then_on():
     assert np.abs(outside.max(axis=1)).max() < 0.1
 
 
+def test_a_map_to_be_located_in_keeps_its_metres():
+    mapper = make(scale_source="depth")
+
+    def see(indices, factor=1.0):
+        for i in indices:
+            depth = room_depth(mapper.model.poses[i]).astype(np.float32)
+            mapper.add_frame(frame(i, depth=factor * depth))
+
+    see(range(10))
+    locked, gauge_id = mapper.scale.scale, mapper.gauge_id
+    mapper.parameters = mapper.parameters.updated({"mode": "localization"})
+    see(range(10, 50), factor=1.3)  # a depth camera that is off
+    assert (mapper.scale.scale, mapper.gauge_id) == (locked, gauge_id)
+    mapper.parameters = mapper.parameters.updated({"scale": 2.0})  # of the source fixed alone
+    assert (mapper.scale.scale, mapper.scale.metric) == (locked, True)
+
+
 def test_scale_from_odometry_uses_the_cameras_path_not_the_bases():
     mapper = make(scale_source="odom")
     base_T_camera = pose(BODY_T_OPTICAL[:3, :3], [0.5, 0.1, 0.3])
@@ -263,6 +280,17 @@ def test_without_a_source_nothing_is_metric():
     assert not mapper.scale.metric and estimate.scale == 1.0
     true = true_poses(mapper, [9])[0]
     np.testing.assert_allclose(estimate.map_T_camera[:3, 3], true[:3, 3] * 0.5, atol=1e-5)
+
+
+def test_a_place_that_no_map_can_be_around_is_refused():
+    mapper = make(**FIXED)
+    run(mapper, range(3))
+    points, poses = len(mapper.voxel_map), mapper.trajectory.poses
+    utm = pose(np.eye(3), [448_262.0, 5_411_932.0, 0.0])
+    with pytest.raises(MappingError, match=r"5411932.0, 0.0\] is too far out for voxels of 0.05"):
+        mapper.set_pose(utm)
+    assert len(mapper.voxel_map) == points
+    np.testing.assert_array_equal(mapper.trajectory.poses, poses)
 
 
 def test_set_pose_moves_everything_rigidly():

@@ -227,7 +227,7 @@ def test_a_jump_is_refused_and_the_old_place_still_counts():
     assert judge(tracker, 0.0) is None
     assert judge(tracker, 5.0) == JUMP
     assert judge(tracker, 0.5) is None
-    assert not tracker.lost and tracker.doubted == 0
+    assert not tracker.lost and not tracker.doubted
 
 
 def test_lost_after_so_many_and_found_where_it_is_consistent():
@@ -249,6 +249,18 @@ def test_a_turn_is_a_jump_too_and_cameras_are_compared_with_themselves():
     assert tracker.judge(["front", "back"], [front, back], *arguments) is None
     assert tracker.judge(["front", "back"], [front, back], *arguments) is None
     assert tracker.judge(["back"], [front], *arguments) == JUMP
+
+
+def test_a_camera_that_is_right_does_not_vouch_for_another():
+    tracker, arguments = Tracker(), (1.0, 30.0, 3, 4)
+    assert tracker.judge(["a", "b"], [moved(0), moved(0)], *arguments) is None
+    reasons = []
+    for i in range(6):
+        reasons.append(tracker.judge(["a"], [moved(50 + 0.1 * i)], *arguments))
+        if not tracker.lost:
+            assert tracker.judge(["b"], [moved(0.1 * i)], *arguments) is None
+    assert reasons == [JUMP, JUMP, JUMP, LOST, LOST, LOST]
+    assert tracker.judge(["a"], [moved(50.7)], *arguments) is None and not tracker.lost
 
 
 def test_keyframes_by_motion_by_turn_and_after_a_gap():

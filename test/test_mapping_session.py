@@ -172,6 +172,52 @@ def test_a_disk_that_refuses_is_an_error_with_a_reason(model, tmp_path):
         save_session(make(model), tmp_path / "file", "house")
 
 
+def test_a_full_disk_is_an_error_that_names_the_session(model, tmp_path):
+    import resource
+
+    mapper = make(model)
+    feed(mapper, range(2))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(MappingError, match="cannot save the session 'house'"):
+            save_session(mapper, tmp_path, "house")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_is_no_session_is_never_overwritten(model, tmp_path, kind):
+    mine = tmp_path / "office"
+    if kind == "folder":
+        mine.mkdir()
+        mine = mine / "office.pgm"
+    mine.write_text("a map of another program")
+    with pytest.raises(MappingError, match="no saved session: take another name"):
+        save_session(make(model), tmp_path, "office", overwrite=True)
+    assert mine.read_text() == "a map of another program"
+    assert [path.name for path in tmp_path.iterdir()] == ["office"]
+
+
+def test_a_session_loads_with_another_source_of_scale(model, tmp_path):
+    """A fixed scale is what it says; another source goes on from the saved one."""
+    saved = make(model, scale_source="depth")
+    feed(saved, range(9))
+    assert saved.scale.metric
+    save_session(saved, tmp_path, "house")
+    fixed, none = make(model, scale_source="fixed", scale=2.5), make(model)
+    for mapper in (fixed, none):
+        load_session(mapper, tmp_path, "house")
+    assert (fixed.scale.scale, fixed.scale.metric, fixed.gauge.scale) == (2.5, True, 2.5)
+    np.testing.assert_allclose(
+        fixed.trajectory.poses[-1][:3, 3],
+        saved.trajectory.poses[-1][:3, 3] * 2.5 / saved.scale.scale,
+        atol=1e-9,
+    )
+    assert (none.scale.scale, none.scale.spread) == (saved.scale.scale, 0.0)
+
+
 def damage_size(folder):
     data = (folder / "state.safetensors").read_bytes()
     (folder / "state.safetensors").write_bytes(data[:-5])
@@ -199,7 +245,7 @@ def make_older(folder):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (make_older, "has format 1, this version reads 2"),
+        (make_older, "has format 1, this version reads 3"),
         (damage_size, "is damaged"),
         (damage_content, "cannot load"),
         (remove_manifest, "is no saved session"),

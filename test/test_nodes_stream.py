@@ -176,6 +176,53 @@ def test_unusable_images_are_named_while_there_are_no_others(make: Any) -> None:
     assert (state, "'32FC7' cannot be used" in hint) == (Status.WAITING_FOR_IMAGE, True)
 
 
+@pytest.mark.parametrize("seconds", [-1, 2**31 - 1])
+def test_a_stamp_that_no_clock_gives_costs_its_image(make: Any, seconds: int) -> None:
+    """Stamped ahead of the last, TF would leave the range of a message, in a timer."""
+    node = make(tf_mode="camera")
+    header = convert.make_header(seconds * convert.NS, FRAME)
+    intake(node)._cameras[0]._on_image(convert.rgb_to_image(scene(0), header))
+    assert dropped(node) == {"stamp": 1}
+    assert f"its stamp is {seconds} s" in node._state()[1]
+
+
+def test_a_camera_info_that_cannot_be_used_costs_the_calibration_alone(make: Any) -> None:
+    node = make(tf_mode="camera")
+    camera = intake(node)._cameras[0]
+    info = convert.camera_to_camera_info(CAMERA, convert.make_header(0, FRAME))
+    info.binning_x = info.binning_y = 10_000
+    camera._on_info(info)
+    camera._on_image(convert.rgb_to_image(scene(0), convert.make_header(node.now_ns(), FRAME)))
+    until(lambda: node._status.state == Status.TRACKING)
+
+
+def test_what_no_check_foresees_costs_its_image(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = make(tf_mode="camera")
+
+    def fail(message: Any) -> Any:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(convert, "image_to_rgb", fail)
+    header = convert.make_header(node.now_ns(), FRAME)
+    intake(node)._cameras[0]._on_image(convert.rgb_to_image(scene(0), header))
+    assert dropped(node) == {"error": 1}
+    assert "ZeroDivisionError: division by zero" in node._state()[1]
+
+
+def test_a_lone_old_stamp_is_no_jump_of_time(make: Any) -> None:
+    node = make(tf_mode="camera")
+    gauge_id, now_ns = node.facts.gauge_id, node.now_ns()
+    in_order = intake(node)._in_order
+    assert in_order(frame(now_ns))
+    for i in range(1, 4):  # two publishers, two seconds apart
+        assert not in_order(frame(now_ns - 2 * convert.NS + i))
+        assert in_order(frame(now_ns + i))
+    assert not in_order(frame(now_ns + 3))  # the last once more
+    began_ns = now_ns - 60 * convert.NS
+    assert [in_order(frame(began_ns + i)) for i in range(4)] == [False, False, True, True]
+    until(lambda: node.facts.gauge_id > gauge_id)
+
+
 def test_time_may_jump_while_the_depth_of_an_image_is_looked_for(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,6 +400,9 @@ def test_what_is_not_active_is_not_on_tf_and_a_new_scene_is_another_gauge(
     until(lambda: node._status.state == Status.TRACKING)
     sent: list[Any] = []
     monkeypatch.setattr(node.transforms._broadcaster, "sendTransform", sent.append)
+    node._hold()
+    assert sent == []  # while it is tracked, only estimates say where the camera is
+    node.set_paused(True)
     node._hold()
     assert len(sent) == 1
     node.trigger_deactivate()

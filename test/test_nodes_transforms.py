@@ -155,6 +155,7 @@ def test_odometry_from_a_topic_stands_in_for_tf(ros: Bench) -> None:
     tree = Tree(ros, tf_mode="map_to_odom", **names)
     odometry = Odometry(header=convert.make_header(tree.now_ns, "odom_f"), child_frame_id="base_f")
     odometry.pose.pose = convert.matrix_to_pose(at(1.5))
+    odometry.pose.pose.orientation.w = 2.0  # which TF would refuse
     tree.transforms.add_odometry(odometry)
     np.testing.assert_allclose(tree.transforms.odom_T_base(tree.now_ns), at(1.5), atol=1e-12)
     tree.close()
@@ -212,13 +213,13 @@ def test_a_static_base_is_never_moved_by_us(ros: Bench, monkeypatch: pytest.Monk
 
 def test_the_last_transforms_are_held_stamped_ahead(ros: Bench) -> None:
     tree = Tree(ros, tf_mode="camera", map_frame="map_g", tf_tolerance_s=0.5)
-    tree.transforms.hold()  # nothing to hold yet: nothing happens
+    tree.transforms.hold(moving=True)  # nothing to hold yet: nothing happens
     stamp_ns = ros.node.get_clock().now().nanoseconds
     tree.transforms.publish(estimate(stamp_ns, at(1.0), "lens_g"), 1)
-    tree.transforms.hold()
+    tree.transforms.hold(moving=True)
     np.testing.assert_allclose(tree.find("map_g", "lens_g", stamp_ns + S // 4), at(1.0), atol=1e-9)
     tree.transforms.clear()
-    tree.transforms.hold()
+    tree.transforms.hold(moving=True)
     tree.transforms.publish(estimate(stamp_ns, at(1.0), "later_g"), 1)
     tree.find("map_g", "later_g", stamp_ns)
 
@@ -228,6 +229,25 @@ def test_the_last_transforms_are_held_stamped_ahead(ros: Bench) -> None:
 
     until(lambda: "later_g" in heard())
     assert heard() == ["lens_g", "lens_g", "later_g"]
+    tree.close()
+
+
+def test_a_moving_base_has_no_place_ahead_of_its_estimates(ros: Bench) -> None:
+    """Between them a place of the past, stamped ahead, would make the robot jump to and fro."""
+    tree = Tree(ros, map_frame="map_n", odom_frame="odom_n", base_frame="base_n")
+    tree.transforms._base_T_camera["lens_n"] = np.eye(4)
+    sent: list[str] = []
+
+    def send(transforms: list[TransformStamped]) -> None:
+        sent.extend(t.child_frame_id for t in transforms)
+
+    tree.transforms._broadcaster.sendTransform = send
+    tree.transforms.publish(estimate(tree.now_ns, at(1.0), "lens_n"), 1)
+    assert sent == ["odom_n", "base_n"]
+    tree.transforms.hold(moving=False)
+    assert sent == ["odom_n", "base_n", "odom_n"]
+    tree.transforms.hold(moving=True)
+    assert sent[3:] == ["odom_n", "base_n"]
     tree.close()
 
 
@@ -271,7 +291,7 @@ def test_time_may_jump_while_transforms_are_held(
         return convert_one(matrix)
 
     monkeypatch.setattr(convert, "matrix_to_transform", jump)
-    tree.transforms.hold()
+    tree.transforms.hold(moving=True)
     tree.close()
 
 
@@ -279,7 +299,7 @@ def test_images_of_another_time_are_held_in_their_time(ros: Bench) -> None:
     """A bag without /clock: transforms of now would push the bag's out of everyone's cache."""
     tree = Tree(ros, tf_mode="camera", map_frame="map_h")
     tree.transforms.publish(estimate(1000 * S, at(1.0), "lens_h"), 1)
-    tree.transforms.hold()
+    tree.transforms.hold(moving=True)
     until(
         lambda: sum(t.child_frame_id == "lens_h" for m in tree.messages for t in m.transforms) > 1
     )

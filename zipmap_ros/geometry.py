@@ -163,7 +163,13 @@ def camera_from_info(info: Any) -> Camera | None:
     binning_x, binning_y = max(info.binning_x, 1), max(info.binning_y, 1)
     if binning_x == binning_y == 1:
         return camera
-    return camera.resized(camera.width // binning_x, camera.height // binning_y)
+    width, height = camera.width // binning_x, camera.height // binning_y
+    if not width or not height:
+        raise GeometryError(
+            f"camera_info has a binning of {binning_x}x{binning_y}, more than its "
+            f"{camera.width}x{camera.height} pixels"
+        )
+    return camera.resized(width, height)
 
 
 def pose(rotation: ArrayLike, translation: ArrayLike) -> Array:
@@ -254,10 +260,11 @@ def matrix_from_quaternion(quaternion: ArrayLike) -> Array:
     """(x, y, z, w), of any length but 0, to a (3, 3) rotation."""
     from transforms3d.quaternions import quat2mat
 
-    x, y, z, w = np.asarray(quaternion, dtype=np.float64)
+    x, y, z, w = quaternion = np.asarray(quaternion, dtype=np.float64)
     if not np.isfinite([x, y, z, w]).all() or x * x + y * y + z * z + w * w < 1e-12:
         raise GeometryError(
-            f"quaternion (x, y, z, w) = {(x, y, z, w)} has no direction: give a unit quaternion"
+            f"quaternion (x, y, z, w) = {tuple(quaternion.tolist())} has no direction: "
+            "give a unit quaternion"
         )
     return quat2mat([w, x, y, z])
 

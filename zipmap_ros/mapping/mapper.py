@@ -115,9 +115,10 @@ class StreamMapper:
             self.voxel_map = smaller
         if _differ(old, new, "path_max_poses"):
             self.trajectory.resize(new.path_max_poses)
-        if _differ(old, new, "scale_source", "scale"):
+        fixed = new.scale_source == "fixed" and _differ(old, new, "scale")
+        if fixed or _differ(old, new, "scale_source"):
             self.scale = ScaleEstimator(new.scale_source, new.scale)
-            self._regauge(scale=self.scale.scale)
+            self.regauge(scale=self.scale.scale)
 
     @property
     def state(self) -> SceneState:
@@ -246,8 +247,9 @@ class StreamMapper:
         # Where is that in the map, and how large?
         if self.gauge is None:
             self.gauge = Gauge(poses[0], self.base_T_camera(sources[0]), scale)
-        if self._observe_scale(chunk, prediction, poses):
-            self._regauge(scale=self.scale.scale)
+        learns = mapping or not self.scale.metric  # a map to be located in keeps its metres
+        if learns and self._observe_scale(chunk, prediction, poses):
+            self.regauge(scale=self.scale.scale)
         return self._estimates(chunk, prediction, poses, keep)
 
     def reconstruct(self, frames: Iterable[Frame]) -> list[Estimate]:
@@ -270,21 +272,23 @@ class StreamMapper:
             return self._drop(views, NOT_FINITE, "the network's output is not finite")
         self.gauge = Gauge(poses[0], self.base_T_camera(views[0].frame.source), self.scale.scale)
         if self._observe_scale(views, prediction, poses):
-            self._regauge(scale=self.scale.scale)
+            self.regauge(scale=self.scale.scale)
         self.counts.used += len(views)
         return self._estimates(views, prediction, poses, kept=True)
 
     def set_pose(self, map_T_base: Array) -> None:
         """Say where the base is now, (4, 4): everything mapped so far moves along.
 
-        Raises MappingError before the first estimate.
+        Raises MappingError before the first estimate, and for a place that no map can be around.
         """
         if self.gauge is None or not len(self.trajectory):
             raise MappingError("there is no pose to move yet: wait for the first image")
+        map_T_base = np.asarray(map_T_base, dtype=np.float64)
+        self.voxel_map.check_near(map_T_base[:3, 3])
         source = self.trajectory.sources[-1]
-        map_T_camera = np.asarray(map_T_base, dtype=np.float64) @ self.base_T_camera(source)
+        map_T_camera = map_T_base @ self.base_T_camera(source)
         network_T_camera = self.gauge.to_network(self.trajectory.poses[-1])
-        self._regauge(anchor_network=network_T_camera, anchor_map=map_T_camera)
+        self.regauge(anchor_network=network_T_camera, anchor_map=map_T_camera)
 
     def query(self, map_T_camera: Array, camera: Camera | None = None) -> QueriedView:
         """What a camera at ``map_T_camera`` (4, 4) would see; ``camera`` None: like the stream's.
@@ -375,8 +379,8 @@ class StreamMapper:
                     changed |= self.scale.add_motion(source, odom_T_camera, pose)
         return changed
 
-    def _regauge(self, **changes: object) -> None:
-        """Change anchor or scale of the gauge, and move map and trajectory along."""
+    def regauge(self, **changes: object) -> None:
+        """Change fields of the gauge, and move map and trajectory along."""
         if self.gauge is None:
             return
         old, self.gauge = self.gauge, replace(self.gauge, **changes)  # type: ignore[arg-type]

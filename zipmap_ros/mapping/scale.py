@@ -93,6 +93,7 @@ class ScaleEstimator:
     def state(self) -> dict[str, Any]:
         """Plain values (JSON) from which ``restore`` makes an estimator that goes on like this."""
         return {
+            "source": self.source,
             "scale": self.scale,
             "metric": self.metric,
             "log_ratios": list(self._log_ratios),
@@ -103,8 +104,15 @@ class ScaleEstimator:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Become the estimator that ``state`` was taken from (the source stays this one's)."""
+        """Become the estimator that ``state`` was taken from, as far as the source is the same.
+
+        Another source goes on from its scale, without its ratios; a fixed scale is what it is.
+        """
+        if self.source == "fixed":
+            return
         self.scale, self.metric = state["scale"], state["metric"]
+        if state["source"] != self.source:
+            return
         self._log_ratios = deque(state["log_ratios"], maxlen=WINDOW)
         self._segment_start = {
             source: (np.array(metres), np.array(units))

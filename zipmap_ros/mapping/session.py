@@ -35,7 +35,7 @@ from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.voxel_map import VoxelMap
 from zipmap_ros.model import ModelError, SceneState
 
-FORMAT = 2
+FORMAT = 3
 _MANIFEST = "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -53,6 +53,8 @@ def save_session(
     if mapper.pending:
         raise MappingError(f"{mapper.pending} frames wait for their chunk: save after it")
     new, old = _beside(target)
+    if target.exists() and not (target / _MANIFEST).is_file():
+        raise MappingError(f"{target} is there and no saved session: take another name")
     if not overwrite and (target.exists() or old.exists()):
         raise MappingError(f"the session {name!r} exists: set overwrite, or take another name")
     try:
@@ -66,7 +68,8 @@ def save_session(
         new.rename(target)
         _sync(target.parent)
         _remove(old)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(new, ignore_errors=True)
         raise MappingError(f"cannot save the session {name!r}: {error}") from error
     return target, size
 
@@ -94,6 +97,8 @@ def load_session(mapper: StreamMapper, directory: str | Path, name: str) -> None
     mapper.state = state
     for part, value in parts.items():
         setattr(mapper, part, value)
+    if mapper.gauge is not None and mapper.gauge.scale != mapper.scale.scale:
+        mapper.regauge(scale=mapper.scale.scale)
 
 
 def session_path(directory: str | Path, name: str) -> Path:
@@ -216,7 +221,7 @@ def _parts(
         "tracker": Tracker(
             _poses(tracker["believed"]),
             _poses(tracker["latest"]),
-            tracker["doubted"],
+            dict(tracker["doubted"]),
             tracker["good"],
             tracker["lost"],
         ),

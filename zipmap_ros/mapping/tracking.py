@@ -20,12 +20,13 @@ class Tracker:
 
     believed  the last accepted pose of each camera
     latest    the last finite pose of each camera, believed or not
-    doubted   frames refused in a row; good: consistent frames in a row while lost
+    doubted   frames of each camera refused in a row
+    good      consistent frames in a row while lost
     """
 
     believed: dict[str, Array] = field(default_factory=dict)
     latest: dict[str, Array] = field(default_factory=dict)
-    doubted: int = 0
+    doubted: dict[str, int] = field(default_factory=dict)
     good: int = 0
     lost: bool = False
 
@@ -47,16 +48,20 @@ class Tracker:
         """
         reason = self._suspicion(sources, poses, max_jump, max_turn_deg)
         if reason:
-            self.doubted += len(sources)
+            for source in sources:
+                self.doubted[source] = self.doubted.get(source, 0) + 1
             self.good = 0
-            self.lost |= self.doubted >= lost_after
+            self.lost |= max(self.doubted.values()) >= lost_after
             return reason
         if self.lost:
             self.good += len(sources)
             if self.good < found_after:
                 return LOST
-        self.lost, self.doubted, self.good = False, 0, 0
-        self.believed = dict(self.latest)
+            self.lost, self.good = False, 0
+            self.doubted, self.believed = {}, dict(self.latest)
+        for source in sources:
+            self.doubted.pop(source, None)
+            self.believed[source] = self.latest[source]
         return None
 
     def _suspicion(

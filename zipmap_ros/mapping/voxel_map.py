@@ -70,6 +70,15 @@ class VoxelMap:
     def __len__(self) -> int:
         return self._size
 
+    def check_near(self, position: Array) -> None:
+        """Raise MappingError for a place (3,), map units, around which there can be no map."""
+        reach = _OFFSET / 2 * self.voxel
+        if not (np.abs(position) < reach).all():
+            raise MappingError(
+                f"the position {position.tolist()} is too far out for voxels of {self.voxel:g}: "
+                f"stay within {reach:g} of the map's origin on each axis"
+            )
+
     @property
     def megabytes(self) -> float:
         """Memory in use, 10^6 bytes."""

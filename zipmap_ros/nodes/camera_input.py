@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -150,6 +151,11 @@ class CameraInput:
             self._drop(error.reason)
             self._say(self.problem, key=error.reason + _kind(message))
             return
+        except Exception as error:  # what no check has foreseen costs this image alone
+            self.problem = f"{self._where('image')}: {type(error).__name__}: {error}"
+            self._drop("error")
+            self._say(f"{self.problem}\n{traceback.format_exc()}", key=type(error).__name__)
+            return
         self.problem = ""
         if self._wants_depth:
             self._pair(frame)
@@ -161,11 +167,13 @@ class CameraInput:
             rgb = convert.compressed_to_rgb(message)
         else:
             rgb = convert.image_to_rgb(message)
+        stamp_ns = convert.stamp_to_ns(message.header.stamp)
+        convert.check_stamp(stamp_ns)
         height, width = rgb.shape[:2]
         self._check_size((width, height))
         self.frame_id = message.header.frame_id.lstrip("/") or "camera"
         return Frame(
-            stamp_ns=convert.stamp_to_ns(message.header.stamp),
+            stamp_ns=stamp_ns,
             rgb=rgb,
             frame_id=self.frame_id,
             camera=self._camera_for(width, height),

@@ -25,6 +25,7 @@ from zipmap_ros import geometry
 from zipmap_ros.geometry import Camera, GeometryError, camera_from_info
 
 NS = 1_000_000_000
+LAST_STAMP_NS = (2**31 - 86_400) * NS  # a day before the seconds of a message are full
 _BRIDGE = CvBridge()
 # Encodings that are taken, with the bytes of one pixel.
 BYTES_PER_PIXEL = {
@@ -60,6 +61,14 @@ class ConvertError(ValueError):
 def stamp_to_ns(stamp: Time) -> int:
     """builtin_interfaces/Time to integer nanoseconds."""
     return int(stamp.sec) * NS + int(stamp.nanosec)
+
+
+def check_stamp(stamp_ns: int) -> None:
+    """Raise ConvertError for a stamp before 0, or so late that none can follow it."""
+    if not 0 <= stamp_ns <= LAST_STAMP_NS:
+        raise ConvertError(
+            "stamp", f"its stamp is {stamp_ns / NS:.0f} s: set the clock of whoever stamps it"
+        )
 
 
 def ns_to_stamp(stamp_ns: int) -> Time:

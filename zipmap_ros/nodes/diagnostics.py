@@ -15,6 +15,8 @@ from zipmap_ros.nodes.status import STATE_NAMES, MapperFacts
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 # Below this share of the input the network does not keep up.
 KEEPS_UP = 0.8
+# In other states images are left out for a reason that is said elsewhere.
+RUNNING = (Status.TRACKING, Status.INITIALISING)
 
 
 class Diagnostics:
@@ -33,7 +35,7 @@ class Diagnostics:
         status = self._status()
         if status.state == Status.WAITING_FOR_IMAGE:
             stat.summary(WARN, status.hint or "no images yet")
-        elif status.output_rate < KEEPS_UP * status.input_rate:
+        elif status.state in RUNNING and status.output_rate < KEEPS_UP * status.input_rate:
             stat.summary(WARN, "images come faster than the network: the oldest are dropped")
         else:
             stat.summary(OK, f"{status.input_rate:.1f} Hz")

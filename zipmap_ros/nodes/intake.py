@@ -20,8 +20,9 @@ from zipmap_ros.nodes.transforms import FOREIGN_CLOCK_NS, TransformError
 if TYPE_CHECKING:
     from zipmap_ros.nodes.stream_node import StreamNode
 
-# An image this much older than the last one says that time has jumped back.
+# So many images in a row this much older than the last one say that time has jumped back.
 TIME_JUMP_NS = NS
+JUMPED_AFTER = 3
 # Odometry may miss so many images in a row before the state is WAITING_FOR_TF.
 ODOMETRY_PATIENCE = 3
 # How long the first /clock may take.
@@ -44,6 +45,7 @@ class Intake:
         self._begun_s = time.monotonic()
         # All by the name of the camera.
         self._last_stamps: dict[str, int] = {}
+        self._older: dict[str, list[int]] = {}  # last stamps, since one was newer
         self._told: dict[str, str] = {}  # the frame whose mount the mapper knows
         self._unplaced: dict[str, tuple[int, str]] = {}  # images in a row, and why
         self._clock_hints: dict[str, str] = {}
@@ -70,6 +72,7 @@ class Intake:
         for camera in self._cameras:
             camera.forget()
         self._last_stamps.clear()
+        self._older.clear()
 
     def trouble(self) -> tuple[int, str] | None:
         """The state that says what is missing, with what to do; None while images come in."""
@@ -109,13 +112,20 @@ class Intake:
         self._node.refresh_status()
 
     def _in_order(self, frame: Frame) -> bool:
-        """Whether the frame is newer than the last; much older, it says that time jumped back."""
+        """Whether the frame is newer than the last, or of a time that has jumped back.
+
+        A lone old stamp is no jump: a driver's first, or those of a second publisher.
+        """
         last_ns = self._last_stamps.get(frame.source, frame.stamp_ns - 1)
-        if frame.stamp_ns < last_ns - TIME_JUMP_NS:
-            self._node.time_jumped(f"an image is {(last_ns - frame.stamp_ns) / NS:.1f} s older")
-        elif frame.stamp_ns <= last_ns:
-            self._worker.drop("out_of_order")
-            return False
+        if frame.stamp_ns > last_ns:
+            self._older.pop(frame.source, None)
+        else:
+            older = [*self._older.get(frame.source, ()), frame.stamp_ns][-JUMPED_AFTER:]
+            self._older[frame.source] = older
+            if len(older) < JUMPED_AFTER or max(older) >= last_ns - TIME_JUMP_NS:
+                self._worker.drop("out_of_order")
+                return False
+            self._node.time_jumped(f"images are {(last_ns - frame.stamp_ns) / NS:.1f} s older")
         self._last_stamps[frame.source] = frame.stamp_ns
         return True
 

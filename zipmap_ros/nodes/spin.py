@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -34,6 +35,7 @@ def run(make_node: Callable[[], Node]) -> NoReturn:
 
 
 def _spin(make_node: Callable[[], Node]) -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which rclpy's builds on
     rclpy.init()
     try:
         node = make_node()
@@ -41,6 +43,10 @@ def _spin(make_node: Callable[[], Node]) -> int:
         print(f"error: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 1
+    except (KeyboardInterrupt, Exception):
+        if rclpy.ok():
+            raise  # else a signal came
+        return 0
     threads = getattr(node, "threads", 1)
     executor = MultiThreadedExecutor(threads) if threads > 1 else SingleThreadedExecutor()
     executor.add_node(node)

@@ -62,11 +62,12 @@ class StreamNode(LifecycleNode):
     outputs: Outputs
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__("zipmap", **kwargs)
         self.paused = False
         self.configured = False
         self._gauges = 0  # of the mappers before
         self._intake: Intake | None = None  # there is one while the node is active
+        self._served: Services | None = None  # from the first time that it is configured
+        super().__init__("zipmap", **kwargs)
         self.transforms = Transforms(self, lambda: self.values)
         self.facts = MapperFacts()
         self._rate_timers: list[Any] = []
@@ -78,7 +79,6 @@ class StreamNode(LifecycleNode):
         self._status_lock = threading.RLock()
         self._status_publisher = self.create_publisher(Status, "~/status", LATCHED)
         self._status = self._make_status()
-        self._served: Services | None = None  # from the first time that it is configured
         self._make_timers()
         self._diagnostics = Diagnostics(self, lambda: self._status, lambda: self.facts)
         threshold = JumpThreshold(
@@ -272,7 +272,7 @@ class StreamNode(LifecycleNode):
 
     def _hold(self) -> None:
         if self._intake is not None:
-            self.transforms.hold()
+            self.transforms.hold(moving=self._status.state != Status.TRACKING)
 
     def _publish_path(self) -> None:
         if self._intake is not None:
@@ -380,7 +380,8 @@ class StreamNode(LifecycleNode):
         for timer in self._rate_timers:
             self.destroy_timer(timer)
         p, clock = self.values, self.get_clock()
-        # The status tells what is wrong also where simulated time stands still.
+        # Simulated time may stand still, as when a bag has ended: the status still tells what is
+        # wrong, and who comes then gets the whole map.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._rate_timers = [
             self.create_timer(
@@ -390,8 +391,8 @@ class StreamNode(LifecycleNode):
                 (p.status_rate_hz, self._publish_status, "status", steady),
                 (1.0, self._check_silence, "status", steady),
                 (p.tf_rate_hz, self._hold, "tf", clock),
-                (p.map_rate_hz, self._publish_map, "map", clock),
-                (p.path_rate_hz, self._publish_path, "map", clock),
+                (p.map_rate_hz, self._publish_map, "map", steady),
+                (p.path_rate_hz, self._publish_path, "map", steady),
             )
         ]
 

@@ -7,9 +7,10 @@ map_to_odom   someone else publishes odom -> base; we publish map -> odom. Odome
 odom_and_map  we publish both; odom -> base is continuous, jumps of the gauge move only map -> odom
 camera        map -> optical frame, where nothing else parents it
 off           nothing
-Moving frames are published at the stamp of each estimate, so that what carries that stamp can be
-placed exactly; a timer publishes the last ones again, stamped ahead, so that lookups of the present
-succeed and a lost tracker's last transform is held.
+All are published at the stamp of each estimate, so that what carries that stamp can be placed
+exactly. A timer publishes map -> odom again, stamped ahead, so that lookups of the present succeed.
+What moves it repeats only while no new estimates come, as when the tracker is lost: between them a
+place of the past with a stamp of the future would make the robot jump to and fro.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped, TransformStamped, Vector3
+from geometry_msgs.msg import PoseStamped, TransformStamped
 from nav_msgs.msg import Odometry
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -164,13 +165,11 @@ class Transforms:
                 f"odom is of {frames[1]!r} in {frames[0]!r}, not of base_frame {p.base_frame!r} in "
                 f"odom_frame {p.odom_frame!r}: set these parameters to its frames"
             )
-        position = odometry.pose.pose.position
         transform = TransformStamped(
             header=convert.make_header(convert.stamp_to_ns(odometry.header.stamp), p.odom_frame),
             child_frame_id=p.base_frame,
+            transform=convert.matrix_to_transform(convert.pose_to_matrix(odometry.pose.pose)),
         )
-        transform.transform.translation = Vector3(x=position.x, y=position.y, z=position.z)
-        transform.transform.rotation = odometry.pose.pose.orientation
         self._buffer.set_transform(transform, "odom")
         if not others:
             self._buffer.expect_ours(convert.stamp_to_ns(odometry.header.stamp))
@@ -236,14 +235,16 @@ class Transforms:
                 held[parent, child] = change @ parent_T_child
         self._held = held
 
-    def hold(self) -> None:
-        """Publish the last transforms again, stamped tf_tolerance_s ahead of now.
+    def hold(self, moving: bool) -> None:
+        """Publish map -> odom again, stamped tf_tolerance_s ahead of now; with ``moving`` all.
 
         Images with another clock's stamps (a bag without /clock) are followed in their time.
         """
         ahead_ns = int(self._parameters().tf_tolerance_s * convert.NS)
         now_ns = self._node.get_clock().now().nanoseconds
-        self._broadcast(self._held, now_ns + ahead_ns - self._foreign_ns)
+        odom_frame = self._parameters().odom_frame
+        held = {pair: T for pair, T in self._held.items() if moving or pair[1] == odom_frame}
+        self._broadcast(held, now_ns + ahead_ns - self._foreign_ns)
 
     def _send(self, transforms: dict[tuple[str, str], Array], stamp_ns: int) -> None:
         self._held = {**self._held, **transforms}
