@@ -38,7 +38,7 @@ setup(
         "pillow>=9.0",
         "matplotlib>=3.5",
         "tqdm>=4.60",
-        "rosbags>=0.10",
+        "rosbags>=0.11.6",
         "viser>=1.0,<2",
         "pyyaml>=5.4",
     ],

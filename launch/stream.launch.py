@@ -21,6 +21,7 @@ from launch_ros.actions import Node
 from zipmap_ros.sources import KINDS
 
 SHARE = Path(get_package_share_directory("zipmap_ros"))
+BOOLEANS = ["true", "false", "True", "False"]
 ARGUMENTS = [
     DeclareLaunchArgument(
         "source",
@@ -36,7 +37,9 @@ ARGUMENTS = [
         description="Speed of the source: realtime, or as fast as its frames are used",
     ),
     DeclareLaunchArgument("rate_hz", default_value="0.0", description="0: as the source says"),
-    DeclareLaunchArgument("loop", default_value="false", description="Start the source again"),
+    DeclareLaunchArgument(
+        "loop", default_value="false", choices=BOOLEANS, description="Start the source again"
+    ),
     DeclareLaunchArgument("image", default_value="image", description="Topic of the images"),
     DeclareLaunchArgument(
         "camera_info", default_value="camera_info", description="Topic of the calibration"
@@ -46,7 +49,9 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "checkpoint", default_value="", description="Weights; empty: the small model that ships"
     ),
-    DeclareLaunchArgument("device", default_value="auto", description="cpu, cuda, cuda:N, auto"),
+    DeclareLaunchArgument(
+        "device", default_value="", description="cpu, cuda, cuda:N, auto; empty: see params_file"
+    ),
     DeclareLaunchArgument(
         "tf_mode",
         default_value="",
@@ -55,26 +60,45 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "params_file",
         default_value=str(SHARE / "config" / "stream.yaml"),
-        description="Parameters of the node zipmap; the arguments above win",
+        description="Parameters of the node zipmap; arguments that are given win",
     ),
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes"),
-    DeclareLaunchArgument("use_sim_time", default_value="false", description="Follow /clock"),
-    DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn"),
-    DeclareLaunchArgument("rviz", default_value="false", description="Also start RViz"),
-    DeclareLaunchArgument("viewer", default_value="false", description="Also start the web view"),
+    DeclareLaunchArgument(
+        "use_sim_time",
+        default_value="",
+        choices=["", *BOOLEANS],
+        description="Follow /clock; empty: as params_file says",
+    ),
+    DeclareLaunchArgument(
+        "log_level",
+        default_value="info",
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="What the nodes log",
+    ),
+    DeclareLaunchArgument(
+        "rviz", default_value="false", choices=BOOLEANS, description="Also start RViz"
+    ),
+    DeclareLaunchArgument(
+        "viewer", default_value="false", choices=BOOLEANS, description="Also start the web view"
+    ),
     DeclareLaunchArgument(
         "viewer_host",
-        default_value="127.0.0.1",
-        description="Address of the web view; any but a loopback address: open to the network",
+        default_value="",
+        description="Address of the web view; any but a loopback address: open to the network; "
+        "empty: as params_file says, or 127.0.0.1",
     ),
-    DeclareLaunchArgument("viewer_port", default_value="8080", description="Port of the web view"),
+    DeclareLaunchArgument(
+        "viewer_port",
+        default_value="",
+        description="Port of the web view; empty: as params_file says, or 8080",
+    ),
     DeclareLaunchArgument(
         "viewer_camera",
         default_value="",
         description="Which of several cameras web view and RViz show; empty: as params_file says",
     ),
 ]
-FLAGS = ("loop", "use_sim_time", "rviz", "viewer")
+FLAGS = ("loop", "rviz", "viewer")
 
 
 def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -83,6 +107,9 @@ def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         a.name: LaunchConfiguration(a.name).perform(context) for a in ARGUMENTS
     }
     given |= {name: given[name].lower() == "true" for name in FLAGS}
+    given["sim_time"] = {}
+    if given["use_sim_time"]:
+        given["sim_time"] = {"use_sim_time": given["use_sim_time"].lower() == "true"}
     started: list[LaunchDescriptionEntity] = [stream(given)]
     if given["source"] != "topic":
         started.append(camera(given))
@@ -105,11 +132,7 @@ def stream(given: dict[str, Any]) -> Node:
         given,
         "stream_node",
         "zipmap",
-        parameters=[
-            given["params_file"],
-            {name: value for name, value in overrides.items() if value},
-            {"use_sim_time": given["use_sim_time"]},
-        ],
+        parameters=[given["params_file"], *some(overrides, given["sim_time"])],
         remappings=remapped(given, "image", "camera_info", "depth", "odom"),
     )
 
@@ -121,7 +144,7 @@ def camera(given: dict[str, Any]) -> Node:
         given,
         "camera_node",
         "camera",
-        parameters=[{**source, "rate_hz": float(given["rate_hz"])}],
+        parameters=[{**source, "rate_hz": number(given, "rate_hz")}],
         remappings=[
             *remapped(given, "image", "camera_info", "depth"),
             ("consumed", "zipmap/pose"),
@@ -131,18 +154,14 @@ def camera(given: dict[str, Any]) -> Node:
 
 def viewer(given: dict[str, Any]) -> Node:
     """The web view."""
-    page: dict[str, Any] = {
-        "viewer_host": given["viewer_host"],
-        "viewer_port": int(given["viewer_port"]),
-        "use_sim_time": given["use_sim_time"],
-    }
-    if given["viewer_camera"]:
-        page["viewer_camera"] = given["viewer_camera"]
+    page = {name: given[name] for name in ("viewer_host", "viewer_port", "viewer_camera")}
+    if page["viewer_port"]:
+        page["viewer_port"] = int(number(given, "viewer_port"))
     return ours(
         given,
         "viewer_node",
         "viewer",
-        parameters=[given["params_file"], page],
+        parameters=[given["params_file"], *some(page, given["sim_time"])],
         remappings=remapped(given, "image"),
     )
 
@@ -162,7 +181,7 @@ def rviz(given: dict[str, Any]) -> Node:
         package="rviz2",
         executable="rviz2",
         arguments=["-d", str(config)],
-        parameters=[{"use_sim_time": given["use_sim_time"]}],
+        parameters=some(given["sim_time"]),
         remappings=[(name, topic) for name, topic in topics.items() if name != topic],
         output="screen",
     )
@@ -179,6 +198,20 @@ def ours(given: dict[str, Any], executable: str, name: str, **rest: Any) -> Node
         ros_arguments=["--log-level", given["log_level"]],
         **rest,
     )
+
+
+def some(*values: dict[str, Any]) -> list[dict[str, Any]]:
+    """Parameters that have a value, for a list of them; none is left out altogether."""
+    merged = {k: v for each in values for k, v in each.items() if v != ""}
+    return [merged] if merged else []
+
+
+def number(given: dict[str, Any], name: str) -> float:
+    """An argument that is one."""
+    try:
+        return float(given[name])
+    except ValueError:
+        raise ValueError(f"{name}:={given[name]} is no number") from None
 
 
 def remapped(given: dict[str, Any], *topics: str) -> list[tuple[str, str]]:

@@ -142,8 +142,24 @@ def test_compressed_images_are_where_the_images_are(monkeypatch: pytest.MonkeyPa
 def test_the_web_view_shows_the_camera_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     page = started(monkeypatch, viewer="true", viewer_camera="left")["viewer_node"]
     assert page["parameters"][1]["viewer_camera"] == "left"
-    page = started(monkeypatch, viewer="true")["viewer_node"]
-    assert "viewer_camera" not in page["parameters"][1], "as the parameter file says"
+
+
+def test_what_is_not_given_is_left_to_the_parameter_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = started(monkeypatch, viewer="true", params_file="mine.yaml")
+    for name in ("stream_node", "viewer_node"):
+        assert nodes[name]["parameters"] == ["mine.yaml"]
+    given = {"use_sim_time": "false", "viewer_port": "8081", "device": "cpu"}
+    nodes = started(monkeypatch, viewer="true", **given)
+    assert nodes["stream_node"]["parameters"][1] == {"use_sim_time": False, "device": "cpu"}
+    assert nodes["viewer_node"]["parameters"][1] == {"use_sim_time": False, "viewer_port": 8081}
+
+
+@pytest.mark.parametrize("given", [{"viewer": "yes"}, {"viewer_port": "abc", "viewer": "true"}])
+def test_an_argument_that_cannot_be_is_named(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+) -> None:
+    with pytest.raises(Exception, match=r"yes|viewer_port:=abc is no number"):
+        started(monkeypatch, **given)
 
 
 def test_rviz_has_the_topics_and_the_time_of_its_node(monkeypatch: pytest.MonkeyPatch) -> None:
