@@ -137,3 +137,11 @@ def test_subscribers_feed_a_synchronizer():
     finally:
         node.destroy_node()
         rclpy.shutdown()
+
+
+def test_all_of_a_set_are_near_each_other():
+    inputs = [message_filters.SimpleFilter() for _ in range(3)]
+    sets = collect(message_filters.ApproximateTimeSynchronizer(inputs, 10, slop=0.1))
+    for input_, stamp_s in zip(inputs, (1.00, 1.16, 1.08), strict=True):  # all near the last
+        input_.signalMessage(message(stamp_s))
+    assert sets == []

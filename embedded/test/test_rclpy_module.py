@@ -2,16 +2,23 @@
 """`rclpy` itself: init to shutdown, the default context and executor, signals, log levels."""
 
 import signal
+import subprocess
+import sys
 
 import pytest
 import rclpy
 from rclpy import logging
 from rclpy.context import Context
+from rclpy.exceptions import InvalidTypeSupport
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import LoggingSeverity
 from rclpy.signals import SignalHandlerOptions, get_current_signal_handlers_options
 from rclpy.task import Future
+from rclpy.topic_or_service_is_hidden import topic_or_service_is_hidden
+from rclpy.type_support import check_for_type_support
 from rclpy.utilities import get_default_context, remove_ros_args
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 
 def test_from_init_to_shutdown():
@@ -108,3 +115,28 @@ def test_log_directory(monkeypatch):
     assert str(logging.get_logging_directory()) == "/home/robot/.ros/log"
     monkeypatch.setenv("ROS_LOG_DIR", "/var/log/ros")
     assert str(logging.get_logging_directory()) == "/var/log/ros"
+
+
+def test_submodules_and_parameter_are_there_when_asked_for():
+    """With nothing but `import rclpy`, which loads none of them; what there is not is not there."""
+    lines = (
+        "import sys, rclpy",
+        "assert not {'rclpy.node', 'rclpy.executors', 'rclpy.parameter'} & set(sys.modules)",
+        "assert rclpy.parameter.Parameter('a', rclpy.Parameter.Type.STRING, 'b').value == 'b'",
+        "rclpy.executors.MultiThreadedExecutor, rclpy.qos.QoSProfile, rclpy.type_support",
+        "assert rclpy.node.HIDDEN_NODE_PREFIX == '_' and rclpy.node.SetParametersResult",
+        "from rclpy import Parameter, time, waitable_thing",
+    )
+    ended = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert "cannot import name 'waitable_thing' from 'rclpy'" in ended.stderr
+    assert not hasattr(rclpy, "nothing") and not hasattr(rclpy, "_nothing")
+
+
+def test_hidden_names_and_interface_classes():
+    """A name is hidden where a part of it begins with an underscore."""
+    assert topic_or_service_is_hidden("/robot/_action/status")
+    assert not topic_or_service_is_hidden("/robot/action_")
+    check_for_type_support(String)
+    check_for_type_support(Trigger)
+    with pytest.raises(InvalidTypeSupport):
+        check_for_type_support(str)

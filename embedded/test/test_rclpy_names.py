@@ -4,6 +4,7 @@
 import pytest
 from rclpy import exceptions
 from rclpy.expand_topic_name import expand_topic_name
+from rclpy.lifecycle import LifecycleNode
 from rclpy.type_support import check_is_valid_msg_type, check_is_valid_srv_type
 from rclpy.validate_full_topic_name import validate_full_topic_name
 from rclpy.validate_namespace import validate_namespace
@@ -100,3 +101,50 @@ def test_types_are_checked():
         check_is_valid_msg_type(str)
     with pytest.raises(exceptions.InvalidTypeSupport):
         check_is_valid_srv_type(String)
+
+
+# What rclpy's nodes call their own: programs cannot use it there either.
+NAMES_OF_RCLPY = {
+    "_allow_undeclared_parameters", "_clients", "_clock", "_context",
+    "_default_callback_group", "_descriptors", "_guards", "_logger", "_logger_service",
+    "_managed_entities", "_parameter_event_publisher", "_parameter_overrides",
+    "_parameter_service", "_parameters", "_publishers", "_services", "_state_machine",
+    "_subscriptions", "_time_source", "_timers", "_type_description_service",
+}  # fmt: skip
+
+
+def test_programs_may_name_attributes_as_they_like(context):
+    """A node has none that rclpy's has not, but for those whose names say that they are ours."""
+    node = LifecycleNode("tested", context=context, enable_logger_service=True)
+    own = {name for kind in type(node).__mro__[:-1] for name in vars(kind)} | vars(node).keys()
+    private = {name for name in own if name.startswith("_") and not name.startswith("__")}
+    others = {name for name in private if not name.startswith("_ros_")} - NAMES_OF_RCLPY
+    assert not others
+
+
+def test_a_node_lives_with_attributes_of_a_program(graph):
+    """Of any value, set before and after it is made."""
+    names = ("graph", "events", "name", "namespace", "impl", "arguments", "destroyed", "rosout",
+             "waitables", "announced", "executables", "on_set", "store", "typed", "set", "count",
+             "trigger", "registered", "tell", "run_callback")  # fmt: skip
+
+    class Program(LifecycleNode):
+        def __init__(self, name, **options):
+            self._take_names()
+            super().__init__(name, **options)
+            self._take_names()
+
+        def _take_names(self):
+            for name in names:
+                setattr(self, f"_{name}", False)
+
+    node = graph.init().node("program", Program)
+    calls = []
+    node.create_subscription(String, "x", calls.append, 1)
+    node.create_publisher(String, "x", 1).publish(String(data="said"))
+    graph.spin_until(lambda: calls)
+    assert node.declare_parameter("p", 1).value == 1 and node.trigger_configure()
+    assert node.get_fully_qualified_name() == "/program" and node.count_publishers("x") == 1
+    node.get_logger().info("here")
+    node.destroy_node()
+    assert node.get_node_names() == []

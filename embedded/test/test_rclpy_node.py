@@ -134,7 +134,7 @@ def test_endpoints_made_and_destroyed_leave_nothing(graph):
     memory_after, files_after, threads_after = usage()
     assert memory_after - memory < 8 * 2**20
     assert (files_after, threads_after) == (files, threads)
-    graph.spin_until(lambda: not any("churn" in e.dds_topic for e in node._graph.endpoints()))
+    graph.spin_until(lambda: not any("churn" in e.dds_topic for e in node._ros_graph.endpoints()))
 
 
 # Names

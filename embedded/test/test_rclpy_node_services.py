@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every node serves beside its parameters: descriptions of types, log levels."""
 
+import itertools
+
 import pytest
 from rcl_interfaces.msg import LoggerLevel
 from rcl_interfaces.srv import GetLoggerLevels, SetLoggerLevels
+from rclpy import client as client_module
 from rclpy import logging
 from rosidl_embedded.type_hash import type_hash
+from std_srvs.srv import Trigger
 from type_description_interfaces.srv import GetTypeDescription
 from waiting import PATIENCE_S
 
@@ -52,3 +56,22 @@ def test_log_levels_are_set_from_outside(call):
     (level,) = call(GetLoggerLevels, "get_logger_levels", names=["served"]).levels
     assert (level.name, level.level) == ("served", 40)
     logging.set_logger_level("served", logging.LoggingSeverity.UNSET)
+
+
+def test_a_client_takes_no_answer_of_another(graph, monkeypatch):
+    """Clients of two processes count their requests alike."""
+    graph.init()
+    served, answers = graph.node("served"), itertools.count()
+
+    def answer(request, response):
+        response.message = str(next(answers))
+        return response
+
+    served.create_service(Trigger, "/t", answer)
+    clients = [graph.node(name).create_client(Trigger, "/t") for name in ("one", "two")]
+    assert all(client.wait_for_service(PATIENCE_S) for client in clients)
+    futures = []
+    for client in clients:
+        monkeypatch.setattr(client_module, "_numbers", itertools.count(7))
+        futures.append(client.call_async(Trigger.Request()))
+    assert sorted(graph.result(future).message for future in futures) == ["0", "1"]

@@ -2,13 +2,20 @@
 """Messages to YAML and CSV and back, in the form that ROS 2 users know."""
 
 import array
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseArray, TransformStamped
-from rosidl_runtime_py import message_to_csv, message_to_yaml, set_message_fields
+from rosidl_runtime_py import (
+    get_interface_path,
+    get_interfaces,
+    message_to_csv,
+    message_to_yaml,
+    set_message_fields,
+)
 from rosidl_runtime_py.utilities import get_interface, get_message, get_service
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Empty, Float32MultiArray, Header, String
@@ -104,3 +111,14 @@ def test_classes_by_name():
     for bad in ("String", "std_msgs/srv/String/x", "std_msgs/action/String"):
         with pytest.raises(ValueError, match="Expected the full name"):
             get_message(bad)
+
+
+def test_interfaces_and_their_files():
+    assert get_interfaces(["std_srvs"]) == {"std_srvs": ["srv/Empty", "srv/SetBool", "srv/Trigger"]}
+    assert "msg/String" in get_interfaces()["std_msgs"]
+    assert Path(get_interface_path("std_msgs/msg/String")).read_text().endswith("string data\n")
+    for missing in ("std_msgs/msg/No", "no_msgs/msg/String", "std_msgs/String"):
+        with pytest.raises(LookupError):
+            get_interface_path(missing)
+    with pytest.raises(LookupError, match="no_msgs"):
+        get_interfaces(["no_msgs"])

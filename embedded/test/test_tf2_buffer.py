@@ -321,3 +321,9 @@ def test_poses_are_transformed_with_their_covariance():
     with pytest.raises(tf2_ros.TypeException):
         buffer.transform(map_base, "map")
     assert tf2_geometry_msgs.do_transform_pose(pose.pose, map_base) == moved.pose
+
+
+def test_nothing_is_interpolated_between_two_parents():
+    before, after = stamped("a", "x", 1.0, (0, 0, 0)), stamped("b", "x", 2.0, (4, 0, 0))
+    found = buffer_with(before, after).lookup_transform("a", "x", at(1.5))
+    assert found.transform.translation.x == 0

@@ -13,6 +13,8 @@ rclpy.spin(node)
 from __future__ import annotations
 
 import os
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,12 +46,21 @@ if TYPE_CHECKING:
     from rclpy.parameter import Parameter
 
 __all__ = [
-    "Context", "Future", "SignalHandlerOptions", "create_node", "get_default_context",
+    "Context", "Future", "Parameter", "SignalHandlerOptions", "create_node", "get_default_context",
     "get_global_executor", "get_rmw_implementation_identifier", "init", "ok", "shutdown", "spin",
     "spin_once", "spin_until_future_complete", "try_shutdown",
 ]  # fmt: skip
 
 _executor: Executor | None = None
+
+
+def __getattr__(name: str) -> Any:
+    """`Parameter` and the submodules, imported when first asked for: that keeps the start short."""
+    if name == "Parameter":
+        return import_module("rclpy.parameter").Parameter
+    if name.startswith("_") or find_spec(f"rclpy.{name}") is None:
+        raise AttributeError(f"module 'rclpy' has no attribute '{name}'")
+    return import_module(f"rclpy.{name}")
 
 
 class InitContextManager:

@@ -10,6 +10,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.impl.dds.library import check, dds
 from rclpy.impl.service_endpoint import ServiceEndpoint
 from rclpy.qos import QoSProfile
@@ -102,7 +103,15 @@ class Client(ServiceEndpoint, Generic[SrvType]):
         self._pending.pop(number, None)
 
     def service_is_ready(self) -> bool:
-        """Whether a server takes our requests and its responses reach us."""
+        """Whether a server takes our requests and its responses reach us.
+
+        Raises RCLError once the context is shut down: a loop that waits for a server ends with it.
+        """
+        if not self.context.ok():
+            raise RCLError("Failed to check for a service: client's context is invalid")
+        return self._is_reachable()
+
+    def _is_reachable(self) -> bool:
         servers = self._writer.matched_handles()
         answers = self._reader.matched_handles()
         if not servers or not answers:
@@ -114,18 +123,23 @@ class Client(ServiceEndpoint, Generic[SrvType]):
         )
 
     def wait_for_service(self, timeout_sec: float | None = None) -> bool:
-        """Wait until `service_is_ready`; returns whether it is, in time (s)."""
+        """Wait until `service_is_ready`; returns whether it is, in time (s) and before a shutdown.
+
+        Raises InvalidHandle once destroyed, RCLError where the context was shut down before.
+        """
         self._check_handle()
+        if self.service_is_ready():
+            return True
         graph = self._graph
         self.context._add_waker(graph.wake)
         try:
             graph.wait_for(
-                lambda: not self.context.ok() or self.service_is_ready(),
+                lambda: not self.context.ok() or self._is_reachable(),
                 None if timeout_sec is None or timeout_sec < 0 else timeout_sec,
             )
         finally:
             self.context._remove_waker(graph.wake)
-        return self.context.ok() and self.service_is_ready()
+        return self.context.ok() and self._is_reachable()
 
     @property
     def handle(self) -> tuple[Writer, Reader]:

@@ -28,7 +28,7 @@ class Context:
         self._initialized = False
         self._participant: Any = None
         self._callbacks: list[Any] = []
-        self._wakers: list[Callable[[], None]] = []
+        self._wakers: list[Any] = []
         self._nodes: weakref.WeakSet[Any] = weakref.WeakSet()
         self._domain_id = 0
 
@@ -106,7 +106,7 @@ class Context:
     def _shut_down(self) -> None:
         self._initialized = False
         callbacks, self._callbacks = self._callbacks, []
-        for reference in callbacks:
+        for reference in list(callbacks):
             callback = reference()
             if callback is not None:
                 callback()
@@ -144,21 +144,21 @@ class Context:
         if not callable(callback):
             raise TypeError("callback should be a callable, got {}", type(callback))
         with self._lock:
-            if hasattr(callback, "__self__"):
-                self._callbacks.append(weakref.WeakMethod(callback))
-            else:
-                self._callbacks.append(lambda: callback)
+            _append(self._callbacks, callback)
 
     def _add_waker(self, waker: Callable[[], None]) -> None:
-        self._wakers.append(waker)
+        _append(self._wakers, waker)
 
     def _remove_waker(self, waker: Callable[[], None]) -> None:
-        if waker in self._wakers:
-            self._wakers.remove(waker)
+        found = [reference for reference in list(self._wakers) if reference() == waker]
+        if found:
+            self._wakers.remove(found[0])
 
     def _wake_all(self) -> None:
-        for waker in list(self._wakers):
-            waker()
+        for reference in list(self._wakers):
+            waker = reference()
+            if waker is not None:
+                waker()
 
     def __enter__(self) -> Context:
         return self
@@ -170,6 +170,14 @@ class Context:
         exc_tb: TracebackType | None,
     ) -> None:
         self.try_shutdown()
+
+
+def _append(references: list[Any], callback: Callable[[], None]) -> None:
+    """Append what returns the callback; that of a bound method leaves the list with its object."""
+    if hasattr(callback, "__self__"):
+        references.append(weakref.WeakMethod(callback, references.remove))
+    else:
+        references.append(lambda: callback)
 
 
 def wake_all_contexts() -> None:

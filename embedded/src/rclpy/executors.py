@@ -100,6 +100,9 @@ class MultiThreadedExecutor(Executor):
     callback to another thread, and to be woken at its end, disturbs whoever computes in the same
     process. Before anything that may take long, another thread goes on looking.
 
+    Its threads are started one by one, as there is work for them, and end with the executor: while
+    they wait for work they know nothing of it.
+
     The pool is a queue implemented in C and no `ThreadPoolExecutor`: a KeyboardInterrupt in the
     spinning thread can leave the locks of that one locked, and the process would never end.
     """
@@ -110,13 +113,14 @@ class MultiThreadedExecutor(Executor):
             num_threads = max(2, os.cpu_count() or 2)
         self._failed: deque[BaseException] = deque()
         self._spinning: list[Callable[[], None]] = []  # wakes each thread that spins
-        self._work_queue: SimpleQueue[Task | _Lead | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._work, name=f"ros-callback-{index}", daemon=True)
+            threading.Thread(
+                target=_work, args=(self._jobs,), name=f"ros-callback-{index}", daemon=True
+            )
             for index in range(num_threads)
         ]
-        for thread in self._threads:
-            thread.start()
+        self._not_started = deque(self._threads)
 
     def spin(self) -> None:
         """Run callbacks until the context is shut down (ExternalShutdownException) or we are."""
@@ -137,12 +141,12 @@ class MultiThreadedExecutor(Executor):
         self._context._add_waker(wake)
         self._spinning.append(wake)
         try:
-            self._work_queue.put(lead)
+            self._hand_over(partial(self._look, lead))
             while not self._is_over(future) and (left := end - time.monotonic()) >= 0:
                 with suppress(Empty):
                     news.get(timeout=min(left, _STUCK_S))
                 if lead.take():
-                    self._work_queue.put(lead)
+                    self._hand_over(partial(self._look, lead))
         finally:
             lead.is_over = True
             self._spinning.remove(wake)
@@ -166,15 +170,14 @@ class MultiThreadedExecutor(Executor):
         except (ShutdownException, TimeoutException, ConditionReachedException):
             self._raise_failure()
             return
-        self._work_queue.put(task if entity is None else self._task(entity, taken))
+        self._hand_over(partial(self._run, task if entity is None else self._task(entity, taken)))
         self._raise_failure()
 
-    def _work(self) -> None:
-        while (job := self._work_queue.get()) is not None:
-            if isinstance(job, _Lead):
-                self._look(job)
-            else:
-                self._run(job)
+    def _hand_over(self, job: Callable[[], None]) -> None:
+        """Have a thread of the pool do something."""
+        self._jobs.put(job)
+        with suppress(IndexError):
+            self._not_started.popleft().start()
 
     def _look(self, lead: _Lead) -> None:
         """Find work and do it, until another thread has the lead."""
@@ -190,12 +193,13 @@ class MultiThreadedExecutor(Executor):
             if is_brief:
                 lead.lend()
             else:
-                self._work_queue.put(lead)
+                self._hand_over(partial(self._look, lead))
             self._run(task if entity is None else self._task(entity, taken))
             if not (is_brief and lead.resume()):
                 return
 
-    def _run(self, handler: Task) -> None:
+    def _run(self, handler: Task | None) -> None:
+        assert handler is not None
         try:
             handler()
             error = handler.exception()
@@ -227,16 +231,28 @@ class MultiThreadedExecutor(Executor):
 
     def _wait_for_callbacks(self, timeout_sec: float | None) -> bool:
         self._wake_spinning()
-        for _ in self._threads:
-            self._work_queue.put(None)
+        self._end_threads()
         end = None if timeout_sec is None else time.monotonic() + timeout_sec
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(None if end is None else max(0.0, end - time.monotonic()))
-        return not any(
-            thread.is_alive() and thread is not threading.current_thread()
-            for thread in self._threads
-        )
+        others = [t for t in self._threads if t.is_alive() and t is not threading.current_thread()]
+        for thread in others:
+            thread.join(None if end is None else max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in others)
+
+    def _end_threads(self) -> None:
+        for _ in self._threads:
+            self._jobs.put(None)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_threads"):
+            self._end_threads()
+        super().__del__()
+
+
+def _work(jobs: SimpleQueue[Callable[[], None] | None]) -> None:
+    """What a thread of a pool does."""
+    while (job := jobs.get()) is not None:
+        job()
+        del job  # and with it the executor, where nobody else has that
 
 
 async def await_or_execute(callback: Callable[..., Any] | Any, *args: Any) -> Any:

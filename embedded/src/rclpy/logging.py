@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
@@ -34,7 +35,7 @@ _FORMAT = "[{severity}] [{time}] [{name}]: {message}"
 _COLOURS = {10: "\033[32m", 30: "\033[33m", 40: "\033[31m", 50: "\033[31m"}
 _levels: dict[str, LoggingSeverity] = {}
 _default_level = LoggingSeverity.INFO
-_rosout: dict[str, RosoutSink] = {}
+_rosout: dict[str, weakref.WeakMethod[RosoutSink]] = {}
 _lock = threading.Lock()
 _console_enabled = True
 _rosout_enabled = True
@@ -113,13 +114,18 @@ def _configure(arguments: Arguments) -> None:
 
 def _add_rosout(name: str, sink: RosoutSink) -> None:
     with _lock:
-        _rosout[name] = sink
+        _rosout[name] = weakref.WeakMethod(sink)
 
 
 def _remove_rosout(name: str, sink: RosoutSink) -> None:
     with _lock:
-        if _rosout.get(name) is sink:
+        if _sink_of(name) == sink:
             del _rosout[name]
+
+
+def _sink_of(name: str) -> RosoutSink | None:
+    reference = _rosout.get(name)
+    return None if reference is None else reference()
 
 
 def _put_out(
@@ -133,7 +139,7 @@ def _put_out(
     sink = None
     parent = name
     while parent and sink is None:
-        sink = _rosout.get(parent)
+        sink = _sink_of(parent)
         parent = parent.rpartition(".")[0]
     if sink is not None:
         sink(severity, name, message, *place)

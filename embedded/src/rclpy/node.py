@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rcl_interfaces.msg import Log, ParameterDescriptor, ParameterEvent
+from rcl_interfaces.msg import SetParametersResult as SetParametersResult
 
 from rclpy import logging
 from rclpy._rclpy_pybind11 import RCLError
@@ -41,6 +42,8 @@ from rclpy.validate_node_name import validate_node_name
 if TYPE_CHECKING:
     from rclpy.executors import Executor
 
+HIDDEN_NODE_PREFIX = "_"
+
 
 class Node(NodeEntities, NodeParameters, NodeGraph):
     """A participant of the graph: publishers, subscriptions, services, timers, parameters."""
@@ -63,39 +66,39 @@ class Node(NodeEntities, NodeParameters, NodeGraph):
         automatically_declare_parameters_from_overrides: bool = False,
         enable_logger_service: bool = False,
     ) -> None:
-        self._executor_weakref: weakref.ref[Executor] | None = None
+        self._ros_executor_weakref: weakref.ref[Executor] | None = None
         self._context = get_default_context() if context is None else context
         if not self._context.ok():
             raise NotInitializedException("cannot create node")
-        self._init_entities()
-        self._destroyed = False
-        self._arguments = _merge(
+        self._ros_init_entities()
+        self._ros_destroyed = False
+        self._ros_arguments = _merge(
             parse_arguments(cli_args) if cli_args else Arguments(),
             self._context._arguments if use_global_arguments else Arguments(),
         )
-        self._init_names(node_name, namespace)
+        self._ros_init_names(node_name, namespace)
         overrides = {
             name: Parameter(name, value=value)
-            for name, value in self._arguments.parameters_of(
+            for name, value in self._ros_arguments.parameters_of(
                 self.get_fully_qualified_name()
             ).items()
         }
         overrides.update({parameter.name: parameter for parameter in parameter_overrides or []})
-        self._init_parameters(overrides, allow_undeclared_parameters)
-        self._impl: Participant = self._context._impl
-        self._graph: Graph = self._impl.graph
-        self._announced = self._graph.add_node((self._namespace, self._name))
+        self._ros_init_parameters(overrides, allow_undeclared_parameters)
+        self._ros_participant: Participant = self._context._impl
+        self._ros_graph: Graph = self._ros_participant.graph
+        self._ros_announced = self._ros_graph.add_node((self._ros_namespace, self._ros_name))
         self._context._add_node(self)
-        self._logger = logging.get_logger(self._logger_name)
-        with self._graph.batch():
+        self._logger = logging.get_logger(self._ros_logger_name)
+        with self._ros_graph.batch():
             self._clock = ROSClock()
             self._parameter_event_publisher = self.create_publisher(
                 ParameterEvent, "/parameter_events", qos_profile_parameter_events
             )
-            self._rosout: Publisher | None = None
+            self._ros_rosout: Publisher | None = None
             if enable_rosout and logging._rosout_enabled:
-                self._rosout = self.create_publisher(Log, "/rosout", rosout_qos_profile)
-                logging._add_rosout(self._logger_name, self._send_to_rosout)
+                self._ros_rosout = self.create_publisher(Log, "/rosout", rosout_qos_profile)
+                logging._add_rosout(self._ros_logger_name, self._ros_send_to_rosout)
             if automatically_declare_parameters_from_overrides:
                 free = ParameterDescriptor(dynamic_typing=True)
                 self.declare_parameters(
@@ -109,30 +112,30 @@ class Node(NodeEntities, NodeParameters, NodeGraph):
             if enable_logger_service:
                 self._logger_service = LoggingService(self)
 
-    def _init_names(self, node_name: str, namespace: str | None) -> None:
-        given = self._arguments.namespace(node_name)
-        name = self._arguments.node_name(node_name) or node_name
+    def _ros_init_names(self, node_name: str, namespace: str | None) -> None:
+        given = self._ros_arguments.namespace(node_name)
+        name = self._ros_arguments.node_name(node_name) or node_name
         validate_node_name(name)
         namespace = given if given is not None else (namespace or "/")
-        self._namespace = namespace if namespace.startswith("/") else f"/{namespace}"
-        validate_namespace(self._namespace)
-        self._name = name
-        full = f"{self._namespace.rstrip('/')}/{name}"
-        self._logger_name = full.strip("/").replace("/", ".")
+        self._ros_namespace = namespace if namespace.startswith("/") else f"/{namespace}"
+        validate_namespace(self._ros_namespace)
+        self._ros_name = name
+        full = f"{self._ros_namespace.rstrip('/')}/{name}"
+        self._ros_logger_name = full.strip("/").replace("/", ".")
 
     # Identity
 
     def get_name(self) -> str:
         """The name, remapped."""
-        return self._name
+        return self._ros_name
 
     def get_namespace(self) -> str:
         """The namespace, remapped."""
-        return self._namespace
+        return self._ros_namespace
 
     def get_fully_qualified_name(self) -> str:
         """Namespace and name."""
-        return f"{self._namespace.rstrip('/')}/{self._name}"
+        return f"{self._ros_namespace.rstrip('/')}/{self._ros_name}"
 
     def get_clock(self) -> Clock:
         """The node's clock: simulated where the parameter use_sim_time is true."""
@@ -155,7 +158,7 @@ class Node(NodeEntities, NodeParameters, NodeGraph):
     @property
     def executor(self) -> Executor | None:
         """The executor that spins this node."""
-        return None if self._executor_weakref is None else self._executor_weakref()
+        return None if self._ros_executor_weakref is None else self._ros_executor_weakref()
 
     @executor.setter
     def executor(self, new_executor: Executor | None) -> None:
@@ -163,12 +166,12 @@ class Node(NodeEntities, NodeParameters, NodeGraph):
         if current is not None and current is not new_executor:
             current.remove_node(self)
         if new_executor is None:
-            self._executor_weakref = None
+            self._ros_executor_weakref = None
             return
-        self._executor_weakref = weakref.ref(new_executor)
+        self._ros_executor_weakref = weakref.ref(new_executor)
         new_executor.add_node(self)
 
-    def _send_to_rosout(
+    def _ros_send_to_rosout(
         self,
         severity: LoggingSeverity,
         name: str,
@@ -177,29 +180,29 @@ class Node(NodeEntities, NodeParameters, NodeGraph):
         function: str,
         line: int,
     ) -> None:
-        if self._rosout is not None:
+        if self._ros_rosout is not None:
             stamp = self._clock.now().to_msg()
             log = Log(stamp=stamp, level=int(severity), name=name, msg=message, file=file,
                       function=function, line=line)  # fmt: skip
             # Who still logs once the context is shut down or the node destroyed logs on.
             with suppress(RCLError, InvalidHandle, DdsError):
-                self._rosout.publish(log)
+                self._ros_rosout.publish(log)
 
     # Leaving
 
     def destroy_node(self) -> None:
         """Leave the graph with everything that belongs to this node. Later calls do nothing."""
-        if self._destroyed:
+        if self._ros_destroyed:
             return
-        self._destroyed = True
+        self._ros_destroyed = True
         executor = self.executor
         if executor is not None:
             executor.remove_node(self)
-        logging._remove_rosout(self._logger_name, self._send_to_rosout)
+        logging._remove_rosout(self._ros_logger_name, self._ros_send_to_rosout)
         self._parameter_event_publisher = None
-        with self._graph.batch():
-            self._destroy_entities()
-            self._graph.remove_node(self._announced)
+        with self._ros_graph.batch():
+            self._ros_destroy_entities()
+            self._ros_graph.remove_node(self._ros_announced)
         self._context._remove_node(self)
 
     def __enter__(self) -> Node:

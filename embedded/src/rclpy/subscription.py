@@ -124,9 +124,9 @@ class Subscription(Executable, Generic[MsgType]):
         return None
 
     def _warn(self, error: cdr.CdrError) -> None:
-        if self._node is None or self.topic in self._node._warned_of:
+        if self._node is None or self.topic in self._node._ros_warned_of:
             return
-        self._node._warned_of.add(self.topic)
+        self._node._ros_warned_of.add(self.topic)
         kind = getattr(self.msg_type, "_interface_name", self.msg_type)
         self._node.get_logger().warning(
             f"a sample on '{self.topic}' is not a {kind} and was dropped: {error}; "

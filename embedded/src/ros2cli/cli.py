@@ -31,7 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # for pipes
     if argv and argv[0] in NOT_BUILT:
-        raise NotImplementedError(f"`ros2 {argv[0]}` needs a full ROS 2")
+        print(f"`ros2 {argv[0]}` needs a full ROS 2", file=sys.stderr)
+        return 1
     try:
         parser = _make_parser(argv[0] if argv else "")
         args = parser.parse_args(argv)

@@ -20,11 +20,11 @@ from rclpy._rclpy_pybind11 import RCLError
 from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.topic_or_service_is_hidden import topic_or_service_is_hidden as is_hidden
 
 SETTLED_S = 0.4
 AT_MOST_S = 5.0
 POLL_S = 0.05
-HIDDEN = "_"
 
 NamesAndTypes = list[tuple[str, list[str]]]
 
@@ -125,14 +125,9 @@ def settle(node: Node, found: Callable[[], bool] = lambda: False) -> None:
             node.get_service_names_and_types(),
             node.get_node_names_and_namespaces(),
         )
-        if snapshot != seen or not node._graph.is_complete():
+        if snapshot != seen or not node._ros_graph.is_complete():
             seen, changed = snapshot, now
         rclpy.spin_once(node, timeout_sec=POLL_S)
-
-
-def is_hidden(name: str) -> bool:
-    """Return whether a part of the name starts with an underscore."""
-    return any(part.startswith(HIDDEN) for part in name.split("/"))
 
 
 def topics(node: Node, include_hidden: bool) -> NamesAndTypes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The type of a topic's messages, named by the user or asked of the graph."""
+"""Messages as the user gives them: their type, or that of a topic, and their values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from rclpy.node import Node
+from rosidl_runtime_py import set_message_fields
 from rosidl_runtime_py.utilities import get_message
 
 from ros2cli import graph
@@ -48,3 +49,29 @@ def _types_in_graph(node: Node, args: argparse.Namespace, topic: str, wait: bool
             raise RuntimeError("Could not determine the type for the passed topic")
         graph.spin_while(node, lambda: not types())
     return types()
+
+
+def values_from(args: argparse.Namespace) -> Any:
+    """Return what the YAML on the command line says, or that of standard input.
+
+    Raises:
+        RuntimeError: it is no YAML.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(sys.stdin.read() if args.stdin else args.values)
+    except yaml.YAMLError as error:
+        raise RuntimeError(f"Failed to parse the values: {' '.join(str(error).split())}") from error
+
+
+def populate(message: Any, values: Any) -> list[Any]:
+    """Fill a message from such values; return what sets its stamps before each publication.
+
+    Raises:
+        RuntimeError: they do not fit it.
+    """
+    try:
+        return set_message_fields(message, values, expand_header_auto=True, expand_time_now=True)
+    except (AttributeError, TypeError, ValueError, OverflowError, AssertionError) as error:
+        raise RuntimeError(f"Failed to populate field: {error}") from error

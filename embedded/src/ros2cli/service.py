@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from typing import Any
 
 import rclpy
-import yaml
-from rosidl_runtime_py import set_message_fields
 from rosidl_runtime_py.utilities import get_service
 
 from ros2cli import graph
+from ros2cli.message_type import populate, values_from
 from ros2cli.verbs import Verbs, positive_float
 
 
@@ -109,16 +107,13 @@ def find(args: argparse.Namespace) -> None:
 
 def call(args: argparse.Namespace) -> str | None:
     """Call a service."""
-    values = yaml.safe_load(sys.stdin.read() if args.stdin else args.values) or {}
+    values = values_from(args) or {}
     try:
         service_class: Any = get_service(args.service_type)
     except (ImportError, AttributeError, ValueError):
         return "The passed service type is invalid"
     request = service_class.Request()
-    try:
-        stamps = set_message_fields(request, values, expand_header_auto=True, expand_time_now=True)
-    except (AttributeError, TypeError, ValueError, AssertionError) as error:
-        return f"Failed to populate field: {error}"
+    stamps = populate(request, values)
     with graph.hidden_node(args) as node:
         client = node.create_client(service_class, args.service_name)
         if not client.wait_for_service(timeout_sec=0.5):

@@ -4,15 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from typing import Any
 
 from rclpy.node import Node
-from rosidl_runtime_py import set_message_fields
 
 from ros2cli import graph, qos
-from ros2cli.message_type import message_class
+from ros2cli.message_type import message_class, populate, values_from
 from ros2cli.verbs import non_negative_int, positive_float, positive_int
 
 DEFAULT_KEEP_ALIVE_S = 0.1
@@ -85,20 +83,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> str | None:
     """Publish a message to a topic."""
-    import yaml
-
-    values = yaml.safe_load(sys.stdin.read() if args.stdin else args.values)
+    values = values_from(args)
     if not isinstance(values, dict):
         return "The passed value needs to be a dictionary in YAML format"
     with graph.hidden_node(args, args.node_name) as node:
         type_ = message_class(node, args, args.topic_name, args.message_type)
         message = type_()
-        try:
-            stamps = set_message_fields(
-                message, values, expand_header_auto=True, expand_time_now=True
-            )
-        except (AttributeError, TypeError, ValueError, AssertionError) as error:
-            return f"Failed to populate field: {error}"
+        stamps = populate(message, values)
         publisher = node.create_publisher(type_, args.topic_name, qos.profile_from(args))
         if not _wait_for_subscriptions(node, publisher, args):
             return f"Timed out waiting for subscribers: only {publisher.get_subscription_count()}"

@@ -2,8 +2,8 @@
 """Python classes of messages and services, which behave as those that ROS 2 generates.
 
 Two things differ, for speed. A numeric sequence keeps what it is given (`array.array`, a 1-D numpy
-array of the field's dtype, and for uint8 also bytes), without a copy. Sequences that came from the
-network are read-only numpy views.
+array of the field's dtype, and for uint8 also bytes), without a copy. Sequences of one-byte numbers
+that came from the network are read-only views: see `byte_view`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from rosidl_embedded import registry
 from rosidl_embedded.definition import Field, FieldType, Message, Service
 from rosidl_embedded.source import run_source
 
-_TYPE_CODES = {
+TYPE_CODES = {
     "char": "B", "int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "int32": "i",
     "uint32": "I", "int64": "q", "uint64": "Q", "float32": "f", "float64": "d",
 }  # fmt: skip
-DTYPES = {name: np.dtype(code) for name, code in _TYPE_CODES.items()}
+DTYPES = {name: np.dtype(code) for name, code in TYPE_CODES.items()}
+_BUFFERS = (np.ndarray, array.array, bytes, bytearray, memoryview)
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 Check = Callable[[Any], Any]
@@ -55,12 +56,14 @@ class MessageBase:
         return f"{type(self).__module__}.{type(self).__qualname__}({fields})"
 
 
-def _equal(a: object, b: object) -> bool:
-    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return np.array_equal(np.asarray(a), np.asarray(b))
-    if isinstance(a, (array.array, bytes, bytearray)) and type(a) is not type(b):
-        return memoryview(a).cast("B") == memoryview(cast(Any, b)).cast("B")
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, _BUFFERS) and isinstance(b, _BUFFERS):
+        return np.array_equal(_numbers(a), _numbers(b))
     return a == b
+
+
+def _numbers(value: Any) -> np.ndarray:
+    return np.asarray(memoryview(value))
 
 
 def _plain_repr(value: object) -> str:
@@ -133,7 +136,7 @@ def _default_factory(field: Field) -> Callable[[], Any]:
         if kind == "array":
             dtype, start = DTYPES[base], values or [0] * field.type.size
             return lambda: np.array(start, dtype=dtype)
-        code = _TYPE_CODES[base]
+        code = TYPE_CODES[base]
         return lambda: array.array(code, values)
     if kind == "sequence" or values:
         return lambda: list(values)
@@ -182,8 +185,11 @@ def _scalar_check(name: str, field_type: FieldType) -> Check:
     else:
         expected, kind = (float, "float") if base.startswith("float") else (int, "int")
     low, high = _bounds(base, field_type.string_bound)
+    of_numpy: Any = _OF_NUMPY.get(kind, ())
 
     def check(value: Any) -> Any:
+        if type(value) is not expected and isinstance(value, of_numpy):
+            value = value.item()
         assert isinstance(value, expected), (
             f"The '{name}' field must be of type '{kind}', not {type(value).__name__}"
         )
@@ -198,6 +204,7 @@ def _scalar_check(name: str, field_type: FieldType) -> Check:
 
 
 _INFINITY = float("inf")
+_OF_NUMPY: dict[str, type] = {"bool": np.bool_, "float": np.floating, "int": np.integer}
 
 
 def _bounds(base: str, string_bound: int) -> tuple[Any, Any]:
@@ -231,14 +238,14 @@ def _numeric_array_check(name: str, field_type: FieldType) -> Check:
 
 
 def _numeric_sequence_check(name: str, field_type: FieldType) -> Check:
-    dtype, code = DTYPES[field_type.base], _TYPE_CODES[field_type.base]
+    dtype, code = DTYPES[field_type.base], TYPE_CODES[field_type.base]
     bound = field_type.size
 
     def check(value: Any) -> Any:
         result: Any
         if isinstance(value, np.ndarray) and value.dtype == dtype:
             assert value.ndim == 1, f"The '{name}' field must have one dimension, not {value.ndim}"
-            result = np.ascontiguousarray(value)
+            result = value if value.flags.c_contiguous else np.ascontiguousarray(value)
         elif isinstance(value, array.array):
             assert value.typecode == code, (
                 f"The '{name}' array.array must have type code '{code}', not '{value.typecode}'"
@@ -259,11 +266,11 @@ def _numeric_sequence_check(name: str, field_type: FieldType) -> Check:
 def _to_type_code(name: str, field_type: FieldType, value: Any) -> array.array:
     _assert_collection(name, value)
     items = value.tolist() if isinstance(value, np.ndarray) else list(value)
-    assert not field_type.base.startswith("float") or all(isinstance(x, float) for x in items), (
-        f"The '{name}' field must be a sequence of 'float'"
-    )
+    assert not field_type.base.startswith("float") or all(
+        isinstance(x, (float, np.floating)) for x in items
+    ), f"The '{name}' field must be a sequence of 'float'"
     try:
-        return array.array(_TYPE_CODES[field_type.base], items)
+        return array.array(TYPE_CODES[field_type.base], items)
     except (TypeError, OverflowError) as error:
         raise AssertionError(
             f"The '{name}' field must be a sequence of {field_type.base}: {error}"
@@ -282,8 +289,9 @@ def _list_check(name: str, field_type: FieldType) -> Check:
 
     def check(value: Any) -> Any:
         _assert_collection(name, value)
-        for item in value:
-            element(item)
+        items = [element(item) for item in value]
+        if field_type.base == "bool":
+            value = items
         assert not size or (len(value) == size if fixed else len(value) <= size), (
             f"The '{name}' field must have {'' if fixed else 'at most '}{size} elements, "
             f"not {len(value)}"

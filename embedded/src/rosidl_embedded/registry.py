@@ -101,12 +101,17 @@ def get_class(name: str) -> type:
 
 def definition_text(name: str) -> str:
     """The text of the file that defines an interface; raises InterfaceError."""
+    return definition_path(name).read_text(encoding="utf-8")
+
+
+def definition_path(name: str) -> Path:
+    """The file that defines an interface; raises InterfaceError."""
     package, kind, short = _parts(name)
     share = _share_directory(package)
     path = share / kind / f"{short}.{kind}" if share is not None else None
     if path is None or not path.is_file():
         raise InterfaceError(f"interface '{name}' has no file in share/{package}/{kind}")
-    return path.read_text(encoding="utf-8")
+    return path
 
 
 def _parts(name: str) -> list[str]:

@@ -32,7 +32,8 @@ def set_message_fields(
         functions of a Time message, to call before each publication: they set those stamps.
 
     Raises:
-        AttributeError: no such field. TypeError, ValueError, AssertionError: not its type.
+        AttributeError: no such field. TypeError, ValueError, OverflowError, AssertionError: not of
+        its type.
     """
     if not isinstance(values, dict):
         raise TypeError(

@@ -97,12 +97,19 @@ class Executor:
             nodes, self._nodes = self._nodes, set()
         for node in nodes:
             if node.executor is self:
-                node._executor_weakref = None
+                node._ros_executor_weakref = None
         with self._wait_lock:
             self._context._remove_waker(self.wake)
-            self._guard.delete()
-            self._waitset.delete()
+            self._free()
         return True
+
+    def _free(self) -> None:
+        self._guard.delete()
+        self._waitset.delete()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_waitset"):  # not where the context was not initialised
+            self._free()
 
     def _wait_for_callbacks(self, timeout_sec: float | None) -> bool:
         """Wait until no callback runs; returns whether that is so, in time (s)."""
@@ -128,8 +135,8 @@ class Executor:
         """Stop spinning a node's callbacks."""
         with self._nodes_lock:
             self._nodes.discard(node)
-        if node._executor_weakref is not None and node.executor is self:
-            node._executor_weakref = None
+        if node._ros_executor_weakref is not None and node.executor is self:
+            node._ros_executor_weakref = None
         self.wake()
 
     def get_nodes(self) -> list[Node]:
@@ -314,7 +321,7 @@ class Executor:
             # A callback that ends from here on finds what it holds up, and wakes us: see `_end`.
             self._held_up = {e for e in self._held_up if not self.can_execute(e)}
             timers = [t for node in nodes for t in list(node._timers) if self._is_awaited(t)]
-            entities = [e for node in nodes for e in node._executables() if self._is_awaited(e)]
+            entities = [e for node in nodes for e in node._ros_executables() if self._is_awaited(e)]
             handles = {entity._handle: entity for entity in entities}
             triggered = self._sleep(timeout_ns, timers, handles)
             ready: list[Executable] = [timer for timer in timers if timer.is_ready()]

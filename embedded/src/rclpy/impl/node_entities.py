@@ -12,7 +12,7 @@ from rclpy.client import Client
 from rclpy.clock import Clock
 from rclpy.constants import S_TO_NS
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.exceptions import InvalidTypeSupport, needs_full_ros
+from rclpy.exceptions import InvalidHandle, InvalidTypeSupport, needs_full_ros
 from rclpy.expand_topic_name import expand_topic_name
 from rclpy.guard_condition import GuardCondition
 from rclpy.publisher import Publisher
@@ -42,32 +42,33 @@ if TYPE_CHECKING:
 class NodeEntities:
     """Everything of a node that an executor runs or that others can see."""
 
-    _arguments: Arguments
-    _announced: LocalNode
+    _ros_arguments: Arguments
+    _ros_announced: LocalNode
     _clock: Clock
     _context: Context
-    _graph: Graph
-    _impl: Participant
-    _name: str
-    _namespace: str
+    _ros_destroyed: bool
+    _ros_graph: Graph
+    _ros_participant: Participant
+    _ros_name: str
+    _ros_namespace: str
 
     @property
     def executor(self) -> Executor | None:
         """The executor that spins this node."""
         raise NotImplementedError()
 
-    def _init_entities(self) -> None:
+    def _ros_init_entities(self) -> None:
         self._publishers: list[Publisher] = []
         self._subscriptions: list[Subscription] = []
         self._clients: list[Client] = []
         self._services: list[Service] = []
         self._timers: list[Timer] = []
         self._guards: list[GuardCondition] = []
-        self._waitables: list[Executable] = []
-        self._events: list[Executable] = []
+        self._ros_waitables: list[Executable] = []
+        self._ros_events: list[Executable] = []
         self._default_callback_group: CallbackGroup = MutuallyExclusiveCallbackGroup()
         # Topics and sides of services of which a malformed sample has been dropped.
-        self._warned_of: set[str] = set()
+        self._ros_warned_of: set[str] = set()
 
     @property
     def default_callback_group(self) -> CallbackGroup:
@@ -107,17 +108,17 @@ class NodeEntities:
     @property
     def waitables(self) -> Iterator[Executable]:
         """Other things an executor runs for this node."""
-        yield from self._waitables
+        yield from self._ros_waitables
 
-    def _executables(self) -> Iterator[Executable]:
+    def _ros_executables(self) -> Iterator[Executable]:
         """Everything but timers that an executor may have to run, where it is not destroyed."""
         entities = itertools.chain(
             list(self._subscriptions), list(self._guards), list(self._clients),
-            list(self._services), list(self._events), list(self._waitables),
+            list(self._services), list(self._ros_events), list(self._ros_waitables),
         )  # fmt: skip
         return (entity for entity in entities if entity._handle)
 
-    def _wake_executor(self) -> None:
+    def _ros_wake_executor(self) -> None:
         executor = self.executor
         if executor is not None:
             executor.wake()
@@ -126,30 +127,34 @@ class NodeEntities:
 
     def resolve_topic_name(self, topic: str, *, only_expand: bool = False) -> str:
         """Full name of a topic, remapped unless `only_expand`."""
-        return self._full_topic_name(topic, only_expand=only_expand)
+        return self._ros_full_topic_name(topic, only_expand=only_expand)
 
     def resolve_service_name(self, service: str, *, only_expand: bool = False) -> str:
         """Full name of a service, remapped unless `only_expand`."""
-        return self._full_topic_name(service, is_service=True, only_expand=only_expand)
+        return self._ros_full_topic_name(service, is_service=True, only_expand=only_expand)
 
-    def _full_topic_name(
+    def _ros_full_topic_name(
         self, name: str, *, is_service: bool = False, only_expand: bool = False
     ) -> str:
         validate_topic_name(name, is_service=is_service)
-        full = expand_topic_name(name, self._name, self._namespace)
+        full = expand_topic_name(name, self._ros_name, self._ros_namespace)
         validate_full_topic_name(full, is_service=is_service)
         if only_expand:
             return full
-        for rule in self._arguments.remaps:
-            if rule.node not in ("", self._name) or rule.source.startswith("__"):
+        for rule in self._ros_arguments.remaps:
+            if rule.node not in ("", self._ros_name) or rule.source.startswith("__"):
                 continue
-            if expand_topic_name(rule.source, self._name, self._namespace) == full:
-                full = expand_topic_name(rule.target, self._name, self._namespace)
+            if expand_topic_name(rule.source, self._ros_name, self._ros_namespace) == full:
+                full = expand_topic_name(rule.target, self._ros_name, self._ros_namespace)
                 validate_full_topic_name(full, is_service=is_service)
                 return full
         return full
 
     # Making
+
+    def _ros_check_handle(self) -> None:
+        if self._ros_destroyed:
+            raise InvalidHandle("cannot use Destroyable because destruction was requested")
 
     def create_publisher(
         self,
@@ -163,23 +168,24 @@ class NodeEntities:
         publisher_class: type[Publisher] = Publisher,
     ) -> Publisher:
         """Publish messages of a type; `qos_profile` may be a depth."""
-        full = self._full_topic_name(topic)
+        self._ros_check_handle()
+        full = self._ros_full_topic_name(topic)
         profile = _profile(qos_profile)
         interface = _interface_name(msg_type)
         if qos_overriding_options is not None:
             _declare_qos_parameters(
                 Publisher, cast(Any, self), full, profile, qos_overriding_options
             )
-        profile = self._resolve_best_available(profile, full, for_writer=True)
-        writer = self._impl.make_writer(f"rt{full}", interface, profile)
+        profile = self._ros_resolve_best_available(profile, full, for_writer=True)
+        writer = self._ros_participant.make_writer(f"rt{full}", interface, profile)
         group = callback_group or self.default_callback_group
         publisher = publisher_class(
             writer, msg_type, full, profile, event_callbacks or PublisherEventCallbacks(), group
         )
         publisher._is_running = self._context.ok
         self._publishers.append(publisher)
-        self._adopt_events(publisher)
-        self._graph.add_endpoints(self._announced, writers=[writer.guid])
+        self._ros_adopt_events(publisher)
+        self._ros_graph.add_endpoints(self._ros_announced, writers=[writer.guid])
         return publisher
 
     def create_subscription(
@@ -196,25 +202,26 @@ class NodeEntities:
         content_filter_options: Any = None,
     ) -> Subscription:
         """Call back with messages of a topic; with their bytes where `raw`."""
+        self._ros_check_handle()
         if content_filter_options is not None:
             raise needs_full_ros("content filtering")
-        full = self._full_topic_name(topic)
+        full = self._ros_full_topic_name(topic)
         profile = _profile(qos_profile)
         interface = _interface_name(msg_type)
         if qos_overriding_options is not None:
             _declare_qos_parameters(
                 Subscription, cast(Any, self), full, profile, qos_overriding_options
             )
-        profile = self._resolve_best_available(profile, full, for_writer=False)
-        reader = self._impl.make_reader(f"rt{full}", interface, profile)
+        profile = self._ros_resolve_best_available(profile, full, for_writer=False)
+        reader = self._ros_participant.make_reader(f"rt{full}", interface, profile)
         group = callback_group or self.default_callback_group
         subscription: Subscription = Subscription(
             reader, msg_type, full, callback, group, profile, raw,
             event_callbacks or SubscriptionEventCallbacks(),
         )  # fmt: skip
-        self._adopt(self._subscriptions, subscription)
-        self._adopt_events(subscription)
-        self._graph.add_endpoints(self._announced, readers=[reader.guid])
+        self._ros_adopt(self._subscriptions, subscription)
+        self._ros_adopt_events(subscription)
+        self._ros_graph.add_endpoints(self._ros_announced, readers=[reader.guid])
         return subscription
 
     def create_client(
@@ -226,17 +233,20 @@ class NodeEntities:
         callback_group: CallbackGroup | None = None,
     ) -> Client:
         """Call a service."""
-        full = self._full_topic_name(srv_name, is_service=True)
+        self._ros_check_handle()
+        full = self._ros_full_topic_name(srv_name, is_service=True)
         request, response = _service_halves(srv_type)
-        owner = f"clientid={self._impl.new_id()};"
-        reader = self._impl.make_reader(f"rr{full}Reply", response, qos_profile, owner)
-        writer = self._impl.make_writer(f"rq{full}Request", request, qos_profile, owner)
+        owner = f"clientid={self._ros_participant.new_id()};"
+        reader = self._ros_participant.make_reader(f"rr{full}Reply", response, qos_profile, owner)
+        writer = self._ros_participant.make_writer(f"rq{full}Request", request, qos_profile, owner)
         client: Client = Client(
             self._context, (writer, reader), srv_type, full, qos_profile,
-            callback_group or self.default_callback_group, self._graph,
+            callback_group or self.default_callback_group, self._ros_graph,
         )  # fmt: skip
-        self._adopt(self._clients, client)
-        self._graph.add_endpoints(self._announced, readers=[reader.guid], writers=[writer.guid])
+        self._ros_adopt(self._clients, client)
+        self._ros_graph.add_endpoints(
+            self._ros_announced, readers=[reader.guid], writers=[writer.guid]
+        )
         return client
 
     def create_service(
@@ -249,17 +259,20 @@ class NodeEntities:
         callback_group: CallbackGroup | None = None,
     ) -> Service:
         """Serve: `callback(request, response)` returns the response."""
-        full = self._full_topic_name(srv_name, is_service=True)
+        self._ros_check_handle()
+        full = self._ros_full_topic_name(srv_name, is_service=True)
         request, response = _service_halves(srv_type)
-        owner = f"serviceid={self._impl.new_id()};"
-        writer = self._impl.make_writer(f"rr{full}Reply", response, qos_profile, owner)
-        reader = self._impl.make_reader(f"rq{full}Request", request, qos_profile, owner)
+        owner = f"serviceid={self._ros_participant.new_id()};"
+        writer = self._ros_participant.make_writer(f"rr{full}Reply", response, qos_profile, owner)
+        reader = self._ros_participant.make_reader(f"rq{full}Request", request, qos_profile, owner)
         service: Service = Service(
             (reader, writer), srv_type, full, callback,
-            callback_group or self.default_callback_group, qos_profile, self._graph,
+            callback_group or self.default_callback_group, qos_profile, self._ros_graph,
         )  # fmt: skip
-        self._adopt(self._services, service)
-        self._graph.add_endpoints(self._announced, readers=[reader.guid], writers=[writer.guid])
+        self._ros_adopt(self._services, service)
+        self._ros_graph.add_endpoints(
+            self._ros_announced, readers=[reader.guid], writers=[writer.guid]
+        )
         return service
 
     def create_timer(
@@ -271,22 +284,24 @@ class NodeEntities:
         autostart: bool = True,
     ) -> Timer:
         """Call back every `timer_period_sec` seconds of the clock (the node's by default)."""
+        self._ros_check_handle()
         timer = Timer(
             callback, callback_group or self.default_callback_group,
             int(float(timer_period_sec) * S_TO_NS), clock or self._clock,
             context=self._context, autostart=autostart,
         )  # fmt: skip
-        timer._on_reset = self._wake_executor
-        self._adopt(self._timers, timer)
+        timer._on_reset = self._ros_wake_executor
+        self._ros_adopt(self._timers, timer)
         return timer
 
     def create_guard_condition(
         self, callback: Callable, callback_group: CallbackGroup | None = None
     ) -> GuardCondition:
         """Call back when triggered."""
+        self._ros_check_handle()
         group = callback_group or self.default_callback_group
         guard = GuardCondition(callback, group, context=self._context)
-        self._adopt(self._guards, guard)
+        self._ros_adopt(self._guards, guard)
         return guard
 
     def create_rate(self, frequency: float, clock: Clock | None = None) -> Rate:
@@ -300,25 +315,25 @@ class NodeEntities:
 
     def add_waitable(self, waitable: Executable) -> None:
         """Have an executor run something else."""
-        self._adopt(self._waitables, waitable)
+        self._ros_adopt(self._ros_waitables, waitable)
 
     def remove_waitable(self, waitable: Executable) -> None:
         """Take it back."""
-        self._waitables.remove(waitable)
-        self._wake_executor()
+        self._ros_waitables.remove(waitable)
+        self._ros_wake_executor()
 
-    def _adopt(self, entities: list, entity: Any) -> None:
+    def _ros_adopt(self, entities: list, entity: Any) -> None:
         entity._node = self
         if entity.callback_group is not None:
             entity.callback_group.add_entity(entity)
         entities.append(entity)
-        self._wake_executor()
+        self._ros_wake_executor()
 
-    def _adopt_events(self, endpoint: Publisher | Subscription) -> None:
+    def _ros_adopt_events(self, endpoint: Publisher | Subscription) -> None:
         for handler in endpoint.event_handlers:
-            self._adopt(self._events, handler)
+            self._ros_adopt(self._ros_events, handler)
 
-    def _resolve_best_available(
+    def _ros_resolve_best_available(
         self, profile: QoSProfile, full: str, *, for_writer: bool
     ) -> QoSProfile:
         """Replace BEST_AVAILABLE by the most that matches the endpoints that are there now."""
@@ -329,7 +344,7 @@ class NodeEntities:
         )
         if not any(best):
             return profile
-        peers = [e for e in self._graph.endpoints(f"rt{full}") if e.is_writer != for_writer]
+        peers = [e for e in self._ros_graph.endpoints(f"rt{full}") if e.is_writer != for_writer]
         resolved = QoSProfile(**{slot[1:]: getattr(profile, slot) for slot in QoSProfile.__slots__})
         if best[0]:
             reliable = for_writer or all(
@@ -353,27 +368,27 @@ class NodeEntities:
 
     def destroy_publisher(self, publisher: Publisher) -> bool:
         """Take a publisher away; False where it is not of this node."""
-        return self._discard(self._publishers, publisher, [publisher.handle.guid])
+        return self._ros_discard(self._publishers, publisher, [publisher.handle.guid])
 
     def destroy_subscription(self, subscription: Subscription) -> bool:
         """Take a subscription away; False where it is not of this node."""
-        return self._discard(self._subscriptions, subscription, [subscription.handle.guid])
+        return self._ros_discard(self._subscriptions, subscription, [subscription.handle.guid])
 
     def destroy_client(self, client: Client) -> bool:
         """Take a client away; False where it is not of this node."""
-        return self._discard(self._clients, client, [part.guid for part in client.handle])
+        return self._ros_discard(self._clients, client, [part.guid for part in client.handle])
 
     def destroy_service(self, service: Service) -> bool:
         """Take a service away; False where it is not of this node."""
-        return self._discard(self._services, service, [part.guid for part in service.handle])
+        return self._ros_discard(self._services, service, [part.guid for part in service.handle])
 
     def destroy_timer(self, timer: Timer) -> bool:
         """Take a timer away; False where it is not of this node."""
-        return self._discard(self._timers, timer, [])
+        return self._ros_discard(self._timers, timer, [])
 
     def destroy_guard_condition(self, guard: GuardCondition) -> bool:
         """Take a guard condition away; False where it is not of this node."""
-        return self._discard(self._guards, guard, [])
+        return self._ros_discard(self._guards, guard, [])
 
     def destroy_rate(self, rate: Rate) -> bool:
         """Take a rate away; False where it is not of this node."""
@@ -381,7 +396,7 @@ class NodeEntities:
         rate.destroy()
         return found
 
-    def _destroy_entities(self) -> None:
+    def _ros_destroy_entities(self) -> None:
         destroyers: list[tuple[list, Callable[[Any], bool]]] = [
             (self._subscriptions, self.destroy_subscription),
             (self._services, self.destroy_service),
@@ -394,17 +409,17 @@ class NodeEntities:
             for entity in list(entities):
                 destroy(entity)
 
-    def _discard(self, entities: list, entity: Any, guids: list[bytes]) -> bool:
+    def _ros_discard(self, entities: list, entity: Any, guids: list[bytes]) -> bool:
         if entity not in entities:
             return False
         entities.remove(entity)
         for handler in getattr(entity, "event_handlers", []):
-            if handler in self._events:
-                self._events.remove(handler)
+            if handler in self._ros_events:
+                self._ros_events.remove(handler)
         if guids:
-            self._graph.remove_endpoints(self._announced, guids)
+            self._ros_graph.remove_endpoints(self._ros_announced, guids)
         entity.destroy()
-        self._wake_executor()
+        self._ros_wake_executor()
         return True
 
 

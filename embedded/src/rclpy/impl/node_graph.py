@@ -20,67 +20,67 @@ class NodeNameNonExistentError(RuntimeError):
 class NodeGraph:
     """The part of a node that looks at the others."""
 
-    _graph: Graph
+    _ros_graph: Graph
     _context: Context
 
-    def _full_topic_name(self, name: str, *, is_service: bool = False) -> str:
+    def _ros_full_topic_name(self, name: str, *, is_service: bool = False) -> str:
         raise NotImplementedError()
 
     def get_node_names(self) -> list[str]:
         """Names of all nodes, without namespaces."""
-        return [name for _, name in self._graph.nodes()]
+        return [name for _, name in self._ros_graph.nodes()]
 
     def get_fully_qualified_node_names(self) -> list[str]:
         """Full names of all nodes."""
-        return [f"{space.rstrip('/')}/{name}" for space, name in self._graph.nodes()]
+        return [f"{space.rstrip('/')}/{name}" for space, name in self._ros_graph.nodes()]
 
     def get_node_names_and_namespaces(self) -> list[tuple[str, str]]:
         """(name, namespace) of all nodes."""
-        return [(name, space) for space, name in self._graph.nodes()]
+        return [(name, space) for space, name in self._ros_graph.nodes()]
 
     def get_node_names_and_namespaces_with_enclaves(self) -> list[tuple[str, str, str]]:
         """(name, namespace, enclave) of all nodes; enclaves other than / need a full ROS 2."""
-        return [(name, space, "/") for space, name in self._graph.nodes()]
+        return [(name, space, "/") for space, name in self._ros_graph.nodes()]
 
     def get_topic_names_and_types(self, no_demangle: bool = False) -> NamesAndTypes:
         """(topic, types) of all topics; DDS's own names where `no_demangle`."""
-        endpoints = self._graph.endpoints()
+        endpoints = self._ros_graph.endpoints()
         if no_demangle:
             return _collect((e.dds_topic, e.type_name) for e in endpoints)
         return _collect(_topics(endpoints))
 
     def get_service_names_and_types(self) -> NamesAndTypes:
         """(service, types) of all services."""
-        return _collect(_services(self._graph.endpoints()))
+        return _collect(_services(self._ros_graph.endpoints()))
 
     def get_publisher_names_and_types_by_node(
         self, node_name: str, node_namespace: str, no_demangle: bool = False
     ) -> NamesAndTypes:
         """(topic, types) that a node publishes; raises NodeNameNonExistentError."""
-        return self._topics_of(node_name, node_namespace, True, no_demangle)
+        return self._ros_topics_of(node_name, node_namespace, True, no_demangle)
 
     def get_subscriber_names_and_types_by_node(
         self, node_name: str, node_namespace: str, no_demangle: bool = False
     ) -> NamesAndTypes:
         """(topic, types) that a node subscribes to; raises NodeNameNonExistentError."""
-        return self._topics_of(node_name, node_namespace, False, no_demangle)
+        return self._ros_topics_of(node_name, node_namespace, False, no_demangle)
 
     def get_service_names_and_types_by_node(
         self, node_name: str, node_namespace: str
     ) -> NamesAndTypes:
         """(service, types) that a node serves; raises NodeNameNonExistentError."""
-        endpoints = self._endpoints_of(node_name, node_namespace)
+        endpoints = self._ros_endpoints_of(node_name, node_namespace)
         return _collect(_services(e for e in _requests(endpoints) if not e.is_writer))
 
     def get_client_names_and_types_by_node(
         self, node_name: str, node_namespace: str
     ) -> NamesAndTypes:
         """(service, types) that a node calls; raises NodeNameNonExistentError."""
-        endpoints = self._endpoints_of(node_name, node_namespace)
+        endpoints = self._ros_endpoints_of(node_name, node_namespace)
         return _collect(_services(e for e in _requests(endpoints) if e.is_writer))
 
-    def _endpoints_of(self, node_name: str, node_namespace: str) -> list[RemoteEndpoint]:
-        endpoints = self._graph.endpoints_of((node_namespace, node_name))
+    def _ros_endpoints_of(self, node_name: str, node_namespace: str) -> list[RemoteEndpoint]:
+        endpoints = self._ros_graph.endpoints_of((node_namespace, node_name))
         if endpoints is None:
             raise NodeNameNonExistentError(
                 f"Cannot get information of node '{node_namespace.rstrip('/')}/{node_name}': "
@@ -88,11 +88,11 @@ class NodeGraph:
             )
         return endpoints
 
-    def _topics_of(
+    def _ros_topics_of(
         self, node_name: str, node_namespace: str, writers: bool, no_demangle: bool
     ) -> NamesAndTypes:
         endpoints = [
-            e for e in self._endpoints_of(node_name, node_namespace) if e.is_writer == writers
+            e for e in self._ros_endpoints_of(node_name, node_namespace) if e.is_writer == writers
         ]
         if no_demangle:
             return _collect((e.dds_topic, e.type_name) for e in endpoints)
@@ -102,22 +102,24 @@ class NodeGraph:
         self, topic_name: str, no_mangle: bool = False
     ) -> list[TopicEndpointInfo]:
         """Every publisher of a topic."""
-        return self._infos(topic_name, no_mangle, True)
+        return self._ros_infos(topic_name, no_mangle, True)
 
     def get_subscriptions_info_by_topic(
         self, topic_name: str, no_mangle: bool = False
     ) -> list[TopicEndpointInfo]:
         """Every subscription of a topic."""
-        return self._infos(topic_name, no_mangle, False)
+        return self._ros_infos(topic_name, no_mangle, False)
 
-    def _infos(self, topic_name: str, no_mangle: bool, writers: bool) -> list[TopicEndpointInfo]:
-        dds_topic = topic_name if no_mangle else f"rt{self._full_topic_name(topic_name)}"
+    def _ros_infos(
+        self, topic_name: str, no_mangle: bool, writers: bool
+    ) -> list[TopicEndpointInfo]:
+        dds_topic = topic_name if no_mangle else f"rt{self._ros_full_topic_name(topic_name)}"
         kind = TopicEndpointTypeEnum.PUBLISHER if writers else TopicEndpointTypeEnum.SUBSCRIPTION
         infos = []
-        for endpoint in self._graph.endpoints(dds_topic):
+        for endpoint in self._ros_graph.endpoints(dds_topic):
             if endpoint.is_writer == writers:
                 unknown = ("_NODE_NAMESPACE_UNKNOWN_", "_NODE_NAME_UNKNOWN_")
-                space, name = self._graph.owner_of(endpoint.guid) or unknown
+                space, name = self._ros_graph.owner_of(endpoint.guid) or unknown
                 infos.append(
                     TopicEndpointInfo(
                         name,
@@ -133,28 +135,28 @@ class NodeGraph:
 
     def count_publishers(self, topic_name: str) -> int:
         """Number of publishers of a topic."""
-        return self._count(f"rt{self._full_topic_name(topic_name)}", True)
+        return self._ros_count(f"rt{self._ros_full_topic_name(topic_name)}", True)
 
     def count_subscribers(self, topic_name: str) -> int:
         """Number of subscriptions of a topic."""
-        return self._count(f"rt{self._full_topic_name(topic_name)}", False)
+        return self._ros_count(f"rt{self._ros_full_topic_name(topic_name)}", False)
 
     def count_clients(self, service_name: str) -> int:
         """Number of clients of a service."""
-        name = self._full_topic_name(service_name, is_service=True)
-        return self._count(f"rq{name}Request", True)
+        name = self._ros_full_topic_name(service_name, is_service=True)
+        return self._ros_count(f"rq{name}Request", True)
 
     def count_services(self, service_name: str) -> int:
         """Number of servers of a service."""
-        name = self._full_topic_name(service_name, is_service=True)
-        return self._count(f"rq{name}Request", False)
+        name = self._ros_full_topic_name(service_name, is_service=True)
+        return self._ros_count(f"rq{name}Request", False)
 
-    def _count(self, dds_topic: str, writers: bool) -> int:
-        return sum(e.is_writer == writers for e in self._graph.endpoints(dds_topic))
+    def _ros_count(self, dds_topic: str, writers: bool) -> int:
+        return sum(e.is_writer == writers for e in self._ros_graph.endpoints(dds_topic))
 
     def wait_for_node(self, fully_qualified_node_name: str, timeout: float) -> bool:
         """Wait until a node is there; returns whether it is, in time (s)."""
-        return self._graph.wait_for(
+        return self._ros_graph.wait_for(
             lambda: (
                 fully_qualified_node_name in self.get_fully_qualified_node_names()
                 or not self._context.ok()

@@ -42,14 +42,14 @@ PostSetCallback = Callable[[list[Parameter]], None]
 class NodeParameters:
     """The part of a node that keeps its parameters."""
 
-    def _init_parameters(self, overrides: dict[str, Parameter], allow_undeclared: bool) -> None:
+    def _ros_init_parameters(self, overrides: dict[str, Parameter], allow_undeclared: bool) -> None:
         self._parameters: dict[str, Parameter] = {}
         self._descriptors: dict[str, ParameterDescriptor] = {}
         self._parameter_overrides = overrides
         self._allow_undeclared_parameters = allow_undeclared
-        self._pre_set: list[PreSetCallback] = []
-        self._on_set: list[OnSetCallback] = []
-        self._post_set: list[PostSetCallback] = []
+        self._ros_pre_set: list[PreSetCallback] = []
+        self._ros_on_set: list[OnSetCallback] = []
+        self._ros_post_set: list[PostSetCallback] = []
         self._parameter_event_publisher: Publisher | None = None
 
     def get_clock(self) -> Clock:
@@ -87,16 +87,16 @@ class NodeParameters:
         declared = []
         entries = []
         for entry in parameters:
-            name = self._full_parameter_name(namespace, entry)
+            name = self._ros_full_parameter_name(namespace, entry)
             if name in self._parameters:
                 declared.append(name)
             entries.append((name, entry))
         if declared:
             raise ParameterAlreadyDeclaredException(declared)
-        return [self._declare(name, entry, ignore_override) for name, entry in entries]
+        return [self._ros_declare(name, entry, ignore_override) for name, entry in entries]
 
     @staticmethod
-    def _full_parameter_name(namespace: str, entry: tuple) -> str:
+    def _ros_full_parameter_name(namespace: str, entry: tuple) -> str:
         if not 1 <= len(entry) <= 3:
             raise TypeError(f"Invalid parameter tuple length: {len(entry)}")
         if not isinstance(entry[0], str):
@@ -105,7 +105,7 @@ class NodeParameters:
         validate_parameter_name(name)
         return name
 
-    def _declare(self, name: str, entry: tuple, ignore_override: bool) -> Parameter:
+    def _ros_declare(self, name: str, entry: tuple, ignore_override: bool) -> Parameter:
         value = entry[1] if len(entry) > 1 else None
         descriptor = copy.deepcopy(entry[2]) if len(entry) > 2 else ParameterDescriptor()
         descriptor.name = name
@@ -134,27 +134,27 @@ class NodeParameters:
         override = None if ignore_override else self._parameter_overrides.get(name)
         if override is not None:
             value = override.value
-        parameter = self._typed(name, value, descriptor)
-        self._check_first_value(parameter, descriptor)
+        parameter = self._ros_typed(name, value, descriptor)
+        self._ros_check_first_value(parameter, descriptor)
         self._descriptors[name] = descriptor
-        self._store([parameter])
+        self._ros_store([parameter])
         return parameter
 
     @staticmethod
-    def _typed(name: str, value: Any, descriptor: ParameterDescriptor) -> Parameter:
+    def _ros_typed(name: str, value: Any, descriptor: ParameterDescriptor) -> Parameter:
         """A parameter of the declared type where an empty list leaves the type open."""
         is_array = descriptor.type >= ParameterType.PARAMETER_BYTE_ARRAY
         if isinstance(value, (list, tuple)) and not value and is_array:
             return Parameter(name, Parameter.Type(descriptor.type), list(value))
         return Parameter(name, value=value)
 
-    def _check_first_value(self, parameter: Parameter, descriptor: ParameterDescriptor) -> None:
+    def _ros_check_first_value(self, parameter: Parameter, descriptor: ParameterDescriptor) -> None:
         is_set = parameter.type_ is not Parameter.Type.NOT_SET
         if is_set:
-            self._check_type(parameter, descriptor)
+            self._ros_check_type(parameter, descriptor)
         reason = descriptor_violation(parameter, descriptor) if is_set else ""
         if not reason:
-            for callback in self._on_set:
+            for callback in self._ros_on_set:
                 result = callback([parameter])
                 if not result.successful:
                     reason = result.reason
@@ -163,7 +163,7 @@ class NodeParameters:
             raise InvalidParameterValueException(parameter.name, parameter.value, reason)
 
     @staticmethod
-    def _check_type(parameter: Parameter, descriptor: ParameterDescriptor) -> None:
+    def _ros_check_type(parameter: Parameter, descriptor: ParameterDescriptor) -> None:
         if not descriptor.dynamic_typing and parameter.type_.value != descriptor.type:
             raise InvalidParameterTypeException(parameter, Parameter.Type(descriptor.type))
 
@@ -172,14 +172,14 @@ class NodeParameters:
 
         Raises ParameterNotDeclaredException, ParameterImmutableException where it is read-only.
         """
-        self._require(name)
+        self._ros_require(name)
         if self._descriptors[name].read_only:
             raise ParameterImmutableException(name)
         parameter = self._parameters.pop(name)
         del self._descriptors[name]
-        self._announce(deleted=[parameter])
+        self._ros_announce(deleted=[parameter])
 
-    def _require(self, name: str) -> None:
+    def _ros_require(self, name: str) -> None:
         if name not in self._parameters:
             raise ParameterNotDeclaredException(name)
 
@@ -268,7 +268,7 @@ class NodeParameters:
         Returns the value. Raises ParameterNotDeclaredException, ParameterImmutableException,
         InvalidParameterValueException.
         """
-        self._require(name)
+        self._ros_require(name)
         if self._descriptors[name].read_only:
             raise ParameterImmutableException(name)
         current = self.get_parameter(name)
@@ -282,7 +282,7 @@ class NodeParameters:
         self._descriptors[name] = copy.deepcopy(descriptor)
         self._descriptors[name].name = name
         if current is not self._parameters[name]:
-            self._store([current])
+            self._ros_store([current])
         return current.get_parameter_value()
 
     def list_parameters(self, prefixes: list[str], depth: int) -> ListParametersResult:
@@ -304,23 +304,23 @@ class NodeParameters:
 
         Raises ParameterNotDeclaredException before anything is set.
         """
-        self._require_declared(parameter_list)
-        return [self._set([parameter]) for parameter in parameter_list]
+        self._ros_require_declared(parameter_list)
+        return [self._ros_set([parameter]) for parameter in parameter_list]
 
     def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
         """Set all or none. Raises ParameterNotDeclaredException."""
-        self._require_declared(parameter_list)
-        return self._set(parameter_list)
+        self._ros_require_declared(parameter_list)
+        return self._ros_set(parameter_list)
 
-    def _require_declared(self, parameter_list: list[Parameter]) -> None:
+    def _ros_require_declared(self, parameter_list: list[Parameter]) -> None:
         if not all(isinstance(parameter, Parameter) for parameter in parameter_list):
             raise TypeError("parameter must be instance of type 'rclpy.parameter.Parameter'")
         missing = [p.name for p in parameter_list if p.name not in self._parameters]
         if missing and not self._allow_undeclared_parameters:
             raise ParameterNotDeclaredException(missing)
 
-    def _set(self, parameters: list[Parameter]) -> SetParametersResult:
-        for pre_set in list(self._pre_set):
+    def _ros_set(self, parameters: list[Parameter]) -> SetParametersResult:
+        for pre_set in list(self._ros_pre_set):
             parameters = pre_set(parameters)
             if not parameters:
                 return SetParametersResult(
@@ -329,14 +329,14 @@ class NodeParameters:
                     "pre_set_parameters_callback modifying the original parameters list.",
                 )
         parameters = [
-            self._typed(p.name, p.value, self._descriptors.get(p.name, ParameterDescriptor()))
+            self._ros_typed(p.name, p.value, self._descriptors.get(p.name, ParameterDescriptor()))
             for p in parameters
         ]
         for parameter in parameters:
-            reason = self._refusal(parameter)
+            reason = self._ros_refusal(parameter)
             if reason:
                 return SetParametersResult(successful=False, reason=reason)
-        for on_set in list(self._on_set):
+        for on_set in list(self._ros_on_set):
             result = on_set(parameters)
             if not result.successful:
                 return result
@@ -344,12 +344,12 @@ class NodeParameters:
             self._descriptors.setdefault(
                 parameter.name, ParameterDescriptor(name=parameter.name, dynamic_typing=True)
             )
-        self._store(parameters)
-        for post_set in list(self._post_set):
+        self._ros_store(parameters)
+        for post_set in list(self._ros_post_set):
             post_set(parameters)
         return SetParametersResult(successful=True)
 
-    def _refusal(self, parameter: Parameter) -> str:
+    def _ros_refusal(self, parameter: Parameter) -> str:
         descriptor = self._descriptors.get(parameter.name)
         if descriptor is None:
             return ""
@@ -362,7 +362,7 @@ class NodeParameters:
             return f"Wrong parameter type, expected '{expected}' got '{parameter.type_}'"
         return descriptor_violation(parameter, descriptor)
 
-    def _store(self, parameters: list[Parameter]) -> None:
+    def _ros_store(self, parameters: list[Parameter]) -> None:
         new, changed, deleted = [], [], []
         for parameter in parameters:
             before = self._parameters.get(parameter.name)
@@ -375,9 +375,9 @@ class NodeParameters:
             else:
                 changed.append(parameter)
             self._parameters[parameter.name] = parameter
-        self._announce(new, changed, deleted)
+        self._ros_announce(new, changed, deleted)
 
-    def _announce(
+    def _ros_announce(
         self,
         new: Iterable[Parameter] = (),
         changed: Iterable[Parameter] = (),
@@ -400,24 +400,24 @@ class NodeParameters:
 
     def add_pre_set_parameters_callback(self, callback: PreSetCallback) -> None:
         """Have `callback(parameters)` return what is to be set instead."""
-        self._pre_set.insert(0, callback)
+        self._ros_pre_set.insert(0, callback)
 
     def add_on_set_parameters_callback(self, callback: OnSetCallback) -> None:
         """Have `callback(parameters)` accept or refuse, with a reason."""
-        self._on_set.insert(0, callback)
+        self._ros_on_set.insert(0, callback)
 
     def add_post_set_parameters_callback(self, callback: PostSetCallback) -> None:
         """Call `callback(parameters)` after they were set."""
-        self._post_set.insert(0, callback)
+        self._ros_post_set.insert(0, callback)
 
     def remove_pre_set_parameters_callback(self, callback: PreSetCallback) -> None:
         """Take it back; raises ValueError where it was not added."""
-        self._pre_set.remove(callback)
+        self._ros_pre_set.remove(callback)
 
     def remove_on_set_parameters_callback(self, callback: OnSetCallback) -> None:
         """Take it back; raises ValueError where it was not added."""
-        self._on_set.remove(callback)
+        self._ros_on_set.remove(callback)
 
     def remove_post_set_parameters_callback(self, callback: PostSetCallback) -> None:
         """Take it back; raises ValueError where it was not added."""
-        self._post_set.remove(callback)
+        self._ros_post_set.remove(callback)

@@ -98,8 +98,8 @@ class ServiceEndpoint(Executable):
 
     def _warn(self, what: str, error: cdr.CdrError) -> None:
         subject = f"{what} '{self.srv_name}'"
-        if self._node is not None and subject not in self._node._warned_of:
-            self._node._warned_of.add(subject)
+        if self._node is not None and subject not in self._node._ros_warned_of:
+            self._node._ros_warned_of.add(subject)
             self._node.get_logger().warning(
                 f"{subject} was malformed and dropped: {error}; "
                 "further ones are dropped without a word"

@@ -48,26 +48,30 @@ class LifecycleNodeMixin(ManagedEntity):
     ) -> None:
         self._managed_entities: set[ManagedEntity] = set()
         self._state_machine = StateMachine()
-        self._transition_lock = threading.RLock()
-        self._registered: dict[str, Callable[[LifecycleState], TransitionCallbackReturn]] = {}
-        self._transition_event: Any = None
+        self._ros_transition_lock = threading.RLock()
+        self._ros_registered: dict[str, Callable[[LifecycleState], TransitionCallbackReturn]] = {}
+        self._ros_transition_event: Any = None
         for name in _CALLBACKS.values():
-            self._registered[name] = getattr(self, name)
+            self._ros_registered[name] = getattr(self, name)
         if enable_communication_interface:
-            self._serve(callback_group)
+            self._ros_serve(callback_group)
 
-    def _serve(self, callback_group: Any) -> None:
+    def _ros_serve(self, callback_group: Any) -> None:
         node: Any = self
-        self._transition_event = rclpy.node.Node.create_publisher(
+        self._ros_transition_event = rclpy.node.Node.create_publisher(
             node, lifecycle_msgs.msg.TransitionEvent, "~/transition_event", 10
         )
         srv = lifecycle_msgs.srv
         for kind, name, answer in (
-            (srv.ChangeState, "change_state", self._on_change_state),
-            (srv.GetState, "get_state", self._on_get_state),
-            (srv.GetAvailableStates, "get_available_states", self._on_get_states),
-            (srv.GetAvailableTransitions, "get_available_transitions", self._on_get_transitions),
-            (srv.GetAvailableTransitions, "get_transition_graph", self._on_get_graph),
+            (srv.ChangeState, "change_state", self._ros_on_change_state),
+            (srv.GetState, "get_state", self._ros_on_get_state),
+            (srv.GetAvailableStates, "get_available_states", self._ros_on_get_states),
+            (
+                srv.GetAvailableTransitions,
+                "get_available_transitions",
+                self._ros_on_get_transitions,
+            ),
+            (srv.GetAvailableTransitions, "get_transition_graph", self._ros_on_get_graph),
         ):
             node.create_service(kind, f"~/{name}", answer, callback_group=callback_group)
 
@@ -75,26 +79,26 @@ class LifecycleNodeMixin(ManagedEntity):
 
     def trigger_configure(self) -> TransitionCallbackReturn:
         """Configure; raises RuntimeError where the state does not allow it."""
-        return self._trigger(label="configure")
+        return self._ros_trigger(label="configure")
 
     def trigger_cleanup(self) -> TransitionCallbackReturn:
         """Clean up."""
-        return self._trigger(label="cleanup")
+        return self._ros_trigger(label="cleanup")
 
     def trigger_shutdown(self) -> TransitionCallbackReturn:
         """Shut down, from any primary state."""
-        return self._trigger(label="shutdown")
+        return self._ros_trigger(label="shutdown")
 
     def trigger_activate(self) -> TransitionCallbackReturn:
         """Activate."""
-        return self._trigger(label="activate")
+        return self._ros_trigger(label="activate")
 
     def trigger_deactivate(self) -> TransitionCallbackReturn:
         """Deactivate."""
-        return self._trigger(label="deactivate")
+        return self._ros_trigger(label="deactivate")
 
-    def _trigger(self, *, number: int = 0, label: str = "") -> TransitionCallbackReturn:
-        with self._transition_lock:
+    def _ros_trigger(self, *, number: int = 0, label: str = "") -> TransitionCallbackReturn:
+        with self._ros_transition_lock:
             machine = self._state_machine
             transition = machine.find(number=number, label=label)
             if transition is None or transition.label not in _REQUESTS:
@@ -104,15 +108,15 @@ class LifecycleNodeMixin(ManagedEntity):
                 )
             before = machine.current
             machine.current = transition.goal
-            self._announce_transition(transition)
-            outcome = self._run_callback(before)
-            self._announce_transition(machine.follow(outcome))
+            self._ros_announce_transition(transition)
+            outcome = self._ros_run_callback(before)
+            self._ros_announce_transition(machine.follow(outcome))
             if machine.current.label == "errorprocessing":
-                self._announce_transition(machine.follow(self._run_callback(before)))
+                self._ros_announce_transition(machine.follow(self._ros_run_callback(before)))
             return outcome
 
-    def _run_callback(self, before: LifecycleState) -> TransitionCallbackReturn:
-        callback = self._registered[_CALLBACKS[self._state_machine.current.label]]
+    def _ros_run_callback(self, before: LifecycleState) -> TransitionCallbackReturn:
+        callback = self._ros_registered[_CALLBACKS[self._state_machine.current.label]]
         node: Any = self
         try:
             outcome = callback(before)
@@ -128,14 +132,14 @@ class LifecycleNodeMixin(ManagedEntity):
             return TransitionCallbackReturn.ERROR
         return outcome
 
-    def _announce_transition(self, transition: LifecycleTransition) -> None:
-        if self._transition_event is None:
+    def _ros_announce_transition(self, transition: LifecycleTransition) -> None:
+        if self._ros_transition_event is None:
             return
         event = lifecycle_msgs.msg.TransitionEvent(
             timestamp=time.time_ns(), **_transition_fields(transition)
         )
         with suppress(RCLError):  # a node may still be shut down once its context is
-            self._transition_event.publish(event)
+            self._ros_transition_event.publish(event)
 
     def register_callback(
         self, state_id: int, callback: Callable[[LifecycleState], TransitionCallbackReturn]
@@ -143,7 +147,7 @@ class LifecycleNodeMixin(ManagedEntity):
         """Use another callback for a transition state; False for any other state."""
         for state in STATES.values():
             if state.state_id == state_id and state.label in _CALLBACKS:
-                self._registered[_CALLBACKS[state.label]] = callback
+                self._ros_registered[_CALLBACKS[state.label]] = callback
                 return True
         return False
 
@@ -177,7 +181,7 @@ class LifecycleNodeMixin(ManagedEntity):
         """Tell an entity of transitions, too."""
         self._managed_entities.add(entity)
 
-    def _tell(self, callback: str, state: LifecycleState) -> TransitionCallbackReturn:
+    def _ros_tell(self, callback: str, state: LifecycleState) -> TransitionCallbackReturn:
         for entity in list(self._managed_entities):
             outcome = getattr(entity, callback)(state)
             if outcome is not TransitionCallbackReturn.SUCCESS:
@@ -186,27 +190,27 @@ class LifecycleNodeMixin(ManagedEntity):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called at configure."""
-        return self._tell("on_configure", state)
+        return self._ros_tell("on_configure", state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called at cleanup."""
-        return self._tell("on_cleanup", state)
+        return self._ros_tell("on_cleanup", state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called at shutdown."""
-        return self._tell("on_shutdown", state)
+        return self._ros_tell("on_shutdown", state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called at activate."""
-        return self._tell("on_activate", state)
+        return self._ros_tell("on_activate", state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called at deactivate."""
-        return self._tell("on_deactivate", state)
+        return self._ros_tell("on_deactivate", state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called after an error: SUCCESS leads to unconfigured, anything else to finalized."""
-        return self._tell("on_error", state)
+        return self._ros_tell("on_error", state)
 
     def create_lifecycle_publisher(
         self, msg_type: Any, topic: str, qos_profile: QoSProfile | int, **kwargs: Any
@@ -232,29 +236,29 @@ class LifecycleNodeMixin(ManagedEntity):
 
     # Services
 
-    def _on_change_state(self, request: Any, response: Any) -> Any:
+    def _ros_on_change_state(self, request: Any, response: Any) -> Any:
         wanted = request.transition
         try:
-            outcome = self._trigger(number=wanted.id, label=wanted.label)
+            outcome = self._ros_trigger(number=wanted.id, label=wanted.label)
             response.success = outcome is TransitionCallbackReturn.SUCCESS
         except RuntimeError as error:
             node: Any = self
             node.get_logger().warning(str(error))
         return response
 
-    def _on_get_state(self, request: Any, response: Any) -> Any:
+    def _ros_on_get_state(self, request: Any, response: Any) -> Any:
         response.current_state = _state(self._state_machine.current)
         return response
 
-    def _on_get_states(self, request: Any, response: Any) -> Any:
+    def _ros_on_get_states(self, request: Any, response: Any) -> Any:
         response.available_states = [_state(state) for state in STATES.values()]
         return response
 
-    def _on_get_transitions(self, request: Any, response: Any) -> Any:
+    def _ros_on_get_transitions(self, request: Any, response: Any) -> Any:
         response.available_transitions = _descriptions(self._state_machine.available())
         return response
 
-    def _on_get_graph(self, request: Any, response: Any) -> Any:
+    def _ros_on_get_graph(self, request: Any, response: Any) -> Any:
         response.available_transitions = _descriptions(TRANSITIONS)
         return response
 
@@ -300,7 +304,7 @@ class LifecycleNode(LifecycleNodeMixin, rclpy.node.Node):
 
     def destroy_node(self) -> None:
         """Leave the graph."""
-        self._transition_event = None
+        self._ros_transition_event = None
         rclpy.node.Node.destroy_node(self)
 
 

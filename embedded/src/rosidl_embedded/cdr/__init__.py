@@ -2,10 +2,10 @@
 """XCDR1 codec of messages: straight-line Python made once per type.
 
 Written: a list of buffers to be sent one after another, in which a large array appears as itself,
-so nothing is copied here. Read: large arrays are read-only views on the given buffer. Neighbouring
-fields of fixed size share one `struct` call. Alignment counts from after the encapsulation header;
-a string is its length with the NUL, its bytes and the NUL; a wstring holds four bytes per UTF-16
-unit; an empty structure is one zero byte.
+so nothing is copied here. Read: one-byte numbers are read-only views on the given buffer.
+Neighbouring fields of fixed size share one `struct` call. Alignment counts from after the
+encapsulation header; a string is its length with the NUL, its bytes and the NUL; a wstring holds
+four bytes per UTF-16 unit; an empty structure is one zero byte.
 
 What is refused has cost next to nothing: see `walking`.
 """
@@ -42,8 +42,8 @@ def serialize(message: Any, prefix: bytes = b"") -> list[memoryview]:
 def deserialize(data: memoryview | bytes, message_class: type, skip: int = 0) -> Any:
     """Message from encapsulated CDR of either byte order, up to 3 bytes of padding tolerated.
 
-    `skip` bytes after the encapsulation are passed over (a multiple of 8). Arrays are views on
-    `data`. Raises CdrError for anything that is not such a message.
+    `skip` bytes after the encapsulation are passed over (a multiple of 8). One-byte numbers are
+    views on `data`. Raises CdrError for anything that is not such a message.
     """
     data = memoryview(data).toreadonly()
     if len(data) < 4 + skip or data[0] != 0 or data[1] > 1:

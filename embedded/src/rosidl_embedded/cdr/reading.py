@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes to messages. Large arrays are read-only views; whatever does not fit raises."""
+"""Bytes to messages; whatever does not fit raises.
+
+Sequences of numbers are of `array.array` and arrays of numpy, as in ROS. Those of one-byte numbers,
+which may be large, are read-only views on the bytes.
+"""
 
 from __future__ import annotations
 
+import array
 import struct
 from collections.abc import Callable
 from functools import cache
@@ -11,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from rosidl_embedded import registry
+from rosidl_embedded.byte_view import ByteView
 from rosidl_embedded.cdr.layout import CdrError, Source, run_format, runs_of, steps_of
 from rosidl_embedded.cdr.walking import (
     emit_alignment,
@@ -21,7 +27,7 @@ from rosidl_embedded.cdr.walking import (
     pass_string,
 )
 from rosidl_embedded.definition import STRINGS, FieldType, Message
-from rosidl_embedded.message_class import DTYPES
+from rosidl_embedded.message_class import DTYPES, TYPE_CODES
 
 _BYTES = [bytes([i]) for i in range(256)]
 _readers: dict[tuple[type, str], tuple[Callable, Callable | None]] = {}
@@ -77,10 +83,8 @@ def _emit_nested(source: Source, message: Message, variable: str) -> None:
 def _emit_collection_reader(source: Source, field_type: FieldType, target: str, order: str) -> None:
     base, count = field_type.base, emit_count(source, field_type, order)
     if base in DTYPES:
-        wire_order: Any = order
-        dtype = source.name("dtype", DTYPES[base].newbyteorder(wire_order))
-        get = source.name("get", _get_numbers)
-        source.add(f"{target}, o = {get}(d, o, end, {dtype}, {count})")
+        get = source.name("get", _number_reader(field_type, order))
+        source.add(f"{target}, o = {get}(d, o, end, {count})")
     elif base in ("bool", "byte"):
         table = source.name("table", [False, *[True] * 255] if base == "bool" else _BYTES)
         source.add(f"if o + {count} > end: raise IndexError('values are missing')")
@@ -112,23 +116,46 @@ def _get_wstring(d: memoryview, o: int, end: int, order: str) -> tuple[str, int]
     return units.astype("<u2").tobytes().decode("utf-16-le", "replace"), o + 4 * count
 
 
-def _get_numbers(
-    d: memoryview, o: int, end: int, dtype: np.dtype, count: int
-) -> tuple[np.ndarray, int]:
-    if not count:
-        return _empty(dtype), o
-    size = dtype.itemsize
+def _number_reader(field_type: FieldType, order: str) -> Callable:
+    """`get(d, o, end, count)`: the numbers, next offset."""
+    code, dtype = TYPE_CODES[field_type.base], DTYPES[field_type.base]
+    wire_order: Any = order
+    size, foreign = dtype.itemsize, dtype.newbyteorder(wire_order)
+    is_array, is_foreign = field_type.kind == "array", not foreign.isnative
+
+    def get_sequence(d: memoryview, o: int, end: int, count: int) -> tuple[Any, int]:
+        numbers = array.array(code)
+        if count:
+            o, stop = _span(o, end, count, size)
+            numbers.frombytes(d[o:stop])
+            o = stop
+            if is_foreign:
+                numbers.byteswap()
+        return numbers, o
+
+    def get_array(d: memoryview, o: int, end: int, count: int) -> tuple[Any, int]:
+        o, stop = _span(o, end, count, size)
+        numbers = np.frombuffer(d, foreign, count, o)
+        return numbers if size == 1 else numbers.astype(dtype), stop
+
+    def get_bytes(d: memoryview, o: int, end: int, count: int) -> tuple[Any, int]:
+        if not count:
+            return _empty(dtype), o
+        o, stop = _span(o, end, count, 1)
+        return np.frombuffer(d, dtype, count, o).view(ByteView), stop
+
+    return get_array if is_array else get_bytes if size == 1 else get_sequence
+
+
+def _span(o: int, end: int, count: int, size: int) -> tuple[int, int]:
+    """Where numbers begin and end; raises CdrError where some are missing."""
     o = o + size - 1 & -size
     if o + count * size > end:
         raise CdrError(f"{count} numbers at byte {o} do not fit")
-    numbers = np.frombuffer(d, dtype, count, o)
-    if not dtype.isnative:
-        numbers = numbers.astype(dtype.newbyteorder("="))
-        numbers.flags.writeable = False
-    return numbers, o + count * size
+    return o, o + count * size
 
 
 @cache
 def _empty(dtype: np.dtype) -> np.ndarray:
-    """The one read-only array without numbers: a list of messages may hold it many times."""
-    return np.frombuffer(b"", dtype.newbyteorder("="))
+    """The one read-only sequence without numbers: a list of messages may hold it many times."""
+    return np.frombuffer(b"", dtype).view(ByteView)

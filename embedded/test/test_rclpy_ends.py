@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is dropped, destroyed or shut down: nothing of it is left, and using it raises."""
+
+import gc
+import threading
+import time
+import weakref
+
+import pytest
+from rclpy._rclpy_pybind11 import RCLError
+from rclpy.exceptions import InvalidHandle
+from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.impl.dds.library import dds
+from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+from waiting import PATIENCE_S, check_soon, soon
+
+
+def pool():
+    """The threads that run callbacks."""
+    return [t for t in threading.enumerate() if t.name.startswith("ros-callback")]
+
+
+@pytest.mark.parametrize("kind", [SingleThreadedExecutor, MultiThreadedExecutor])
+def test_an_executor_that_is_dropped_leaves_nothing(context, kind):
+    """No waker, no callback at shutdown, no thread, and nothing in DDS."""
+    node = Node("tested", context=context)
+    node.create_timer(0.0, lambda: None)
+    before = len(context._wakers), len(context._callbacks)
+    executor = kind(context=context)
+    executor.add_node(node)
+    executor.spin_once(timeout_sec=PATIENCE_S)
+    executor.remove_node(node)
+    kept, condition = weakref.ref(executor), executor._guard.handle
+    assert dds.dds_set_guardcondition(condition, False) == 0
+    del executor
+    end = time.monotonic() + PATIENCE_S
+    while kept() is not None or pool():
+        gc.collect()
+        assert time.monotonic() < end, "it is still there"
+        time.sleep(0.01)
+    assert (len(context._wakers), len(context._callbacks)) == before
+    assert dds.dds_set_guardcondition(condition, False) != 0
+
+
+def test_threads_are_started_as_they_are_needed(context):
+    """None for an executor that is only made, at most one for each thing that was to be done."""
+    executor = MultiThreadedExecutor(64, context=context)
+    assert not pool()
+    for _ in range(3):
+        executor.create_task(time.sleep, 0.0)
+        executor.spin_once(timeout_sec=PATIENCE_S)
+    assert 1 <= len(executor._threads) - len(executor._not_started) <= 3
+    assert executor.shutdown(PATIENCE_S) and not pool()
+
+
+def test_a_node_that_was_destroyed_is_collected(context):
+    """Nobody keeps it for its log messages."""
+    node = Node("tested", context=context)
+    node.get_logger().info("here")
+    kept = weakref.ref(node)
+    node.destroy_node()
+    del node
+    gc.collect()
+    assert kept() is None
+
+
+@pytest.mark.parametrize("kind", [Node, LifecycleNode])
+def test_a_node_that_was_destroyed_makes_nothing(context, kind):
+    """It raises what rclpy raises, and is not in the graph again."""
+    node = kind("tested", context=context)
+    node.destroy_node()
+    for make in (
+        lambda: node.create_publisher(String, "x", 1),
+        lambda: node.create_subscription(String, "x", print, 1),
+        lambda: node.create_client(Trigger, "x"),
+        lambda: node.create_service(Trigger, "x", print),
+        lambda: node.create_timer(1.0, print),
+        lambda: node.create_rate(1.0),
+        lambda: node.create_guard_condition(print),
+    ):
+        with pytest.raises(InvalidHandle):
+            make()
+    assert node.get_node_names() == []
+
+
+@soon
+def test_a_loop_that_waits_for_a_service_ends_with_the_context(context):
+    """It is woken, and told the next time it asks."""
+    client = Node("tested", context=context).create_client(Trigger, "nobody")
+    threading.Timer(0.2, context.try_shutdown).start()
+    begin = time.monotonic()
+    with pytest.raises(RCLError, match="context is invalid"):
+        while not client.wait_for_service(timeout_sec=PATIENCE_S):
+            pass
+    check_soon(begin)
+    with pytest.raises(RCLError, match="context is invalid"):
+        client.service_is_ready()
