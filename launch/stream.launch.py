@@ -31,6 +31,9 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument("path", default_value="", description="File, folder or device of source"),
     DeclareLaunchArgument(
+        "topic", default_value="", description="Image topic of a bag; empty: its only one"
+    ),
+    DeclareLaunchArgument(
         "pace",
         default_value="realtime",
         choices=["realtime", "consumed"],
@@ -139,7 +142,7 @@ def stream(given: dict[str, Any]) -> Node:
 
 def camera(given: dict[str, Any]) -> Node:
     """A source of ours as a camera."""
-    source = {name: given[name] for name in ("source", "path", "pace", "loop")}
+    source = {name: given[name] for name in ("source", "path", "topic", "pace", "loop")}
     return ours(
         given,
         "camera_node",

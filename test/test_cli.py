@@ -288,6 +288,19 @@ def test_a_parameter_file_may_name_the_node_in_a_namespace(capsys, tmp_path, fol
     assert "has no node zipmap or /**, but /robot/camera" in says
 
 
+def test_a_parameter_file_may_serve_the_web_view_too(capsys, tmp_path, folder, checkpoint):
+    file = tmp_path / "robot.yaml"
+    file.write_text("/**:\n  ros__parameters: {viewer_port: 8081, use_sim_time: true}\n")
+    arguments = ("--checkpoint", checkpoint, "--params", file, "--out", tmp_path / "out")
+    assert run(capsys, "reconstruct", folder, *arguments)[0] == 0
+
+
+def test_topics_of_a_bag_are_refused_for_what_is_none(capsys, folder, checkpoint):
+    arguments = ("reconstruct", folder, "--checkpoint", checkpoint)
+    assert "is of a bag, which" in refused(capsys, *arguments, "--topic", "/image")
+    assert "--odom is for a bag" in refused(capsys, *arguments, "--odom", "/odom")
+
+
 def test_the_synthetic_world_needs_no_file(capsys, tmp_path, checkpoint):
     code, out, _ = run(
         capsys,

@@ -71,6 +71,14 @@ def test_poses_are_the_cameras_not_the_bodys(sequence):
     np.testing.assert_allclose(frames[1].map_T_camera[:3, 0], [0, -1, 0], atol=1e-12)
 
 
+@pytest.mark.parametrize("bad", ["nan,nan,nan,1.0,0.0,0.0,0.0", "0,0,0,0,0,0,0", "1,2,3,1,0,0,?"])
+def test_an_image_whose_pose_is_none_is_left_out(sequence, bad):
+    truth = sequence / "mav0/state_groundtruth_estimate0/data.csv"
+    truth.write_text(truth.read_text().replace("1.0,2.0,4.0,0.0,1.0,0.0,0.0", bad))
+    stamps = [frame.stamp_ns for frame in EurocSource(str(sequence))]
+    assert stamps == [IMAGES[0], IMAGES[2]]
+
+
 @pytest.mark.parametrize(
     ("missing", "message"),
     [

@@ -285,6 +285,14 @@ def test_nearest_distances_equal_brute_force():
     np.testing.assert_allclose(metrics.nearest_distances(points, reference), brute, atol=1e-5)
 
 
+def test_map_errors_do_not_see_where_the_origin_is():
+    rng = np.random.default_rng(4)
+    truth = rng.uniform(0, 5, (2000, 3))
+    points = truth + rng.normal(0, 0.02, truth.shape)
+    here, far = (metrics.map_errors(points + at, truth + at) for at in (0.0, 4e6))
+    assert far == pytest.approx(here, rel=1e-3)
+
+
 def test_map_errors_of_two_planes():
     """Half of a wall, 2 cm off: all of it is near the truth, the other half is missing."""
     u, v = np.meshgrid(np.arange(0, 2, 0.02), np.arange(0, 1, 0.02))

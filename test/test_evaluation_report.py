@@ -7,9 +7,11 @@ import io
 import json
 import math
 import re
+import shutil
 from html.parser import HTMLParser
 
 import cv2
+import make_bag as bags
 import numpy as np
 import pytest
 import torch
@@ -17,8 +19,10 @@ import torch
 from zipmap_ros.evaluation import EvaluationError
 from zipmap_ros.evaluation.datasets import SPLITS, Clip, Dataset, open_dataset
 from zipmap_ros.evaluation.machine import STEPS_NOTE, TRAINING_NOTE, describe_model
-from zipmap_ros.evaluation.report import UNTRAINED
-from zipmap_ros.evaluation.run import main
+from zipmap_ros.evaluation.report import UNTRAINED, Column, Row, _cell
+from zipmap_ros.evaluation.run import _Gathered, main
+from zipmap_ros.evaluation.runs import STILL, Run
+from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import look_at
 from zipmap_ros.model import ModelConfig, ZipMap, save_checkpoint
 
@@ -56,11 +60,12 @@ def folder(kitchen, checkpoint, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "report"
     data = f"kitchen:{kitchen}"
     lengths, chunks = ["--lengths", "6", "18", "999"], ["--chunks", "1", "8"]
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    printed, said = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
         code = main([str(checkpoint), "--data", data, *lengths, *chunks, "--out", str(out)])
     assert code == 0
     (out / "printed.txt").write_text(printed.getvalue())
+    (out / "said.txt").write_text(said.getvalue())
     return out
 
 
@@ -77,6 +82,11 @@ def test_the_json_holds_every_length_and_mode(folder):
     assert report["machine"]["torch"] == torch.__version__
     assert report["machine"]["load"] >= 0
     assert len(report["model"]["sha256"]) == 64 and report["settings"]["clips"] == 3
+
+
+def test_lengths_that_are_not_there_are_said(folder):
+    said = (folder / "said.txt").read_text()
+    assert "has 18 frames that can be judged, too few for --lengths 999\n" in said
 
 
 def test_a_row_is_the_mean_of_its_clips(folder):
@@ -167,11 +177,14 @@ def _arguments(checkpoint, kitchen, out):
         ({"--lengths": "400"}, "18 frames at most"),
         ({"--chunks": "0"}, "1 or more"),
         ({"--every": "0"}, "--every"),
+        ({"--every": "2", "--data": "synthetic"}, "--every is for recordings"),
+        ({"--topic": "/camera/image_raw"}, "--topic is for the images of a bag"),
         ({"--device": "toaster"}, "toaster"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(checkpoint, kitchen, tmp_path, capsys, change, message):
     arguments = [*_arguments(checkpoint, kitchen, tmp_path), "--every", "1", "--device", "cpu"]
+    arguments += ["--topic", ""]
     for option, value in change.items():
         arguments[arguments.index(option) + 1] = value
     assert main(arguments) == 2
@@ -250,6 +263,86 @@ def test_kitchen_frames_are_what_the_files_say(kitchen):
         open_dataset(f"tum:{kitchen}", 5, 1, 1, ModelConfig.tiny())
 
 
+@pytest.fixture
+def lost(kitchen, tmp_path):
+    """The kitchen, whose tracking was lost at the beginning and once later."""
+    folder = tmp_path / "lost"
+    shutil.copytree(kitchen, folder)
+    for k in (0, 1, 2, 3, 8):
+        (folder / f"frame-{4 * k:06d}.pose.txt").write_text("-inf -inf -inf -inf\n" * 4)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore:left out")
+def test_frames_without_truth_cost_no_length(lost):
+    (sequence,) = open_dataset(f"kitchen:{lost}", 6, 1, 1, ModelConfig.tiny()).sequences
+    places = [frame.map_T_camera[0, 3] for frame in sequence.frames]
+    np.testing.assert_allclose(places, [0.4, 0.5, 0.6, 0.7, 0.9, 1.0])
+    (sequence,) = open_dataset(f"kitchen:{lost}", 99, 1, 2, ModelConfig.tiny()).sequences
+    places = [frame.map_T_camera[0, 3] for frame in sequence.frames]
+    np.testing.assert_allclose(places, [0.4, 0.6, 1.0, 1.2, 1.4, 1.6])  # every other
+
+
+@pytest.mark.filterwarnings("ignore:left out")
+def test_truth_that_is_lost_for_a_while_does_not_end_an_evaluation(checkpoint, lost, tmp_path):
+    assert main(_arguments(checkpoint, lost, tmp_path)) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert all(row["mean"]["ate_sim3.rmse"] is not None for row in report["results"])
+
+
+def test_of_a_bag_with_two_cameras_one_is_judged(checkpoint, kitchen, tmp_path, capsys):
+    frames = open_dataset(f"kitchen:{kitchen}", 4, 1, 1, ModelConfig.tiny()).sequences[0].frames
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        for frame in frames:
+            bag.write_frame(frame)
+            message = bags.image_message(255 - frame.rgb, "rgb8", frame.stamp_ns)
+            bag.write("/left/image_raw", message, frame.stamp_ns)
+    arguments = _arguments(checkpoint, kitchen, tmp_path)
+    arguments[2] = f"bag:{tmp_path / 'bag'}"
+    assert main(arguments) == 2
+    assert "name one as the topic" in capsys.readouterr().err
+    assert main([*arguments, "--topic", "/left/image_raw"]) == 0
+    assert json.loads((tmp_path / "report.json").read_text())["settings"]["topic"]
+    config = ModelConfig.tiny()
+    (sequence,) = open_dataset(arguments[2], 4, 1, 1, config, "/left/image_raw").sequences
+    np.testing.assert_array_equal(sequence.frames[0].rgb, 255 - frames[0].rgb)
+
+
+def test_a_bag_whose_truth_is_of_another_time_is_judged_without(kitchen, tmp_path):
+    frames = open_dataset(f"kitchen:{kitchen}", 4, 1, 1, ModelConfig.tiny()).sequences[0].frames
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        bag.write(bags.TRUTH, bags.pose_message(np.eye(4), 1), 1)
+        for frame in frames:
+            late = frame.stamp_ns + 10**9
+            bag.write(bags.IMAGE, bags.image_message(frame.rgb, "rgb8", late), late)
+    (sequence,) = open_dataset(f"bag:{tmp_path / 'bag'}", 3, 1, 1, ModelConfig.tiny()).sequences
+    assert [frame.map_T_camera for frame in sequence.frames] == [None] * 3
+
+
+def test_a_clip_without_valid_depth_has_no_part_in_the_deciles():
+    gathered = _Gathered()
+    confidence = np.random.default_rng(0).uniform(1, 2, (3, 8, 8)).astype(np.float32)
+    run = Run(
+        *("stream 1", np.arange(3), np.stack([np.eye(4)] * 3), np.ones((3, 8, 8), np.float32)),
+        *(np.stack([np.eye(3)] * 3), confidence),
+    )
+    for name, metres in (("seen", 2.0), ("unseen", np.nan)):
+        depth = np.full((8, 8), metres, np.float32)
+        frames = [Frame(i, np.zeros((8, 8, 3), np.uint8), depth=depth) for i in range(3)]
+        gathered.add(Clip(name, frames), run, None)
+    np.testing.assert_allclose(gathered.row("data", 3, "stream 1").deciles, 0, atol=1e-6)
+
+
+def test_a_tie_with_guessing_is_not_marked():
+    def row(mode, value):
+        return Row("data", 8, mode, {"share": value, "error": value}, {}, [], [])
+
+    for column, worse in ((Column("share", "", 1, "more"), 99.0), (Column("error", "", 1), 101.0)):
+        guess = [row(STILL, 100.0)]
+        assert "loses" not in _cell(row("mapper", 100.0), guess, column)
+        assert "loses" in _cell(row("mapper", worse), guess, column)
+
+
 def test_synthetic_worlds_come_by_seed():
     config = ModelConfig.tiny()
     first = open_dataset("synthetic", 3, 2, 1, config)
@@ -262,3 +355,11 @@ def test_synthetic_worlds_come_by_seed():
     np.testing.assert_array_equal(frames[2].rgb, same[2].rgb)
     assert (frames[2].rgb != other.sequences[1].frames[2].rgb).any()
     assert frames[0].depth.shape == (42, 56) and math.isfinite(np.nanmedian(frames[0].depth))
+
+
+def test_a_folder_that_cannot_be_is_said_before_the_work(tmp_path, monkeypatch, capsys):
+    work = "zipmap_ros.evaluation.run._evaluate_all"
+    monkeypatch.setattr(work, lambda arguments: pytest.fail("the work was done"))
+    (tmp_path / "out").write_text("a file")
+    assert main(["--out", str(tmp_path / "out")]) == 2
+    assert str(tmp_path / "out") in capsys.readouterr().err

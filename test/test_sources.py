@@ -171,6 +171,54 @@ def test_depth_that_breaks_off_is_left_out_and_said(tmp_path):
     assert frame.depth is None and frame.rgb.size
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("1 0 0", "is no 4x4 matrix"), ("-inf -inf -inf -inf\n" * 4, "is not finite")],
+)
+def test_a_bad_pose_of_a_scene_costs_itself_alone(tmp_path, text, says):
+    """A file that breaks off, and ScanNet's way to say that tracking was lost."""
+    for i in (1, 2):
+        write(tmp_path / f"frame-{i}.color.png", picture(i))
+        np.savetxt(tmp_path / f"frame-{i}.pose.txt", np.eye(4))
+    (tmp_path / "frame-1.pose.txt").write_text(text)
+    with pytest.warns(RuntimeWarning, match=rf"left out: .*frame-1\.pose\.txt {says}"):
+        source = open_source("folder", str(tmp_path))
+    first, second = source
+    assert first.map_T_camera is None and first.rgb.size and source.has_truth
+    assert np.array_equal(second.map_T_camera, np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ("1.1 0 0 0 0 0 0 0", "cannot be used"),
+        ("1.1 1 2 3 0 0", "cannot be used"),
+        ("1.1 nan nan nan 0 0 0 1", "is not finite"),
+        ("1.1", "a stamp alone"),
+        ("nan 1 2 3 0 0 0 1", "without a stamp"),
+    ],
+)
+def test_a_bad_pose_of_a_tum_sequence_costs_itself_alone(tmp_path, bad, says):
+    write(tmp_path / "a.png", picture(1))
+    (tmp_path / "rgb.txt").write_text("1.1 a.png\n1.2 a.png\n")
+    (tmp_path / "groundtruth.txt").write_text(f"{bad}\n1.2 1 2 3 0 0 0 1\n")
+    with pytest.warns(RuntimeWarning, match=f"left out: .*{says}"):
+        first, second = open_source("tum", str(tmp_path))
+    assert first.map_T_camera is None and first.rgb.size
+    assert second.map_T_camera[:3, 3].tolist() == [1, 2, 3]
+
+
+def test_a_list_of_a_tum_sequence_may_break_off(tmp_path):
+    write(tmp_path / "a.png", picture(1))
+    (tmp_path / "rgb.txt").write_text("1.1 a.png\n1.2 a.png\n1.3")
+    (tmp_path / "depth.txt").write_text("1.1")
+    with pytest.warns(RuntimeWarning, match="a stamp alone") as said:
+        frames = list(open_source("tum", str(tmp_path)))
+    assert len(said) == 2
+    assert [frame.stamp_ns for frame in frames] == [1_100_000_000, 1_200_000_000]
+    assert all(frame.rgb.size and frame.depth is None for frame in frames)
+
+
 def test_names_are_sorted_by_their_text_before_their_numbers(tmp_path):
     names = ["hall_1", "hall_2", "hall_10", "office_1", "office_3"]
     for name in names[::-1]:

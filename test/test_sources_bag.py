@@ -264,6 +264,53 @@ def test_depth_of_another_size_is_left_out_and_said(tmp_path):
     np.testing.assert_array_equal(read[1].rgb, written[1].rgb)
 
 
+@pytest.mark.parametrize("bad", [(0.0, 0.0, 0.0, 0.0), (np.nan, 0.0, 0.0, 1.0)])
+def test_a_bad_true_pose_costs_itself_alone(tmp_path, bad):
+    written = frames(3)
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        for i, frame in enumerate(written):
+            bag.write_frame(replace(frame, map_T_camera=None))
+            message = bags.pose_message(frame.map_T_camera, frame.stamp_ns)
+            if i == 1:
+                message.pose.position.x = bad[0]
+                message.pose.orientation = bags.TYPES["geometry_msgs/msg/Quaternion"](
+                    0, 0, 0, bad[3]
+                )
+            bag.write(bags.TRUTH, message, frame.stamp_ns)
+    with pytest.warns(RuntimeWarning, match="left out: .*pose"):
+        read = list(open_source("bag", str(tmp_path / "bag")))
+    assert [frame.map_T_camera is None for frame in read] == [False, True, False]
+
+
+def test_bad_transforms_and_odometry_cost_themselves_alone(tmp_path):
+    """A wheel and an IMU that were never set up are nothing to a camera."""
+    written = frames(3)
+    bags.make_bag(tmp_path / "bag", written, odometry=True)
+    with bags.BagWriter(tmp_path / "worse", odometry=True) as bag:
+        for topic, child in (("/tf_static", "imu"), ("/tf", "wheel"), ("/tf", "base_link")):
+            message = bags.transform_message("odom", child, np.eye(4), 1)
+            message.transforms[0].transform.rotation.w = 0.0
+            bag.write(topic, message, 1)
+        message = bags.odometry_message(np.eye(4), 1)
+        message.pose.pose.position.z = np.inf
+        bag.write("/odom", message, 1)
+        mount = bags.transform_message("base_link", bags.FRAME_ID, bags.BASE_T_CAMERA)
+        bag.write("/tf_static", mount, 1)
+        for frame in written:
+            bag.write_frame(frame)
+    whole, worse = (BagSource(str(tmp_path / name)) for name in ("bag", "worse"))
+    with pytest.warns(RuntimeWarning, match="left out: .*no direction"):
+        np.testing.assert_array_equal(worse.mount("base_link"), whole.mount("base_link"))
+    with pytest.warns(RuntimeWarning, match="left out: .*not finite"):
+        heard = list(worse.odometry())
+    with pytest.warns(RuntimeWarning, match="left out: .*no direction"):
+        moved = list(worse.odometry_from_tf("odom", "base_link"))
+    stamps = [frame.stamp_ns for frame in written]
+    assert [s for s, _ in heard] == [s for s, _ in moved] == stamps
+    for (_, T), (_, expected) in zip(heard, whole.odometry(), strict=True):
+        np.testing.assert_array_equal(T, expected)
+
+
 def test_a_message_without_an_image_costs_itself_alone(tmp_path):
     good = bags.compressed_message(colours())
     with bags.BagWriter(tmp_path / "bag") as bag:

@@ -178,6 +178,8 @@ def _robot(source: Any, mapper: Any, odom_topic: str) -> Iterable[tuple[int, Any
     from zipmap_ros.sources.bag import BagSource
 
     p = mapper.parameters
+    if odom_topic and not (isinstance(source, BagSource) and p.scale_source == "odom"):
+        raise InputError("--odom is for a bag, with scale_source odom in --params: leave it out")
     if isinstance(source, BagSource):
         mount = None if p.tf_mode == "camera" else source.mount(p.base_frame)
         if mount is not None:
@@ -265,8 +267,8 @@ def _read_parameters(path: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for content in ours:
         values |= content
-    values.pop("use_sim_time", None)  # every node has it; here time is the frames' own
-    return values
+    # Every node has use_sim_time; here time is the frames' own. The web view may share the file.
+    return {k: v for k, v in values.items() if k != "use_sim_time" and not k.startswith("viewer_")}
 
 
 def _nodes(tree: dict[str, Any], namespace: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -62,13 +63,17 @@ class Dataset:
         return found
 
 
-def open_dataset(name: str, length: int, count: int, every: int, config: ModelConfig) -> Dataset:
+def open_dataset(
+    name: str, length: int, count: int, every: int, config: ModelConfig, topic: str = ""
+) -> Dataset:
     """Load what ``KIND`` or ``KIND:PATH`` names, at most ``length`` frames of each sequence.
 
     synthetic[:test|validation]  ``count`` worlds that training never sees, by seed
     kitchen:PATH, tum:PATH, euroc:PATH  those layouts, with their true poses (and depth)
-    bag:PATH, folder:PATH, video:PATH   images; what truth they carry is used
-    ``every`` takes one frame of so many. Frames come as the network of ``config`` sees them.
+    bag:PATH, folder:PATH, video:PATH   images (of a bag: those of ``topic``); what truth they
+                                        carry is used
+    Of a recording with true poses, frames without one are passed over. ``every`` takes one frame of
+    so many of a recording. Frames come as the network of ``config`` sees them.
     Raises EvaluationError for anything it cannot load.
     """
     kind, _, path = name.partition(":")
@@ -80,7 +85,7 @@ def open_dataset(name: str, length: int, count: int, every: int, config: ModelCo
         raise EvaluationError(f"{kind} needs a path: {kind}:PATH")
     if not Path(path).exists():
         raise EvaluationError(f"there is no {path}: check the path after {kind}:")
-    frames = _recorded(kind, path, length, every, config)
+    frames = _recorded(kind, path, topic, length, every, config)
     if not frames:
         raise EvaluationError(f"{name} holds no frames")
     if kind in ("kitchen", "tum") and frames[0].map_T_camera is None:
@@ -91,20 +96,30 @@ def open_dataset(name: str, length: int, count: int, every: int, config: ModelCo
     return Dataset(name, [Clip(Path(path).name or path, frames)])
 
 
-def _recorded(kind: str, path: str, length: int, every: int, config: ModelConfig) -> list[Frame]:
+def _recorded(
+    kind: str, path: str, topic: str, length: int, every: int, config: ModelConfig
+) -> list[Frame]:
     # The loaders bring in what reads bags and videos: only for data that needs them.
     from zipmap_ros.sources import SourceError, open_source
 
     try:
         # A kitchen is a folder of frame-*.color.jpg, which the loader of folders knows.
         loader = {"kitchen": "folder"}.get(kind, kind)
-        source = EurocSource(path) if kind == "euroc" else open_source(loader, path)
-        chosen = islice(source, 0, length * every, every)
-        frames = [fit(frame, config) for frame in chosen if frame.rgb.size]
+        source = EurocSource(path) if kind == "euroc" else open_source(loader, path, topic)
+        usable = partial(_usable, source, every, config)
+        # Where there is a truth, a frame that it does not reach cannot be judged.
+        judged = list(islice(usable(with_truth=source.has_truth), length))
+        return judged or list(islice(usable(with_truth=False), length))
     except SourceError as error:
         raise EvaluationError(f"cannot load {kind}:{path}: {error}") from error
-    # Where there is a truth, a frame that it does not reach cannot be judged.
-    return [frame for frame in frames if frame.map_T_camera is not None] or frames
+
+
+def _usable(
+    source: Iterable[Frame], every: int, config: ModelConfig, with_truth: bool
+) -> Iterator[Frame]:
+    for frame in islice(source, 0, None, every):
+        if frame.rgb.size and (frame.map_T_camera is not None or not with_truth):
+            yield fit(frame, config)
 
 
 def _worlds(split: str, length: int, count: int, config: ModelConfig) -> list[Clip]:

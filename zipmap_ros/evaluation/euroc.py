@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from zipmap_ros.evaluation import EvaluationError
 from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import Array, Camera, matrix_from_quaternion, pose
+from zipmap_ros.geometry import Array, Camera, GeometryError, matrix_from_quaternion, pose
 
 _TRUTHS = ("state_groundtruth_estimate0", "mocap0")
 _DISTORTIONS = {"radial-tangential": "plumb_bob", "equidistant": "equidistant"}
@@ -32,6 +32,8 @@ class EurocSource:
     file of the layout is missing or cannot be read.
     """
 
+    has_truth = True
+
     def __init__(self, path: str) -> None:
         root = Path(path)
         root = root / "mav0" if (root / "mav0").is_dir() else root
@@ -42,12 +44,14 @@ class EurocSource:
         self._camera, body_T_camera = _read_sensor(root / "cam0" / "sensor.yaml")
         stamps, names = _read_rows(root / "cam0" / "data.csv", 2)
         pose_stamps, values = _read_rows(truth / "data.csv", 8)
-        numbers = np.array(values, dtype=np.float64)
         nearest = _nearest(pose_stamps, stamps)
         gap = np.abs(pose_stamps[nearest] - stamps)
+        near = np.flatnonzero(gap <= _MAX_GAP_NS)
+        poses = [_body_pose(values[nearest[i]]) for i in near]
         self._entries = [
-            (int(stamps[i]), names[i][0].strip(), _body_pose(numbers[nearest[i]]) @ body_T_camera)
-            for i in np.flatnonzero(gap <= _MAX_GAP_NS)
+            (int(stamps[i]), names[i][0].strip(), world_T_body @ body_T_camera)
+            for i, world_T_body in zip(near, poses, strict=True)
+            if world_T_body is not None
         ]
         if len(self._entries) < 2:
             raise EvaluationError(f"{path}: images and true poses share no time, check the stamps")
@@ -95,9 +99,14 @@ def _read_sensor(path: Path) -> tuple[Camera, Array]:
     return Camera(width, height, fx, fy, cx + 0.5, cy + 0.5, model, coefficients), body_T_camera
 
 
-def _body_pose(row: Array) -> Array:
-    """world_T_body from px, py, pz, qw, qx, qy, qz."""
-    return pose(matrix_from_quaternion(row[[4, 5, 6, 3]]), row[:3])
+def _body_pose(row: list[str]) -> Array | None:
+    """world_T_body from px, py, pz, qw, qx, qy, qz; None where they are no pose."""
+    try:
+        x, y, z, qw, qx, qy, qz = map(float, row)
+        T = pose(matrix_from_quaternion((qx, qy, qz, qw)), (x, y, z))
+    except (ValueError, GeometryError):
+        return None
+    return T if np.isfinite(T).all() else None
 
 
 def _nearest(sorted_stamps: NDArray[np.int64], stamps: NDArray[np.int64]) -> NDArray[np.int_]:

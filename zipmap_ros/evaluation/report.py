@@ -202,7 +202,7 @@ def _figures(rows: Sequence[Row], example: Example) -> Iterator[tuple[str, Figur
 
 
 def _table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    """One table; a figure that does not beat the better guess of its length is marked."""
+    """One table; a figure that is worse than the better guess of its length is marked."""
     used = [c for c in columns if any(math.isfinite(r.mean.get(c.key, math.nan)) for r in rows)]
     head = "".join(f"<th>{escape(c.heading)}</th>" for c in used)
     lines = []
@@ -228,7 +228,7 @@ def _cell(row: Row, guesses: Sequence[Row], column: Column) -> str:
     others = [other for other in others if math.isfinite(other)]
     marked = ""
     if row.mode not in GUESSES and others and column.better and math.isfinite(value):
-        loses = value >= min(others) if column.better == "less" else value <= max(others)
+        loses = value > min(others) if column.better == "less" else value < max(others)
         marked = ' class="loses"' if loses else ""
     return f"<td{marked}>{_number(value, column.digits)}</td>"
 
@@ -271,7 +271,7 @@ _EXPLANATION = (
     "with default parameters, its keyframe gating and refusals included: compare it with stream 1. "
     "It sees no true depth, and uses the camera's calibration, which the network does not. "
     "The guesses know the true pose of the first two frames and the first frame's median depth; "
-    "a figure in red does not beat the better of them. Depth is judged with one scale per clip "
+    "a figure in red is worse than the better of them. Depth is judged with one scale per clip "
     "(Weiszfeld) unless a column says otherwise; maps are aligned by Sim(3) over pixels, without "
     f"ICP, at {MAP_VOXEL * 100:g} cm, F-score within {MAP_THRESHOLD * 100:g} cm. Unseen views: one "
     "frame in eight, not shown to the network, asked for at its true pose; the guess is the image "

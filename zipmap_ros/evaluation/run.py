@@ -74,15 +74,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--chunks", type=int, nargs="+", default=CHUNKS, metavar="C", help="streamed chunk sizes"
     )
-    parser.add_argument("--clips", type=int, default=3, help="clips of each length (default: 3)")
-    parser.add_argument("--every", type=int, default=1, help="use one frame of so many")
+    parser.add_argument(
+        "--clips",
+        type=int,
+        default=3,
+        help="clips of each length (default: 3); of a recording they spread over its first frames, "
+        "as many as the longest length, and overlap by half at most: of a length over two thirds "
+        "of the longest there is one",
+    )
+    parser.add_argument(
+        "--every", type=int, default=1, help="use one frame of so many of a recording"
+    )
+    parser.add_argument("--topic", help="image topic of a bag (default: its only one)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:N or auto")
     parser.add_argument(
         "--precision", choices=("float32", "bfloat16"), default="float32", help="of the backbone"
     )
     parser.add_argument("--variant", help="of an official file: main or ref_view, if not clear")
     parser.add_argument("--no-mapper", action="store_true", help="only the network by itself")
-    parser.add_argument("--out", default="out/evaluation", help="folder for the report")
+    parser.add_argument(
+        "--out", default="out/evaluation", help="folder for the report (default: out/evaluation)"
+    )
     parser.add_argument("--json", action="store_true", help="print report.json to standard output")
 
 
@@ -101,9 +113,9 @@ def main(argv: list[str] | None = None) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Do what parsed arguments (see ``add_arguments``) ask for; 0, or 2 for bad input."""
     try:
-        evaluation = _evaluate_all(arguments)
         folder = Path(arguments.out)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)  # before the work, which may take hours
+        evaluation = _evaluate_all(arguments)
         text = write_json(evaluation, folder / "report.json")
         write_html(evaluation, folder / "report.html")
     except (EvaluationError, MappingError, ModelError, SyntheticError, OSError) as error:
@@ -136,15 +148,20 @@ class Plan:
 def evaluate(model: ZipMap, dataset: Dataset, plan: Plan) -> tuple[list[Row], Example]:
     """All rows of a data set, and the first clip of the longest length as an example.
 
-    Lengths that the data does not have are left out; EvaluationError when that leaves none.
+    Lengths that the data does not have are left out, and named on standard error; EvaluationError
+    when that leaves none.
     """
     work = [(n, dataset.clips(n, plan.clips)) for n in sorted(set(plan.lengths))]
+    left_out = [str(length) for length, clips in work if not clips]
     work = [(length, clips) for length, clips in work if clips]
+    longest = max(len(sequence.frames) for sequence in dataset.sequences)
     if not work:
-        longest = max(len(sequence.frames) for sequence in dataset.sequences)
         raise EvaluationError(
             f"{dataset.name} has {longest} frames at most: give --lengths up to that"
         )
+    if left_out:
+        what = f"{dataset.name} has {longest} frames that can be judged"
+        print(f"left out: {what}, too few for --lengths {' '.join(left_out)}", file=sys.stderr)
     _warm_up(model, work[0][1][0])
     rows: list[Row] = []
     example: Example | None = None
@@ -178,7 +195,7 @@ class _Gathered:
         if views is not None:
             self.scores[-1] |= view_scores(views, clip.frames)
         found = calibration(run, clip.frames)
-        if found is not None:
+        if found is not None and np.isfinite(found[1]).all():
             self.deciles.append(found[1])
         if not run.finite or run.problem:
             self.problems.add(run.problem or "the output is not finite")
@@ -241,22 +258,38 @@ def _evaluate_all(arguments: argparse.Namespace) -> Evaluation:
     plan = Plan(
         tuple(arguments.lengths), tuple(arguments.chunks), arguments.clips, not arguments.no_mapper
     )
-    if arguments.every < 1:
-        raise EvaluationError(f"--every is {arguments.every}: give 1 or more")
+    names = arguments.data or ["synthetic"]
+    _check_options(arguments, {name.partition(":")[0] for name in names})
     path = Path(arguments.checkpoint or shipped_checkpoint())
     model = load_checkpoint(path, _device(arguments.device), arguments.variant)
     model.compute_dtype = getattr(torch, arguments.precision)
     rows: list[Row] = []
     examples: list[Example] = []
-    for name in arguments.data or ["synthetic"]:
-        dataset = open_dataset(name, max(plan.lengths), plan.clips, arguments.every, model.config)
+    longest, topic = max(plan.lengths), arguments.topic or ""
+    for name in names:
+        dataset = open_dataset(name, longest, plan.clips, arguments.every, model.config, topic)
         more, example = evaluate(model, dataset, plan)
         rows += more
         examples.append(example)
     settings = {**asdict(plan), "every": arguments.every, "precision": arguments.precision}
+    if topic:
+        settings["topic"] = topic
     return Evaluation(
         describe_machine(model), describe_model(model, path), settings, rows, examples
     )
+
+
+def _check_options(arguments: argparse.Namespace, kinds: set[str]) -> None:
+    """Raises EvaluationError for options that the kinds of data do not have."""
+    if arguments.every < 1:
+        raise EvaluationError(f"--every is {arguments.every}: give 1 or more")
+    if arguments.every > 1 and "synthetic" in kinds:
+        raise EvaluationError(
+            "--every is for recordings, and synthetic worlds are none: leave it out, or judge on "
+            "recordings by themselves"
+        )
+    if arguments.topic and "bag" not in kinds:
+        raise EvaluationError("--topic is for the images of a bag: give --data bag:PATH")
 
 
 def _device(name: str) -> torch.device:

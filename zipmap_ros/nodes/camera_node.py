@@ -38,13 +38,14 @@ class CameraNode(Node):
         super().__init__("camera", **kwargs)
         kind = self._parameter("source", "synthetic", "what to publish, see zipmap_ros.sources")
         path = self._parameter("path", "", "file, folder or device of the source")
+        topic = self._parameter("topic", "", "image topic of a bag; empty: its only one")
         self._frame_id = self._parameter("frame_id", "camera_optical_frame", "frame of the images")
         self._loop = self._parameter("loop", False, "whether to start again at the end")
         pace = self._parameter("pace", PACES[0], "realtime, or consumed: wait for each frame")
         rate_hz = self._parameter("rate_hz", 0.0, "frames a second; 0: as the source says")
         if pace not in PACES or rate_hz < 0:
             raise ValueError(f"pace {pace!r}, rate_hz {rate_hz}: use {' or '.join(PACES)}, >= 0")
-        self._source = open_source(kind, path)
+        self._source = open_source(kind, path, topic)
         self._frames = self._readable()
         self._published = 0
         self._last_ns = 0

@@ -26,6 +26,10 @@ def open_source(kind: str = "auto", path: str = "", topic: str = "") -> Source:
         raise SourceError(f"there is no source {kind!r}: use one of {', '.join(KINDS)}")
     if kind == "auto":
         kind, path = _recognise(path)
+    if topic and kind != "bag":
+        raise SourceError(
+            f"the topic {topic} is of a bag, which {path or kind} is not: leave it out"
+        )
     if kind == "synthetic":
         from zipmap_ros.sources.synthetic import SyntheticSource
 

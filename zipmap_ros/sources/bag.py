@@ -39,8 +39,8 @@ class BagSource(RecordedSource):
 
     The camera comes from the ``camera_info`` beside the image topic, registered depth from
     ``depth`` beside it (or beside its parent), true poses of the camera (optical axes) from
-    ``/ground_truth/pose``; each where the bag has it. A camera_info that cannot be used, and depth
-    of another size than the image, are left out with a warning.
+    ``/ground_truth/pose``; each where the bag has it. A camera_info or pose that cannot be used,
+    and depth of another size than the image, are left out with a warning.
     """
 
     def __init__(self, path: str, topic: str = "") -> None:
@@ -65,6 +65,7 @@ class BagSource(RecordedSource):
         depths = [f"{b}/{name}" for b in nearby for name in ("depth", "depth/image_raw")]
         self._depth_topic = _first(types, IMAGE, [d for d in depths if d != self.topic])
         self._truth_topic = _first(types, POSE, [TRUTH_TOPIC])
+        self.has_truth = bool(self._truth_topic)
 
     def __len__(self) -> int:
         return self._count
@@ -84,7 +85,7 @@ class BagSource(RecordedSource):
                     frame_id=message.header.frame_id,
                     camera=camera,
                     depth=read_or(None, partial(self._depth, depths, time_ns, rgb)),
-                    map_T_camera=truths.at(time_ns),
+                    map_T_camera=read_or(None, partial(truths.at, time_ns)),
                 )
 
     def mount(self, base_frame: str) -> Array | None:
@@ -116,7 +117,9 @@ class BagSource(RecordedSource):
     def _odometry(self, topic: str) -> Iterator[tuple[int, Array]]:
         with self._reader() as reader:
             for message in self._messages(reader, topic):
-                yield stamp_ns(message), _pose_to_matrix(message.pose)
+                odom_T_base = read_or(None, partial(_pose_to_matrix, message.pose))
+                if odom_T_base is not None:
+                    yield stamp_ns(message), odom_T_base
 
     def _first_camera(self, reader: AnyReader) -> Camera | None:
         first = next(self._messages(reader, self._info_topic), None)

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from zipmap_ros.geometry import Array, GeometryError, invert, matrix_from_quaternion, pose
-from zipmap_ros.sources.source import NS, SourceError
+from zipmap_ros.sources.source import NS, SourceError, finite, read_or
 
 
 class FrameTree:
@@ -22,11 +23,14 @@ class FrameTree:
             for transform in message.transforms:
                 self.add(transform)
 
-    def add(self, stamped: Any) -> str:
-        """Take a geometry_msgs/TransformStamped; its child frame. Raises SourceError."""
+    def add(self, stamped: Any) -> str | None:
+        """Take a geometry_msgs/TransformStamped; its child frame, None if it had to be left out."""
         parent, child = (f.lstrip("/") for f in (stamped.header.frame_id, stamped.child_frame_id))
-        t = stamped.transform.translation
-        self._parents[child] = (parent, to_matrix(t, stamped.transform.rotation))
+        t, q = stamped.transform.translation, stamped.transform.rotation
+        parent_T_child = read_or(None, partial(to_matrix, t, q))
+        if parent_T_child is None:
+            return None
+        self._parents[child] = (parent, parent_T_child)
         return child
 
     def ancestors(self, frame: str) -> dict[str, Array]:
@@ -71,8 +75,9 @@ def stamp_ns(message: Any) -> int:
 
 
 def to_matrix(p: Any, q: Any) -> Array:
-    """(4, 4) of a position and a quaternion message. Raises SourceError where it is no rotation."""
+    """(4, 4) of a position and a quaternion message. Raises SourceError where it is no pose."""
     try:
-        return pose(matrix_from_quaternion((q.x, q.y, q.z, q.w)), np.array((p.x, p.y, p.z)))
+        T = pose(matrix_from_quaternion((q.x, q.y, q.z, q.w)), np.array((p.x, p.y, p.z)))
     except GeometryError as error:
         raise SourceError(f"the bag has a pose that is none: {error}") from error
+    return finite(T, f"a pose of the bag, at {p.x, p.y, p.z},")

@@ -19,6 +19,7 @@ from zipmap_ros.sources.source import (
     NS,
     RecordedSource,
     SourceError,
+    finite,
     read_or,
     without_pixels,
 )
@@ -43,6 +44,7 @@ class FolderSource(RecordedSource):
 
     def __init__(self, path: str, entries: list[_Entry], fps: float, camera: Camera | None) -> None:
         self.name, self.fps, self._entries, self._camera = Path(path).name, fps, entries, camera
+        self.has_truth = any(entry.map_T_camera is not None for entry in entries)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -95,7 +97,7 @@ def _open_scenes(path: str, images: list[Path]) -> FolderSource:
                 image,
                 round(int(numbers[-1]) * NS / SCENES_FPS),
                 depth if depth.is_file() else None,
-                _read_matrix(pose, 4) if pose.is_file() else None,
+                read_or(None, partial(_read_pose, pose)) if pose.is_file() else None,
             )
         )
     camera = None
@@ -140,6 +142,10 @@ def read_depth(path: Path, units_per_metre: float) -> NDArray[np.float32]:
     depth = raw.astype(np.float32) / units_per_metre
     depth[np.isin(raw, _NO_DEPTH)] = np.nan
     return depth
+
+
+def _read_pose(path: Path) -> Array:
+    return finite(_read_matrix(path, 4), f"the pose in {path}")
 
 
 def _read_matrix(path: Path, size: int) -> Array:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zipmap_ros.frame import Frame
+from zipmap_ros.geometry import Array
 
 NS = 1_000_000_000
 T = TypeVar("T")
@@ -36,17 +37,28 @@ def read_or(otherwise: T, read: Callable[[], T]) -> T:
         return otherwise
 
 
+def finite(pose: Array, what: str) -> Array:
+    """``pose`` itself. Raises SourceError for one with NaN or infinity, which some data sets write
+    where tracking was lost."""
+    if not np.isfinite(pose).all():
+        raise SourceError(f"{what} is not finite")
+    return pose
+
+
 class Source(ABC):
     """Frames in order of time; iterating anew starts at the beginning where that is possible.
 
-    A frame whose image cannot be read has one without pixels.
+    A frame whose image cannot be read has one without pixels; depth that cannot be read, and a pose
+    that is none or not finite, are left out with a warning.
 
-    name  for people, e.g. the file's name
-    fps   frames a second at which the source plays in real time
+    name       for people, e.g. the file's name
+    fps        frames a second at which the source plays in real time
+    has_truth  whether frames carry their true pose, though not all of them need to
     """
 
     name: str
     fps: float
+    has_truth: bool = False
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:

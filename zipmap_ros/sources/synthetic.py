@@ -23,6 +23,8 @@ class SyntheticSource(RecordedSource):
     Its frames carry the true depth and ``map_T_camera`` in the world's own frame.
     """
 
+    has_truth = True
+
     def __init__(
         self,
         seed: int = 0,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import Camera, GeometryError, matrix_from_quaternion, pose
+from zipmap_ros.geometry import Array, Camera, GeometryError, matrix_from_quaternion, pose
 from zipmap_ros.sources.folder import read_depth, read_rgb, usual_fps
 from zipmap_ros.sources.source import (
     NS,
     RecordedSource,
     SourceError,
+    finite,
     read_or,
     without_pixels,
 )
@@ -37,7 +38,7 @@ class TumSource(RecordedSource):
     """The colour images of a sequence with the depth and pose nearest in time (within 20 ms)."""
 
     def __init__(self, path: str) -> None:
-        """Raises SourceError when rgb.txt is missing or a line cannot be read."""
+        """Raises SourceError when rgb.txt is missing or names no image."""
         self._root = Path(path)
         self.name = self._root.name
         self._images = self._read("rgb.txt")
@@ -45,6 +46,7 @@ class TumSource(RecordedSource):
             raise SourceError(f"{path} has no images in rgb.txt: it is no TUM RGB-D sequence")
         self._depths = self._read("depth.txt")
         self._poses = self._read("groundtruth.txt")
+        self.has_truth = bool(self._poses)
         self.fps = usual_fps([stamp for stamp, _ in self._images], 30.0)
         known = [values for name, values in CAMERAS.items() if name in self._root.resolve().name]
         self._camera = Camera(640, 480, *known[0]) if known else None
@@ -63,7 +65,7 @@ class TumSource(RecordedSource):
                 rgb,
                 camera=self._camera if fits else None,
                 depth=self._depth(depth[0]) if depth else None,
-                map_T_camera=self._pose(truth) if truth else None,
+                map_T_camera=read_or(None, partial(self._pose, truth)) if truth else None,
             )
 
     def _depth(self, name: str) -> NDArray[np.float32] | None:
@@ -74,22 +76,30 @@ class TumSource(RecordedSource):
         path = self._root / name
         if not path.is_file():
             return []
-        rows = []
-        for line in path.read_text().splitlines():
-            words = line.split()
-            if words and not words[0].startswith("#"):
-                try:
-                    rows.append((int(Decimal(words[0]) * NS), words[1:]))
-                except InvalidOperation as error:
-                    raise SourceError(f"{path} has a line without a stamp: {line!r}") from error
-        return sorted(rows, key=lambda row: row[0])
+        lines = [line.strip() for line in path.read_text().splitlines()]
+        lines = [line for line in lines if line and not line.startswith("#")]
+        rows = (read_or(None, partial(_row, path, line)) for line in lines)
+        return sorted((row for row in rows if row is not None), key=lambda row: row[0])
 
-    def _pose(self, words: list[str]) -> np.ndarray:
+    def _pose(self, words: list[str]) -> Array:
+        what = f"{self.name}: the pose {' '.join(words)!r}"
         try:
             tx, ty, tz, *quaternion = map(float, words)
-            return pose(matrix_from_quaternion(quaternion), (tx, ty, tz))
+            T = pose(matrix_from_quaternion(quaternion), (tx, ty, tz))
         except (ValueError, GeometryError) as error:
-            raise SourceError(f"{self.name}: a pose is {' '.join(words)!r}: {error}") from error
+            raise SourceError(f"{what} cannot be used: {error}") from error
+        return finite(T, what)
+
+
+def _row(path: Path, line: str) -> tuple[int, list[str]]:
+    stamp, *words = line.split()
+    try:
+        stamp_ns = int(Decimal(stamp) * NS)
+    except (ArithmeticError, ValueError) as error:  # nan and infinity are decimals too
+        raise SourceError(f"{path} has a line without a stamp: {line!r}") from error
+    if not words:
+        raise SourceError(f"{path} has a line with a stamp alone: {line!r}")
+    return stamp_ns, words
 
 
 def _nearest(rows: list[tuple[int, list[str]]], stamp_ns: int) -> list[str] | None:

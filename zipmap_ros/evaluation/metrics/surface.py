@@ -45,7 +45,10 @@ def nearest_distances(points: ArrayLike, reference: ArrayLike) -> Array:
     """(N,) Euclidean distances from each of (N, 3) points to its nearest of (M, 3) references."""
     import cv2
 
-    query, tree_points = _cloud(points), _cloud(reference)
+    clouds = _cloud(points), _cloud(reference)
+    # FLANN computes in float32, which far from the origin is too coarse.
+    middle = clouds[1].mean(axis=0)
+    query, tree_points = ((cloud - middle).astype(np.float32) for cloud in clouds)
     # OpenCV does not declare this class in its type stubs.
     tree = cv2.flann_Index(tree_points, {"algorithm": _FLANN_KDTREE_SINGLE})  # type: ignore[attr-defined]
     _, squared = tree.knnSearch(query, 1, params={})
@@ -65,8 +68,8 @@ def voxel_downsample(points: ArrayLike, voxel: float) -> Array:
     return sums / count[:, None]
 
 
-def _cloud(points: ArrayLike) -> np.ndarray:
-    cloud = np.ascontiguousarray(points, dtype=np.float32)
+def _cloud(points: ArrayLike) -> Array:
+    cloud = np.ascontiguousarray(points, dtype=np.float64)
     if cloud.ndim != 2 or cloud.shape[1] != 3 or not len(cloud) or not np.isfinite(cloud).all():
         raise EvaluationError(
             f"a cloud must be (N, 3), finite, with a point at least, got {cloud.shape}"
