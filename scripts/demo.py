@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import signal
 import socket
 import subprocess
@@ -261,6 +262,15 @@ def watch(demo: Demo, launched: subprocess.Popen, seconds: float) -> None:
             print(f"[{now - began:5.1f} s] {demo.line()}", flush=True)
 
 
+def on_hangup(*_: Any) -> None:
+    """The terminal was closed: end as at Ctrl-C, and print no more to what is gone."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a shell sends it once more
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    raise KeyboardInterrupt
+
+
 def stop(launched: subprocess.Popen) -> None:
     """End the launch as Ctrl-C would."""
     if launched.poll() is None:
@@ -268,7 +278,7 @@ def stop(launched: subprocess.Popen) -> None:
     try:
         launched.wait(10)
     except subprocess.TimeoutExpired:
-        launched.kill()
+        os.killpg(launched.pid, signal.SIGKILL)
         print("the launch did not end within 10 s", file=sys.stderr)
 
 
@@ -283,9 +293,11 @@ def main() -> int:
     if args.video and not Path(args.video).expanduser().exists():
         print(f"there is no {args.video}: check the path", file=sys.stderr)
         return 2
-    launched = launch(args.video, args.checkpoint)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        signal.signal(signal.SIGHUP, on_hangup)
     rclpy.init()
     demo = Demo()
+    launched = launch(args.video, args.checkpoint)
     try:
         watch(demo, launched, args.seconds or REPORT_AFTER_S)
         if args.seconds is None and demo.pairs and sys.stdout.isatty():

@@ -132,15 +132,21 @@ class Browser:
         if place is None:
             return False
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
-            self.send(
-                "Input.dispatchMouseEvent",
-                type=kind,
-                x=place[0],
-                y=place[1],
-                button="none" if kind == "mouseMoved" else "left",
-                clickCount=0 if kind == "mouseMoved" else 1,
-            )
+            self._mouse(kind, *place)
         return True
+
+    def drag(self, start: tuple[int, int], end: tuple[int, int], steps: int = 10) -> None:
+        """Hold the left button from one pixel (x, y) to another."""
+        self._mouse("mousePressed", *start)
+        for x, y in np.linspace(start, end, steps + 1)[1:]:
+            self._mouse("mouseMoved", x, y, held=True)
+        self._mouse("mouseReleased", *end)
+
+    def _mouse(self, kind: str, x: float, y: float, held: bool = False) -> None:
+        presses = kind != "mouseMoved"
+        button = "left" if presses or held else "none"
+        fields = {"x": float(x), "y": float(y), "button": button, "clickCount": int(presses)}
+        self.send("Input.dispatchMouseEvent", type=kind, **fields)
 
     def screenshot(self, path: Path) -> np.ndarray:
         """The page as (H, W, 3) uint8 RGB, kept as a PNG."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.client
 import socket
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from launch_pytest.actions import ReadyToTest
 from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
 from rosbench import (
+    CAMERA,
     LATCHED,
     PATIENCE_S,
     Bench,
@@ -47,12 +49,12 @@ from zipmap_ros.msg import Status
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes.viewer_cloud import MAX_BLOCKS, Ball, CloudSettings, MapCloud
 from zipmap_ros.nodes.viewer_node import PARAMETERS, ViewerNode
-from zipmap_ros.nodes.viewer_panel import depth_words, status_html
+from zipmap_ros.nodes.viewer_panel import CHOSEN, depth_words, status_html
 from zipmap_ros.nodes.viewer_pictures import beside, depth_picture, fit, shrink
 from zipmap_ros.nodes.viewer_scene import MAX_POSES, PATH_CHUNK, Budget, Scene, Settings
 from zipmap_ros.nodes.viewer_server import Server, ViewerError, is_local, open_server
 from zipmap_ros.nodes.viewer_services import pose_request
-from zipmap_ros.nodes.viewer_visitor import view_pose
+from zipmap_ros.nodes.viewer_visitor import view_pose, words
 from zipmap_ros.srv import GetTrajectory, QueryView
 
 DOMAIN = 62
@@ -279,6 +281,19 @@ def test_a_port_that_is_taken_is_said(server: Server) -> None:
         open_server("127.0.0.1", server.get_port())
 
 
+def test_what_is_sent_to_a_page_that_has_gone_is_no_trouble() -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        server = open_server("127.0.0.1", free_port())
+        with join(server) as browser:
+            look(browser)
+            (client,) = until(server.get_clients).values()
+        until(lambda: not server.get_clients())
+        client.gui.add_markdown("too late")
+        server.stop()
+    assert [str(warning.message) for warning in seen] == []
+
+
 def test_ipv6_has_a_loopback_too() -> None:
     with socket.socket(socket.AF_INET6) as probe:
         try:
@@ -484,6 +499,18 @@ def test_every_parameter_is_documented_with_its_default() -> None:
         assert f"| `{name}` | {shown} | {description} |" in page
 
 
+def test_an_answer_from_outside_of_the_map_is_called_a_guess() -> None:
+    ball = Ball(np.array([1.0, 2.0, 3.0]), 2.0)
+    assert ball.holds(np.array([1.0, 3.9, 3.0]))
+    assert not ball.holds(np.array([1.0, 2.0, 0.9]))
+    answer = QueryView.Response(duration=0.1, message="so it says")
+    said = "From the network's state in 100 ms, 7 points. so it says"
+    assert words(answer, 7, is_outside=False) == said
+    assert words(answer, 7, is_outside=True).startswith(
+        f"{said} **From outside of what has been mapped"
+    )
+
+
 # -- the node
 
 
@@ -518,6 +545,66 @@ def test_nothing_but_the_status_is_heard_while_nobody_looks(
         look(browser)
         until(lambda: listeners() == [1] * 5)
     until(lambda: listeners() == [0] * 5)
+
+
+def test_the_page_lives_on_where_simulated_time_stands(ros_here: Bench) -> None:
+    given = {"viewer_port": free_port(), "use_sim_time": True}
+    overrides = [Parameter(name, value=value) for name, value in given.items()]
+    node = ViewerNode(context=ros_here.context, parameter_overrides=overrides)
+    ros_here.executor.add_node(node)
+    assert node.get_clock().now().nanoseconds == 0
+    with join(node.server) as browser:
+        look(browser)
+        until(lambda: node._watching)
+    ros_here.executor.remove_node(node)
+    node.destroy_node()
+
+
+def test_a_node_that_says_little_is_there_until_it_goes(
+    ros_here: Bench, viewer: ViewerNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zipmap_ros.nodes.viewer_node.SILENT_S", 0.5)
+    said = ros_here.node.create_publisher(Status, "zipmap/status", LATCHED)
+    said.publish(Status(state=Status.TRACKING))
+    until(lambda: "last heard of 2 s ago" in viewer._panel._shown)
+    assert "tracking" in viewer._panel._shown
+    ros_here.node.destroy_publisher(said)
+    until(lambda: "no node" in viewer._panel._shown)
+
+
+def test_the_button_of_the_mode_that_is_on_is_marked(viewer: ViewerNode) -> None:
+    panel = viewer._panel
+    for mode, marked in ((Status.MAPPING, 0), (Status.LOCALIZATION, 1), (None, None)):
+        panel.show_status(None if mode is None else Status(mode=mode))
+        shown = [option.startswith(CHOSEN) for option in panel._mode.options]
+        assert shown == [marked == 0, marked == 1]
+
+
+@pytest.mark.parametrize("radius", [0.1, 1e3])
+def test_an_answer_does_not_cover_the_scene_of_who_asked(viewer: ViewerNode, radius: float) -> None:
+    """From outside of the map its points would, too."""
+    with join(viewer.server) as browser:
+        look(browser, (10.0, 0.0, 0.0))
+        visitor = until(lambda: list(viewer._visitors.values()))[0]
+        visitor.moved = True
+        viewer._scene.cloud.ball = Ball(np.zeros(3), radius)
+        until(lambda: visitor.ball)
+        response = answer_of(scene(0))
+        response.depth_camera = convert.camera_to_camera_info(CAMERA, response.depth.header)
+        view = np.eye(4)
+        view[0, 3] = 10.0
+        with visitor._lock:
+            visitor._show(view, response)
+        (answer,) = visitor._answers
+        assert not answer.camera.visible
+        assert answer.points.visible == (radius > 10)
+        assert ("From outside" in visitor._said.content) == (radius < 10)
+        look(browser, (11.0, 0.0, 0.0))
+        until(lambda: answer.camera.visible and answer.points.visible)
+        look(browser, (10.0, 0.0, 0.0))
+        until(lambda: not answer.camera.visible)
+        visitor.forget()
+        look(browser, (11.0, 0.0, 0.0))
 
 
 @pytest.mark.filterwarnings("ignore:Queued a")
@@ -828,10 +915,41 @@ def wait_for_shot(
     return shots[0]
 
 
+def wait_for_still(page: Browser, name: str) -> np.ndarray:
+    """The first screenshot whose scene is that of two seconds before."""
+    last = page.screenshot(SCREENSHOTS / f"{name}.png")
+
+    def is_still(shot: np.ndarray) -> bool:
+        nonlocal last
+        before, last = last, shot
+        time.sleep(2.0)
+        return is_scene(shot) and differ(before, shot) < 1e-4
+
+    return wait_for_shot(page, name, is_still, "the scene does not come to rest")
+
+
 def differ(one: np.ndarray, other: np.ndarray) -> float:
     """The share of pixels of the scene that changed."""
     changed = np.abs(scene_of(one) - scene_of(other)).max(axis=2) > 20
     return float(changed.mean())
+
+
+def test_a_page_says_that_the_viewer_is_gone_and_comes_back(tmp_path: Path) -> None:
+    if find_chromium() is None:
+        pytest.skip("no Chromium here: apt install chromium")
+    server = open_server("127.0.0.1", free_port())
+    page = Browser(str(find_chromium()), tmp_path)
+    page.send("Emulation.setFocusEmulationEnabled", enabled=True)
+    page.open(f"http://127.0.0.1:{server.get_port()}")
+    try:
+        until(lambda: "Connected" in page.text(), "the page does not come")
+        server.stop()
+        until(lambda: "Connecting..." in page.text(), f"it says nothing: {page.text()}")
+        server = open_server("127.0.0.1", server.get_port())
+        until(lambda: "Connected" in page.text(), "it does not come back")
+    finally:
+        page.close()
+        server.stop()
 
 
 @pytest.mark.launch(fixture=launched)
@@ -856,11 +974,20 @@ def test_the_page_shows_a_growing_scene(
 
 @pytest.mark.launch(fixture=launched)
 def test_query_this_view_answers_and_can_be_taken_away(page: Browser) -> None:
-    before = wait_for_shot(page, "before_query", is_scene, "no points on the page")
+    until(lambda: "tracking" in page.text(), "the status is not on the page")
+    wait_for_shot(page, "before_query", is_scene, "no points on the page")
+    press(page, "Pause", lambda: "Resume" in page.text())
+    before = wait_for_still(page, "before_query")
     press(page, "Query this view", lambda: "From the network's state in" in page.text())
-    what = "the answer is not in the scene"
-    wait_for_shot(page, "queried", lambda shot: differ(before, shot) > 0.02, what)
+    assert "From outside of what has been mapped" in page.text(), "the page looks at the whole map"
+    # A message that goes, and what was on its way when it was paused, changes some of it.
+    assert differ(before, wait_for_still(page, "queried")) < 0.25, "the answer covers the scene"
+    page.drag((300, 400), (420, 430))
+    aside = wait_for_still(page, "answer_from_aside")
     press(page, "Remove answers", lambda: "Remove answers" not in page.text())
+    what = "the answer was not in the scene"
+    wait_for_shot(page, "removed", lambda shot: differ(aside, shot) > 0.05, what)
+    press(page, "Resume", lambda: "Pause" in page.text())
 
 
 @pytest.mark.launch(fixture=launched)

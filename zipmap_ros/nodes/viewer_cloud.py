@@ -67,6 +67,10 @@ class Ball(NamedTuple):
         radius = (self.radius + distance) / 2
         return Ball(self.centre + to_place * ((radius - self.radius) / distance), radius)
 
+    def holds(self, place: NDArray[np.floating]) -> bool:
+        """Whether a place (3,) is inside of it."""
+        return float(np.linalg.norm(place - self.centre)) <= self.radius
+
     def is_like(self, other: Ball, factor: float) -> bool:
         """Whether it is neither ``factor`` times larger or smaller nor far from where it was."""
         moved = float(np.linalg.norm(self.centre - other.centre))

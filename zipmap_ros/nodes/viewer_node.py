@@ -20,6 +20,7 @@ from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.time import Time
@@ -42,7 +43,7 @@ LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 TICK_S = 0.1
 PICTURE_S = 0.2  # between two pictures of a kind
 TRAJECTORY_S = 2.0  # between two requests for it
-SILENT_S = 5.0  # a status this old says nothing
+SILENT_S = 5.0  # a status this old is looked into
 # Turning a whole map into blocks may take this share of the time.
 MAP_SHARE = 0.2
 IMAGE_BYTES = 64_000_000  # images that wait for their pose
@@ -138,7 +139,7 @@ class ViewerNode(Node):
         self._listener = TransformListener(self._buffer, self)
         self._status: Status | None = None
         self._status_s = 0.0
-        self.create_subscription(Status, "zipmap/status", self._on_status, LATCHED)
+        self._heard = self.create_subscription(Status, "zipmap/status", self._on_status, LATCHED)
         self._settings = Settings(CloudSettings(voxel=values["map_voxel_m"]))
         self._budget = Budget(1e6 * values["viewer_mb_per_s"])
         self.server = open_server(values["viewer_host"], values["viewer_port"])
@@ -146,7 +147,10 @@ class ViewerNode(Node):
         self._panel = Panel(self.server, self._settings, self._robot)
         self.server.on_client_connect(self._on_connect)
         self.server.on_client_disconnect(self._on_disconnect)
-        self.create_timer(TICK_S, self._tick, callback_group=MutuallyExclusiveCallbackGroup())
+        # The page lives on where simulated time stands still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        group = MutuallyExclusiveCallbackGroup()
+        self.create_timer(TICK_S, self._tick, callback_group=group, clock=steady)
         self._greet(values["viewer_host"], values["viewer_port"])
 
     def destroy_node(self) -> None:
@@ -271,8 +275,11 @@ class ViewerNode(Node):
                 self.get_logger().warning(str(error), throttle_duration_sec=5.0)
 
     def _show_status(self) -> None:
+        """What the node said last, as long as there is one: a low rate is no sign of its end."""
         silent_s = time.monotonic() - self._status_s
-        self._panel.show_status(self._status if silent_s < SILENT_S else None)
+        is_there = silent_s < SILENT_S or self.count_publishers(self._heard.topic_name) > 0
+        old_s = silent_s if silent_s >= SILENT_S else 0.0
+        self._panel.show_status(self._status if is_there else None, old_s)
 
     def _update_trajectory(self, visitors: list[Visitor]) -> None:
         """Ask for all poses when the map was re-anchored; else the odometry makes it longer."""
@@ -309,6 +316,7 @@ class ViewerNode(Node):
                 self.eye = Eye(map_T_body @ body_T_camera, stamp_ns)
         ball = self._scene.ball
         for visitor in visitors:
+            visitor.ball = ball
             if not visitor.follow.value:
                 if ball is not None:
                     visitor.overlook(ball)

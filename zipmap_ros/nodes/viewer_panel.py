@@ -24,6 +24,8 @@ from zipmap_ros.nodes.viewer_server import ViewerError
 from zipmap_ros.nodes.viewer_services import Robot
 
 PICTURE = 400  # px, width of the pictures that are sent
+CHOSEN = "\N{CHECK MARK} "  # before the button of the mode that is on
+MODES = {Status.MAPPING: "mapping", Status.LOCALIZATION: "localisation"}
 JPEG_RATIO = 12  # about how much smaller JPEG makes them
 # What each state is called and coloured.
 STATES = {
@@ -44,6 +46,7 @@ class Panel:
         self._robot, self._settings = robot, settings
         self._paused = False
         self._shown = ""
+        self._mode_shown: int | None = None
         gui = server.gui
         gui.configure_theme(
             dark_mode=True, show_logo=False, show_share_button=False, brand_color=(255, 140, 40)
@@ -59,9 +62,9 @@ class Panel:
         self._add_buttons(gui)
         self._add_display(gui)
 
-    def show_status(self, status: Status | None) -> None:
-        """Write the status; sent only when its words change."""
-        text = status_html(status)
+    def show_status(self, status: Status | None, old_s: float = 0.0) -> None:
+        """Write the status, and how old it is if it is old; sent only when its words change."""
+        text = status_html(status, old_s)
         if text != self._shown:
             self._shown = self._status.content = text
         paused = status is not None and status.state == Status.PAUSED
@@ -69,6 +72,12 @@ class Panel:
             self._paused = paused
             self._pause.label = "Resume" if paused else "Pause"
             self._pause.icon = viser.Icon.PLAYER_PLAY if paused else viser.Icon.PLAYER_PAUSE
+        mode = None if status is None else status.mode
+        if mode != self._mode_shown:
+            self._mode_shown = mode
+            self._mode.options = tuple(
+                f"{CHOSEN}{name}" if value == mode else name for value, name in MODES.items()
+            )
 
     def show_image(self, image: NDArray[np.uint8]) -> int:
         """Show the camera's image (H, W, 3); about how many bytes that is."""
@@ -87,7 +96,7 @@ class Panel:
     def _add_buttons(self, gui: viser.GuiApi) -> None:
         with gui.add_folder("Mapping", order=3):
             self._pause = gui.add_button("Pause", icon=viser.Icon.PLAYER_PAUSE)
-            mode = gui.add_button_group("Mode", ("mapping", "localisation"))
+            self._mode = gui.add_button_group("Mode", tuple(MODES.values()))
             name = gui.add_text("Save as", "", hint="empty: the time of day")
             save = gui.add_button("Save map", icon=viser.Icon.DEVICE_FLOPPY)
             reset = gui.add_button("Reset", icon=viser.Icon.REFRESH, color="red")
@@ -96,9 +105,10 @@ class Panel:
         def _(event: viser.GuiEvent) -> None:
             _tell(event, "Pause", lambda: self._robot.pause(not self._paused))
 
-        @mode.on_click
+        @self._mode.on_click
         def _(event: viser.GuiEvent) -> None:
-            _tell(event, "Mode", lambda: self._robot.set_mapping(mode.value == "mapping"))
+            mapping = self._mode.value.endswith(MODES[Status.MAPPING])
+            _tell(event, "Mode", lambda: self._robot.set_mapping(mapping))
 
         @save.on_click
         def _(event: viser.GuiEvent) -> None:
@@ -177,14 +187,13 @@ def _tell(event: viser.GuiEvent, title: str, act: Callable[[], str]) -> None:
         )
 
 
-def status_html(status: Status | None) -> str:
-    """The status as a small table; what nodes say is escaped."""
+def status_html(status: Status | None, old_s: float = 0.0) -> str:
+    """The status as a small table, and its age unless 0; what nodes say is escaped."""
     if status is None:
         return _padded(
             _chip("no node", "#868e96") + _hint("nothing heard on the topic zipmap/status")
         )
     name, color = STATES.get(status.state, (f"state {status.state}", "#868e96"))
-    mode = "localisation" if status.mode == Status.LOCALIZATION else "mapping"
     dropped = sum(int(pair.value) for pair in status.frames_dropped)
     reasons = ", ".join(f"{pair.key} {pair.value}" for pair in status.frames_dropped)
     scale = f"metric ({status.scale_source})" if status.metric else "not metric"
@@ -203,9 +212,10 @@ def status_html(status: Status | None) -> str:
     )
     return _padded(
         _chip(name, color)
-        + _chip(mode, "#495057")
+        + _chip(MODES.get(status.mode, f"mode {status.mode}"), "#495057")
         + f'<table style="font-size:.8em;margin-top:.5em;line-height:1.5">{cells}</table>'
         + (_hint(status.hint) if status.hint else "")
+        + (_hint(f"last heard of {old_s:.0f} s ago") if old_s else "")
     )
 
 

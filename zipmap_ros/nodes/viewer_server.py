@@ -9,6 +9,7 @@ import io
 import ipaddress
 import logging
 import socket
+import warnings
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
@@ -49,8 +50,11 @@ def open_server(host: str, port: int) -> Server:
             ) from error
     # Whoever connects and says nothing is no error of ours.
     logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
+    # Nor is a page that goes while something is sent to it.
+    warnings.filterwarnings("ignore", r"Queued a \w+ on a closed connection")
     with _own_pages_only(host), contextlib.redirect_stdout(io.StringIO()):
-        return Server(host=host, port=port, verbose=False, label="zipmap")
+        # Without a label the page says whether it is connected.
+        return Server(host=host, port=port, verbose=False)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import viser
@@ -28,11 +29,41 @@ SIDE_DEG, HEIGHT_DEG = 25.0, 30.0
 GROWN = 1.25  # a map that is so much larger, or as much smaller, is looked at anew
 
 
+class Answer(NamedTuple):
+    """What one query left in the scene: its points and, where the lens is known, its camera.
+
+    place   (3,) where it was asked from; reach  map units: so near to that it covers the scene
+    is_outside  whether that is outside of the map, where its points are in the way too
+    """
+
+    place: Array
+    reach: float
+    is_outside: bool
+    points: viser.PointCloudHandle
+    camera: viser.CameraFrustumHandle | None
+
+    def seen_from(self, place: Array) -> None:
+        """Hide what would cover the scene from a page that is at ``place`` (3,)."""
+        is_aside = float(np.linalg.norm(self.place - place)) > self.reach
+        self.points.visible = is_aside or not self.is_outside
+        if self.camera is not None:
+            self.camera.visible = is_aside
+
+    def remove(self) -> None:
+        """Take both away."""
+        self.points.remove()
+        if self.camera is not None:
+            self.camera.remove()
+
+
 class Visitor:
     """A connected browser. Its callbacks run on viser's threads.
 
     moved  whether its user has chosen where to look from: then it stays there
+    ball   where most of the map is; None while there is none
     """
+
+    ball: Ball | None = None
 
     def __init__(self, client: viser.ClientHandle, robot: Robot, point_size: Callable) -> None:
         self.client = client
@@ -41,7 +72,7 @@ class Visitor:
         # Where the page says it is after we said so: only another place is the user's.
         self._places = deque([client.camera.position], maxlen=20)
         self._robot, self._point_size = robot, point_size
-        self._answers: list[viser.SceneNodeHandle] = []
+        self._answers: list[Answer] = []
         self._asked = 0
         self._lock = threading.Lock()  # of the answers
         gui = client.gui
@@ -93,6 +124,9 @@ class Visitor:
         here = camera.position
         known = min(float(np.linalg.norm(here - place)) for place in tuple(self._places))
         self.moved |= known > 1e-3 * max(float(np.linalg.norm(here)), 1.0)
+        with self._lock:
+            for answer in self._answers:
+                answer.seen_from(here)
 
     def _ask(self) -> None:
         self._query.disabled = True
@@ -100,7 +134,7 @@ class Visitor:
         try:
             map_T_view = view_pose(self.client.camera)
             response = self._robot.query(map_T_view)
-            with self._lock:
+            with self._lock, self.client.atomic():
                 self._show(map_T_view, response)
         except (ViewerError, convert.ConvertError) as error:
             self.client.add_notification("Query", str(error), auto_close_seconds=6.0, color="red")
@@ -115,34 +149,29 @@ class Visitor:
         self._asked += 1
         name = f"/queries/{self._asked}"
         centre = map_T_view[:3, 3]
-        if camera is not None and np.isfinite(depth).any():
-            self._answers.append(
-                frustum(
-                    self.client.scene,
-                    name,
-                    map_T_view,
-                    camera,
-                    CAMERA_SIZE * float(np.nanmedian(depth)),
-                    QUERY_COLOR,
-                    shrink(rgb, 2 * THUMBNAIL),
-                )
-            )
+        size = CAMERA_SIZE * float(np.nanmedian(depth)) if np.isfinite(depth).any() else 0.0
+        drawn = None
+        if camera is not None and size:
+            picture = shrink(rgb, 2 * THUMBNAIL)
+            drawn = frustum(self.client.scene, name, map_T_view, camera, size, QUERY_COLOR, picture)
         tinted = (2 * colors.astype(np.uint16) + np.array(QUERY_COLOR, np.uint16)) // 3
-        while len(self._answers) > 2 * MAX_ANSWERS:  # a camera and its points each
-            self._answers.pop(0).remove()
-        self._answers.append(
-            self.client.scene.add_point_cloud(
-                f"{name}_points",
-                (points - centre).astype(np.float32),
-                tinted.astype(np.uint8),
-                point_size=self._point_size(),
-                point_shape="rounded",
-                point_shading="flat",
-                position=centre,
-            )
+        cloud = self.client.scene.add_point_cloud(
+            f"{name}_points",
+            (points - centre).astype(np.float32),
+            tinted.astype(np.uint8),
+            point_size=self._point_size(),
+            point_shape="rounded",
+            point_shading="flat",
+            position=centre,
         )
+        is_outside = self.ball is not None and not self.ball.holds(centre)
+        answer = Answer(centre, 2 * size, is_outside, cloud, drawn)
+        answer.seen_from(self.client.camera.position)
+        self._answers.append(answer)
+        while len(self._answers) > MAX_ANSWERS:
+            self._answers.pop(0).remove()
         self._pictures.image = fit(beside(rgb, depth_picture(depth)), PICTURE)
-        self._said.content = _words(response, len(points))
+        self._said.content = words(response, len(points), is_outside)
         self._pictures.visible = self._said.visible = self._remove.visible = True
 
     def forget(self) -> None:
@@ -150,8 +179,8 @@ class Visitor:
         with self._lock:
             if not self._answers:
                 return
-            for handle in self._answers:
-                handle.remove()
+            for answer in self._answers:
+                answer.remove()
             self._answers.clear()
             self._pictures.visible = self._said.visible = self._remove.visible = False
 
@@ -162,8 +191,10 @@ def view_pose(camera: viser.CameraHandle) -> Array:
     return pose(matrix_from_quaternion([x, y, z, w]), camera.position)
 
 
-def _words(response: QueryView.Response, points: int) -> str:
+def words(response: QueryView.Response, points: int, is_outside: bool) -> str:
+    """Where an answer comes from, and how little it is worth from outside of the map."""
     network = response.source == QueryView.Response.NETWORK
     source = "the network's state" if network else "the map, projected"
-    words = f"From {source} in {response.duration * 1e3:.0f} ms, {points:,} points."
-    return f"{words} {response.message}".strip()
+    said = f"From {source} in {response.duration * 1e3:.0f} ms, {points:,} points."
+    guess = "**From outside of what has been mapped, so hardly more than a guess: come closer.**"
+    return " ".join(filter(None, [said, response.message, guess if is_outside else ""]))
