@@ -206,8 +206,8 @@ def _seen(args: argparse.Namespace) -> Tensor:
     if args.size != "small":
         return images(args, FRAMES)
     H, W = IMAGE_SIZES["small"]
-    pool = PoolConfig(frames=FRAMES, width=W, height=H)
-    clips = render_pool(pool, 1, 1, Textures.procedural(), torch.device("cpu"))
+    pool = PoolConfig(clips=1, frames=FRAMES, width=W, height=H, first_seed=1)
+    clips = render_pool(pool, Textures.procedural(), torch.device("cpu"))
     return whole_batch(clips, W, H).images.to(args.device)
 
 
@@ -276,7 +276,7 @@ def train(args: argparse.Namespace) -> Rows:
     phase = config.phases[-1]
     needed = max(phase.views) * phase.segments + phase.query_views
     pool = replace(config.pool, clips=2, frames=needed)
-    clips = render_pool(pool, pool.first_seed, 2, Textures.procedural(), args.device)
+    clips = render_pool(pool, Textures.procedural(), args.device)
     height = 3 * phase.width // 4 // phase.patch * phase.patch
     unseen = whole_batch(clips, phase.width, height)
     with tempfile.TemporaryDirectory() as out:

@@ -64,7 +64,7 @@ from zipmap_ros.model.graph import QueryGraph, StreamGraph
 Rows = Iterator[dict[str, object]]
 DENSE = ("depth",)  # what the node asks for, and what the paper timed
 WARMUP = 3
-LONG = 200  # frames; longer batches are timed once
+LONG = 200  # frames; longer batches are timed once, after a warm-up
 PERCENTILES = 5  # times as many repeats, for a p99
 
 
@@ -76,14 +76,15 @@ def batch(args: argparse.Namespace) -> Rows:
     for n in args.lengths:
         frames = images(args, n)
         forget_peak(args.device)
+        repeats = 3 if n <= LONG else 1
         run = partial(model.reconstruct, frames, DENSE)
-        ours = statistics.median(seconds(run, args.device, 3 if n <= LONG else 1))
+        ours = statistics.median(seconds(run, args.device, repeats))
         per_frame[n] = ours / n
         row: dict[str, object] = {"frames": n, "seconds": ours, "ms_per_frame": ours / n * 1e3}
         row["peak_mb"] = peak_mb(args.device)
         if n <= args.twin_up_to:
             run = partial(twin.reconstruct, frames, DENSE)
-            theirs = min(seconds(run, args.device, 1, int(n <= 100)))
+            theirs = statistics.median(seconds(run, args.device, repeats))
             row |= {"quadratic_seconds": theirs, "ratio": theirs / ours}
         yield row
     if {50, 500} <= per_frame.keys():

@@ -22,7 +22,8 @@ MAPPING = ("mapper", "prepare", "network", "session", "undistort", "query", "vox
 FILES = [PACKAGE / "nodes" / f"{n}.py" for n in NODE] + [
     PACKAGE / "mapping" / f"{n}.py" for n in MAPPING
 ]
-FILES += [PACKAGE / "model" / "compiled.py", PACKAGE / "geometry.py"]
+FILES += [PACKAGE / "model" / "compiled.py", PACKAGE / "model" / "speed.py"]
+FILES += [PACKAGE / "geometry.py"]
 # Sentences that ask nothing of anybody, or that only a program that calls the library can meet.
 NOT_FOR_USERS = {
     "... network on ......, ready after ... s",
@@ -37,6 +38,8 @@ NOT_FOR_USERS = {
     "the node is shutting down",
     "latency p50, p95, max (s)",
     "the image is ... ...: give uint8 (H, W, 3) RGB",
+    "cast_weights is for inference: call model.eval() first",
+    "the kernels are for bfloat16, not ...: cast first",
     "batch needs frames of one size, got ... of ...: ...",
     "the viewing direction is parallel to up: choose another up",
     "umeyama needs two (N, 3) arrays with N >= 3, got ... and ...",

@@ -10,6 +10,7 @@ import torch
 
 from zipmap_ros.model import ModelConfig, ModelError, SceneState, ZipMap
 from zipmap_ros.model.cameras import decode_pose, encode_pose, pixel_rays, ray_map, unproject
+from zipmap_ros.model.encoder import resize_matrix
 
 H, W = 28, 42
 
@@ -148,6 +149,9 @@ def test_bfloat16_backbone_stays_near_float32(model, images):
         (torch.rand(1, 4, 28, 42), r"\(1, 4, 28, 42\)"),
         (torch.zeros(1, 3, 28, 42, dtype=torch.uint8), "floating point"),
         (torch.rand(0, 3, 28, 42), "at least one frame"),
+        (torch.rand(0, 1, 3, 28, 42), "at least one frame"),
+        (torch.rand(42), r"are \(42,\): give"),
+        (torch.zeros(1, 3, 28, 42, dtype=torch.float64), r"float64: .* as \.float\(\) makes them"),
     ],
 )
 def test_bad_input_is_refused_with_its_value(model, bad, says):
@@ -158,6 +162,69 @@ def test_bad_input_is_refused_with_its_value(model, bad, says):
 def test_a_state_of_another_batch_is_refused(model, images):
     with pytest.raises(ModelError, match=r"new_state\(batch=2\)"):
         model.stream(images, model.new_state(1))
+
+
+@pytest.mark.parametrize("outputs", [("dept",), "depth", ("depth", "rgb")])
+def test_outputs_that_it_has_not_are_refused(model, images, outputs):
+    with pytest.raises(ModelError, match=r"outputs are .* give a tuple of any of"):
+        model.stream(images, model.new_state(2), outputs=outputs)
+
+
+@pytest.mark.parametrize("change", [{"fast_hidden": 64}, {"width": 64}, {"fast_heads": 1}])
+def test_a_state_of_another_network_is_refused(model, images, change):
+    other = ZipMap(replace(model.config, **change)).eval()
+    with pytest.raises(ModelError, match="make it with new_state"):
+        model.stream(images, other.new_state(2))
+
+
+def test_a_state_of_another_kind_is_refused(model, images):
+    state = model.new_state(2)
+    broken = SceneState(state.layers, state.layers)
+    for other in (state._map(torch.Tensor.double), state._map(torch.Tensor.half), broken):
+        with pytest.raises(ModelError, match=r"the state is of another network: its w0 are"):
+            model.stream(images, other)
+    with pytest.raises(ModelError, match="0 layers"):
+        model.stream(images, SceneState((), ()))
+
+
+def test_half_precision_images_are_taken_as_they_are(model, images):
+    halves = images.half()
+    expected = model.stream(halves.float(), model.new_state(2))[0].depth
+    assert torch.equal(model.stream(halves, model.new_state(2))[0].depth, expected)
+
+
+@pytest.mark.parametrize("head_dtype", [torch.float32, torch.bfloat16])
+def test_a_caller_under_autocast_gets_the_same_bits(model, images, monkeypatch, head_dtype):
+    """float32 is what it says; and a query works, which takes what stream has given."""
+    monkeypatch.setattr(model, "head_dtype", head_dtype)
+    pose = torch.eye(4).expand(2, 1, 4, 4)
+    K = torch.tensor([[40.0, 0, W / 2], [0, 40, H / 2], [0, 0, 1]]).expand(2, 1, 3, 3)
+    rays = ray_map(pose, K, H, W)
+    expected, state = model.stream(images, model.new_state(2))
+    seen = model.query(state, rays)
+    with torch.autocast("cpu", torch.bfloat16):
+        prediction, other = model.stream(images, model.new_state(2))
+        view = model.query(other, rays)
+    for name in ("pose_encoding", "camera_T_world", "intrinsics", "depth", "local_points"):
+        ours = getattr(prediction, name)
+        assert ours.dtype == torch.float32 and torch.equal(ours, getattr(expected, name)), name
+    assert same_state(other, state)
+    assert torch.equal(view.rgb, seen.rgb) and torch.equal(view.depth, seen.depth)
+
+
+def test_tables_are_float32_whatever_the_default_is(images):
+    """They are kept, and meet networks that are asked for later."""
+    model = ZipMap(ModelConfig.tiny()).eval()
+    expected = model.reconstruct(images).depth
+    resize_matrix.cache_clear()
+    torch.set_default_dtype(torch.float64)
+    try:
+        inside = model.reconstruct(images).depth
+        assert ZipMap(model.config).aggregator.mean.dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(inside, expected)
+    assert torch.equal(model.reconstruct(images).depth, expected)
 
 
 def test_a_network_without_query_head_says_so():
@@ -175,12 +242,24 @@ def test_state_file_gives_back_the_same_bits(model, images, tmp_path):
     assert torch.equal(after.depth, model.stream(images, state)[0].depth)
 
 
+def test_a_state_outlives_its_file(model, images, tmp_path):
+    """Which is saved over when it is gone on with."""
+    path = tmp_path / "state.safetensors"
+    _, state = model.stream(images, model.new_state(2))
+    state.save(path)
+    loaded = SceneState.load(path)
+    path.write_bytes(bytes(path.stat().st_size))
+    assert same_state(loaded, state)
+
+
 def test_a_broken_state_file_is_refused(model, tmp_path):
     path = tmp_path / "state.safetensors"
     model.new_state().save(path)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ModelError, match="cannot read the state"):
-        SceneState.load(path)
+    whole = path.read_bytes()
+    for broken in (whole[:-100], b"", whole.replace(b'seen":"0"', b'seen":"x"')):
+        path.write_bytes(broken)
+        with pytest.raises(ModelError, match="cannot read the state"):
+            SceneState.load(path)
 
 
 def test_pose_encoding_round_trip():

@@ -53,6 +53,26 @@ def test_every_question_is_answered_and_kept(tmp_path):
     assert gained["all"] > max(gained[name] for name in PATHS) > 0
 
 
+def test_the_quadratic_twin_is_timed_as_the_network_is(monkeypatch):
+    """As often, after a warm-up, and by the median."""
+    timed: list[tuple[object, int, int]] = []
+
+    def seconds(run, device, repeats, warmup=1):
+        timed.append((run.func.__self__, repeats, warmup))
+        return [3.0, 1.0, 2.0][:repeats]
+
+    model = ZipMap(ModelConfig.tiny()).eval()
+    monkeypatch.setattr(network, "build", lambda *_: model)
+    monkeypatch.setattr(network, "seconds", seconds)
+    device = torch.device("cpu")
+    args = argparse.Namespace(size="tiny", device=device, dtype=torch.float32, fast=[], tf32="all")
+    args.lengths, args.twin_up_to = [150, network.LONG + 1], network.LONG + 1
+    rows = list(network.batch(args))
+    assert [(repeats, warmup) for _, repeats, warmup in timed] == [(3, 1)] * 2 + [(1, 1)] * 2
+    assert timed[0][0] is model and timed[1][0] is not model
+    assert [row["ratio"] for row in rows] == [1, 1] and rows[0]["seconds"] == 2
+
+
 def test_the_compiled_network_is_measured_beside_the_network_itself(monkeypatch):
     """With another stand-in for what takes a minute to compile: one that is never right."""
     model = ZipMap(ModelConfig.tiny()).eval()

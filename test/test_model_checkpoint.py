@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+import io
+import json
+import pickle
+import random
 import sys
+import warnings
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from zipmap_ros.model import (
     ModelConfig,
@@ -133,6 +139,86 @@ def test_files_that_are_no_checkpoint_are_refused(content, tmp_path):
         load_checkpoint(tmp_path / "x.pt")
 
 
+@pytest.mark.parametrize("file", ["m.safetensors", "checkpoint_online.pt"])
+def test_a_network_outlives_its_file(model, small_official, tmp_path, file):
+    """Which a download, a copy or an export writes anew in its place."""
+    path = tmp_path / file
+    if path.suffix == ".pt":
+        torch.save(small_official["online"], path)
+    else:
+        save_checkpoint(model, path)
+    loaded = load_checkpoint(path)
+    before = {key: value.clone() for key, value in loaded.state_dict().items()}
+    path.write_bytes(bytes(path.stat().st_size))
+    assert all(torch.equal(value, before[key]) for key, value in loaded.state_dict().items())
+
+
+def test_a_network_shares_no_memory_with_the_tensors_it_is_made_of(model):
+    """Which may lie in a file."""
+    tensors = {key: value.clone() for key, value in model.state_dict().items()}
+    built = checkpoint.build(model.config, tensors, "these")
+    with torch.no_grad():
+        for parameter in built.parameters():
+            parameter.zero_()
+    assert all(torch.equal(value, tensors[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damage_anywhere_in_a_file_of_torch_is_told(tmp_path, zipped):
+    """Bytes changed at random, and its end cut off: nothing but ModelError, or tensors."""
+    buffer, path = io.BytesIO(), tmp_path / "main.pt"
+    some = {"model": {f"aggregator.{i}": torch.randn(5) for i in range(5)}}
+    torch.save(some, buffer, _use_new_zipfile_serialization=zipped)
+    whole, draw, reasons = buffer.getvalue(), random.Random(0), set()
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(draw.choice((1, 2, 5))):
+            damaged[draw.randrange(len(whole))] = draw.randrange(256)
+        length = draw.randrange(len(whole)) if draw.random() < 0.2 else len(whole)
+        path.write_bytes(damaged[:length])
+        with warnings.catch_warnings(), pytest.raises(ModelError) as refused:
+            warnings.simplefilter("ignore")  # torch's, of strange values
+            load_checkpoint(path)
+        reasons.add(str(refused.value))
+    assert len(reasons) > 2 and not any("weights_only" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("text", ["Entry not found", "hello world" * 100, "<!DOCTYPE html>", "\0"])
+@pytest.mark.parametrize("file", ["checkpoint_online.pt", "m.safetensors"])
+def test_what_a_failed_download_leaves_is_refused(tmp_path, text, file):
+    (tmp_path / file).write_text(text)
+    with pytest.raises(ModelError, match="is the download complete"):
+        load_checkpoint(tmp_path / file)
+
+
+def test_no_file_is_to_be_trusted_more(tmp_path):
+    """What torch says of one that runs programs tells how to let it."""
+    (tmp_path / "x.pt").write_bytes(pickle.dumps(Exploit()))
+    with pytest.raises(ModelError, match="holds other things than tensors") as refused:
+        load_checkpoint(tmp_path / "x.pt")
+    assert "weights_only" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [{1: torch.zeros(2)}, {1: 2}])
+def test_tensors_without_names_are_refused(tmp_path, content):
+    torch.save(content, tmp_path / "main.pt")
+    with pytest.raises(ModelError, match="no tensors with names, only the keys 1"):
+        load_checkpoint(tmp_path / "main.pt")
+
+
+def test_tensors_of_whole_numbers_are_refused(model, tmp_path):
+    tensors = {key: value.contiguous() for key, value in model.state_dict().items()}
+    key = "aggregator.camera_token"
+    metadata = {"format": checkpoint.MODEL_FORMAT, "config": model.config.to_json()}
+    save_file({**tensors, key: tensors[key].to(torch.int8)}, tmp_path / "m.safetensors", metadata)
+    with pytest.raises(ModelError, match=rf"1 not of floating point values \({key} is torch.int8"):
+        load_checkpoint(tmp_path / "m.safetensors")
+    del metadata["config"]
+    save_file(tensors, tmp_path / "m.safetensors", metadata)
+    with pytest.raises(ModelError, match="has no config"):
+        load_checkpoint(tmp_path / "m.safetensors")
+
+
 def test_absent_file_and_wrong_variant(model, tmp_path):
     with pytest.raises(ModelError, match="there is no checkpoint"):
         load_checkpoint(tmp_path / "absent.pt")
@@ -154,3 +240,32 @@ def test_config_json_is_strict():
         ModelConfig.from_json(config.to_json().replace('"variant"', '"flavour"'))
     with pytest.raises(ModelError, match="collect"):
         ModelConfig(depth=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("width", "32"),
+        ("width", True),
+        ("width", -32),
+        ("patch_size", 0),
+        ("heads", 0),
+        ("encoder_heads", 3),
+        ("registers", -1),
+        ("collect", 3),
+        ("collect", [-1, 0, 1, 2]),
+        ("collect", [3, 2, 1, 0]),
+        ("dense_channels", [8, 8]),
+        ("base_lr", 0),
+    ],
+)
+def test_a_config_that_no_network_has_is_refused(name, value):
+    values = json.loads(ModelConfig.tiny().to_json())
+    with pytest.raises(ModelError, match=name):
+        ModelConfig.from_json(json.dumps({**values, name: value}))
+
+
+@pytest.mark.parametrize("text", ["null", "[]", "3", "{", "[" * 100_000])
+def test_a_config_that_is_none_is_refused(text):
+    with pytest.raises(ModelError, match="the config"):
+        ModelConfig.from_json(text)

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import threading
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -152,6 +153,37 @@ def test_other_shapes_go_through_the_network_itself(parameters):
     assert torch.equal(found[0].depth, expected[0].depth)
 
 
+def test_what_the_network_refuses_is_refused(parameters):
+    """A package looks at no shape and no type: it would read other memory."""
+    model, sha256 = load_network(parameters)
+    compiled = CompiledStream(model, sha256)
+    first, image, _ = pixels(model, 3)
+    state = compiled(first, model.new_state())[1]
+    for wrong in (image.double(), (255 * image).to(torch.uint8), image[:, :1], image[0]):
+        with pytest.raises(ModelError, match="images are"):
+            compiled(wrong, state)
+    with pytest.raises(ModelError, match="the state is of another network"):
+        compiled(image, state._map(torch.Tensor.double))
+    with pytest.raises(ModelError, match=r"new_state\(batch=2\)"):
+        compiled(torch.stack([image, image]), state)
+
+
+def test_what_a_package_is_not_for_goes_through_the_network_itself(parameters):
+    """Several scenes bit for bit; half precision as it is; a state that lies turned."""
+    model, sha256 = load_network(parameters)
+    compiled = CompiledStream(model, sha256)
+    first, image, _ = pixels(model, 3)
+    two = torch.stack([first, image])
+    states = model.stream(two, model.new_state(2))[1]
+    found, expected = compiled(two, states), model.stream(two, states, 1, ("depth",))
+    assert torch.equal(found[0].depth, expected[0].depth) and len(found[0].depth) == 2
+    state = compiled(first, model.new_state())[1]
+    exact = compiled(image.half().float(), state)[0].depth
+    turned = state._map(lambda tensor: tensor.mT.contiguous().mT)
+    for ours in (compiled(image.half(), state), compiled(image.half(), turned)):
+        assert torch.equal(ours[0].depth, exact)
+
+
 def test_the_mapper_takes_it_unless_it_is_off(parameters):
     """And says what it has; the poses are the same but for roundings."""
     model, sha256 = load_network(parameters)
@@ -210,6 +242,39 @@ def test_compiling_leaves_one_package_of_each_shape(parameters, cache, monkeypat
     assert cli.main(["compile", "--checkpoint", parameters.checkpoint, "--json"]) == 2
     assert capsys.readouterr().err.endswith("C++ compiler such as g++: no compiler of that name\n")
     assert sorted(folder.iterdir()) == before
+
+
+def test_compiling_leaves_what_others_use(monkeypatch, tmp_path):
+    """Packages of another number format or processor; of its own the last one stays, and what
+    another takes away meanwhile is away. The compiler is one that writes a file."""
+    model = ZipMap(ModelConfig.tiny()).eval()
+
+    def compiler(program: object, package_path: str, **_: object) -> None:
+        Path(package_path).write_bytes(b"x")
+
+    monkeypatch.setattr(torch.export, "export", lambda *_, **__: None)
+    monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", compiler)
+
+    def made() -> Path:
+        return compile_stream(model, SHA256, 28, 42, 1, tmp_path)
+
+    first = made()
+    with monkeypatch.context() as patch:
+        patch.setattr("zipmap_ros.model.compiled._processor", lambda: "another")
+        elsewhere = made()
+    model.compute_dtype = torch.bfloat16
+    rough = made()
+    assert {first, elsewhere, rough} == set(tmp_path.iterdir())
+    unlink = Path.unlink
+
+    def late(path: Path, missing_ok: bool = False) -> None:
+        unlink(path)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr("zipmap_ros.model.compiled._source", lambda: "other code")
+    monkeypatch.setattr(Path, "unlink", late)
+    newer = made()
+    assert {first, elsewhere, newer} == set(tmp_path.iterdir())
 
 
 def test_only_networks_that_stream_are_compiled():

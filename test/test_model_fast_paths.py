@@ -20,10 +20,17 @@ from zipmap_ros.model import (
     encoder,
     fast_weights,
     layers,
+    speed,
 )
 from zipmap_ros.model.cameras import ray_map
 from zipmap_ros.model.fast_weights import FastWeightLayer, SceneState, chunk_operations
-from zipmap_ros.model.speed import cast_weights, compile_blocks, fuse_newton_schulz
+from zipmap_ros.model.speed import (
+    cast_weights,
+    compile_blocks,
+    fuse_newton_schulz,
+    kernels_run,
+    make_fast,
+)
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmark"))
 from plain import PATHS, plain
@@ -213,6 +220,31 @@ def test_nothing_kept_enters_files_or_copies(model, images):
     fresh = ZipMap(model.config).eval()
     fresh.load_state_dict(twin.state_dict())
     assert torch.equal(twin.reconstruct(images).depth, fresh.reconstruct(images).depth)
+
+
+def test_kernels_that_cannot_be_built_are_not_used(model, monkeypatch):
+    """One is tried, once: without a C compiler every frame would be lost. It is said why."""
+    pytest.importorskip("triton")
+    tried: list[torch.device] = []
+
+    def fails(device: torch.device) -> None:
+        tried.append(device)
+        raise RuntimeError("Failed to find C compiler. Please specify via CC.\nmore")
+
+    kernels_run.cache_clear()
+    monkeypatch.setattr(speed, "_try_kernel", fails)
+    model.compute_dtype, gpu = torch.bfloat16, torch.device("cuda", 0)
+    with pytest.warns(RuntimeWarning, match="kernels are not used, .*: Failed to find C") as said:
+        make_fast(model, gpu)
+        assert not kernels_run(gpu)
+    assert len(said) == 1 and tried == [gpu]
+    assert not any(getattr(module, "kernels", False) for module in model.modules())
+    kernels_run.cache_clear()
+    monkeypatch.setattr(speed, "_try_kernel", lambda device: None)
+    make_fast(model, gpu)
+    assert kernels_run(gpu) and not kernels_run(torch.device("cpu"))
+    assert any(getattr(module, "kernels", False) for module in model.modules())
+    kernels_run.cache_clear()
 
 
 def test_threads_share_the_tables(model, images):

@@ -3,10 +3,23 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Callable
+
 import pytest
 import torch
 
-from zipmap_ros.model import ModelConfig, SceneState, ZipMap
+from zipmap_ros.model import (
+    ModelConfig,
+    ModelError,
+    SceneState,
+    ZipMap,
+    backbone,
+    dense_head,
+    encoder,
+    layers,
+)
 from zipmap_ros.model.cameras import ray_map
 from zipmap_ros.model.graph import QueryGraph, StreamGraph
 
@@ -60,10 +73,62 @@ def test_candidates_can_be_dropped_and_states_kept(model, chunks):
     _, one = graphed(chunks[5], state)  # what came of chunk 4 was dropped
     again, two = graphed(chunks[4], state)
     assert torch.equal(first.depth, again.depth) and same(state, kept)
-    assert kept is not state and graphed.kept(kept) is kept and one.layers is two.layers
+    assert kept is not state and graphed.kept(kept) is kept
+    assert one.layers[0].w0 is two.layers[0].w0
     foreign, after = graphed(chunks[4], kept.clone())  # such as one that was loaded
     assert torch.equal(foreign.depth, first.depth)
     assert same(after, model.stream(chunks[4], kept, 2, ("depth",))[1])
+
+
+def test_a_state_that_was_overwritten_is_refused(model, chunks):
+    """A candidate whose place another took, and the first of two scenes on one graph."""
+    graphed = StreamGraph(model, ("depth",))
+    state = model.new_state()
+    for chunk in chunks[:4]:
+        _, state = graphed(chunk, state)
+    one, two = graphed(chunks[4], state)[1], graphed(chunks[5], state)[1]
+    for late in (lambda: graphed(chunks[0], one), lambda: graphed.kept(one)):
+        with pytest.raises(ModelError, match=r"overwritten.*kept\(\)"):
+            late()
+    expected = model.stream(chunks[0], two, 2, ("depth",))[1]
+    assert same(graphed(chunks[0], two)[1], expected)
+    for last in (4, 5):  # in either place
+        graphed = StreamGraph(model, ("depth",))
+        first, second = (model.stream(chunks[i], model.new_state(), 2)[1] for i in range(2))
+        for chunk in chunks[2:last]:
+            _, first = graphed(chunk, first)
+        graphed(chunks[5], second)
+        with pytest.raises(ModelError, match="overwritten"):
+            graphed(chunks[5], first)
+
+
+def test_the_tables_of_a_recording_live_as_long_as_it(model, chunks, monkeypatch):
+    """It reads them by their addresses, whatever other sizes are asked for meanwhile."""
+    read: list[weakref.ref] = []
+
+    def spied(make: Callable) -> Callable:
+        def table(*arguments: object) -> object:
+            made = make(*arguments)
+            read.append(weakref.ref(made if isinstance(made, torch.Tensor) else made[0]))
+            return made
+
+        return table
+
+    graphed, state = StreamGraph(model, ("depth",)), model.new_state()
+    named = {backbone: "grid_rope", dense_head: "position_tables", encoder: "resize_matrix"}
+    with monkeypatch.context() as patch:
+        for module, name in named.items():
+            patch.setattr(module, name, spied(getattr(module, name)))
+        for chunk in chunks[:4]:
+            _, state = graphed(chunk, state)
+    for w in range(1, 100):
+        layers.grid_rope(3, w, 2, 8, DEVICE)
+        dense_head.position_tables(3, w, 1.0, 8, DEVICE)
+        encoder.resize_matrix(4, w, DEVICE)
+    assert len(read) > 20 and all(table() is not None for table in read)
+    graphed.release()
+    gc.collect()
+    assert all(table() is None for table in read)
 
 
 def test_another_size_is_recorded_when_it_comes_again(model, chunks):

@@ -18,7 +18,7 @@ from zipmap_ros.model import ModelConfig, ZipMap, kernels  # noqa: E402
 from zipmap_ros.model.cameras import ray_map  # noqa: E402
 from zipmap_ros.model.fast_weights import newton_schulz, official_step  # noqa: E402
 from zipmap_ros.model.layers import apply_rope, grid_rope  # noqa: E402
-from zipmap_ros.model.speed import cast_weights, use_kernels  # noqa: E402
+from zipmap_ros.model.speed import cast_weights, kernels_run, use_kernels  # noqa: E402
 
 if not CUDA:
     from triton.runtime import interpreter
@@ -54,6 +54,11 @@ def inference(monkeypatch):
         monkeypatch.setattr(interpreter, "_convert_float", rounded)
     with torch.no_grad(), torch.autocast(DEVICE.type, HALF, cache_enabled=False):
         yield
+
+
+def test_they_run_where_one_was_tried():
+    kernels_run.cache_clear()
+    assert kernels_run(DEVICE) == CUDA
 
 
 @pytest.mark.parametrize("shape", [(3, 24, 40), (2, 33, 65)])

@@ -16,9 +16,10 @@ from torch import Tensor
 from zipmap_ros.model import ModelConfig, ZipMap, load_checkpoint, shipped_checkpoint
 from zipmap_ros.model.cameras import encode_pose, invert, unproject
 from zipmap_ros.model.fast_weights import Operation, chunk_operations
+from zipmap_ros.synthetic.textures import folder_digest
 from zipmap_ros.training import TrainingError
 from zipmap_ros.training.__main__ import main
-from zipmap_ros.training.config import PRESETS, Phase, TrainingConfig
+from zipmap_ros.training.config import PRESETS, Phase, PoolConfig, TrainingConfig
 from zipmap_ros.training.data import BatchPlan, Clips, sample_batch
 from zipmap_ros.training.losses import (
     camera_loss,
@@ -32,7 +33,7 @@ from zipmap_ros.training.losses import (
 from zipmap_ros.training.muon import Muon
 from zipmap_ros.training.network import Parameters, whiten_patches
 from zipmap_ros.training.plot import plot_log
-from zipmap_ros.training.pool import whole_batch
+from zipmap_ros.training.pool import load_pool, pool_recipe, save_pool, whole_batch
 from zipmap_ros.training.processes import own_device
 from zipmap_ros.training.trainer import Trainer, preset_of
 from zipmap_ros.training.transfer import Transfer
@@ -386,6 +387,56 @@ def test_a_run_goes_on_with_its_own_recipe_alone(tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match=f"another recipe, of the preset '{config.name}'"):
             _trainer(tmp_path, other)
     assert preset_of(tmp_path) == config.name and preset_of(tmp_path / "absent") == ""
+
+
+def test_a_pool_of_another_recipe_is_not_trained_with(tmp_path: Path) -> None:
+    """Such as that of a run of another preset that was cut off before its first checkpoint."""
+    config, path = PoolConfig(clips=4, frames=8, width=32, height=26), tmp_path / "pool.pt"
+    save_pool(_wall_clips(), path, pool_recipe(config, "built in"))
+    assert load_pool(path, pool_recipe(config, "built in")).rgb.shape == (4, 8, 26, 32, 3)
+    assert load_pool(path, pool_recipe(config, None)).nbytes == _wall_clips().nbytes
+    for other, said in (
+        (pool_recipe(replace(config, clips=9), None), "clips 4 and not 9: give another --out"),
+        (pool_recipe(replace(config, first_seed=1), None), "first_seed 10000000 and not 1:"),
+        (pool_recipe(config, "1234"), "textures 'built in' and not '1234'"),
+    ):
+        with pytest.raises(TrainingError, match=said):
+            load_pool(path, other)
+    torch.save(vars(_wall_clips()), path)  # as before it was written down
+    with pytest.raises(TrainingError, match="clips 'unknown' and not 4"):
+        load_pool(path, pool_recipe(config, None))
+
+
+def test_the_command_looks_at_what_its_pool_was_made_from(tmp_path: Path, capsys) -> None:
+    small = PoolConfig(clips=4, frames=8, width=32, height=26)
+    for name in ("pool.pt", "unseen.pt"):
+        save_pool(_wall_clips(), tmp_path / name, pool_recipe(small, "built in"))
+    assert main(["--preset", "small_cpu", "--device", "cpu", "--out", str(tmp_path)]) == 2
+    assert "clips 4 and not 16, frames 8 and not 48" in capsys.readouterr().err
+    absent = ["--textures", str(tmp_path / "absent")]
+    assert main(["--preset", "tiny", "--device", "cpu", "--out", str(tmp_path), *absent]) == 2
+    assert "give a folder of pictures" in capsys.readouterr().err
+
+
+def test_pictures_have_a_digest(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"1")
+    one = folder_digest(tmp_path)
+    (tmp_path / "note.txt").write_bytes(b"not looked at")
+    assert folder_digest(tmp_path) == one and len(one) == 16
+    (tmp_path / "a.png").write_bytes(b"2")
+    assert folder_digest(tmp_path) != one
+
+
+def test_a_gradient_that_is_no_number_says_what_helps(tmp_path: Path) -> None:
+    """The same run with other learning rates is another recipe, which is begun anew."""
+    trainer = _trainer(tmp_path / "run", _config())
+    trainer.save()
+    with torch.no_grad():
+        trainer.parameters[0].fill_(math.nan)
+    with pytest.raises(TrainingError, match="begin anew in another --out, with smaller learning"):
+        trainer.train_step()
+    lower = _config(adam_lr=1e-5, muon_lr=1e-4)
+    assert _trainer(tmp_path / "another", lower).train_step()
 
 
 def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch) -> None:

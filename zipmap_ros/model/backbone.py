@@ -104,7 +104,7 @@ class Backbone(nn.Module):
             )
         for name, values in (("mean", IMAGE_MEAN), ("std", IMAGE_STD)):
             # On the CPU also while the network is built on the meta device: no file holds these.
-            colour = torch.tensor(values, device="cpu").view(3, 1, 1)
+            colour = torch.tensor(values, dtype=torch.float32, device="cpu").view(3, 1, 1)
             self.register_buffer(name, colour, persistent=False)
 
     def image_tokens(self, images: Tensor, starts_state: bool) -> Tensor:

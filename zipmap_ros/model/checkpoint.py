@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -58,7 +57,7 @@ def load_checkpoint(
     else:
         tensors = _read_official(path, ema)
         config = ModelConfig.official(variant or recognise_variant(tensors, path.name))
-    return build(config, tensors, str(path)).to(device).eval()
+    return build(config, tensors, str(path), device).to(device).eval()
 
 
 def save_checkpoint(model: ZipMap, path: str | Path, notes: dict[str, str] | None = None) -> None:
@@ -68,33 +67,55 @@ def save_checkpoint(model: ZipMap, path: str | Path, notes: dict[str, str] | Non
     save_file(tensors, str(path), metadata=metadata)
 
 
-def build(config: ModelConfig, tensors: dict[str, Tensor], name: str) -> ZipMap:
-    """A network around ``tensors``, which must be exactly those of ``config``."""
+def build(
+    config: ModelConfig,
+    tensors: dict[str, Tensor],
+    name: str,
+    device: torch.device | str | None = None,
+) -> ZipMap:
+    """A network of ``tensors``, which must be exactly those of ``config``.
+
+    Its parameters are float32 copies on ``device``, by default where each tensor is: a tensor may
+    lie in a file, which others may write to. Raises ModelError for other tensors; ``name`` is
+    named in it.
+    """
     with torch.device("meta"):
         model = ZipMap(config)
     expected = model.state_dict()
     missing = sorted(expected.keys() - tensors.keys())
     unexpected = sorted(tensors.keys() - expected.keys())
+    both = sorted(expected.keys() & tensors.keys())
     reshaped = [
         f"{key} is {tuple(tensors[key].shape)} instead of {tuple(expected[key].shape)}"
-        for key in sorted(expected.keys() & tensors.keys())
+        for key in both
         if tensors[key].shape != expected[key].shape
     ]
-    if missing or unexpected or reshaped:
+    retyped = [f"{key} is {tensors[key].dtype}" for key in both if not _holds_floats(tensors[key])]
+    if missing or unexpected or reshaped or retyped:
         problems = [
             f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
             for what, keys in (
                 ("missing", missing),
                 ("unexpected", unexpected),
                 ("of another shape", reshaped),
+                ("not of floating point values", retyped),
             )
             if keys
         ]
         raise ModelError(
             f"{name} does not hold the {config.variant} network: tensors " + "; ".join(problems)
         )
-    model.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=True, assign=True)
+    own = {
+        key: tensor.detach().to(device or tensor.device, torch.float32, copy=True)
+        for key, tensor in tensors.items()
+    }
+    model.load_state_dict(own, strict=True, assign=True)
     return model
+
+
+def _holds_floats(tensor: Tensor) -> bool:
+    plain = tensor.layout == torch.strided and not tensor.is_meta
+    return plain and tensor.is_floating_point()
 
 
 def recognise_variant(tensors: dict[str, Tensor], name: str) -> str:
@@ -121,14 +142,14 @@ def _read_safetensors(path: Path, variant: str | None) -> tuple[dict[str, Tensor
     try:
         with safe_open(str(path), "pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != MODEL_FORMAT:
-                raise ModelError(
-                    f"{path} has no config of format {MODEL_FORMAT} in its metadata: "
-                    "convert it with save_checkpoint"
-                )
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"cannot read {path}: {error}; is the download complete?") from error
+    except Exception as error:  # of the system, of safetensors, of torch
+        raise _unreadable(path, str(error)) from error
+    if metadata.get("format") != MODEL_FORMAT or "config" not in metadata:
+        raise ModelError(
+            f"{path} has no config of format {MODEL_FORMAT} in its metadata: "
+            "convert it with save_checkpoint"
+        )
     config = ModelConfig.from_json(metadata["config"])
     if variant is not None and variant != config.variant:
         raise ModelError(f"{path} holds the variant {config.variant}, not {variant}")
@@ -139,9 +160,12 @@ def _read_official(path: Path, ema: bool) -> dict[str, Tensor]:
     try:
         zipped = zipfile.is_zipfile(path)  # as torch.save writes since 1.6; older files cannot map
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"cannot read {path}: {reason}; is the download complete?") from error
+    except Exception as error:  # for what is damaged: KeyError, IndexError, struct.error...
+        reason = str(error)
+        told = isinstance(error, (OSError, EOFError, RuntimeError))
+        if not told or "weights_only" in reason:  # which tells how to run what the file holds
+            reason = "it is damaged, or holds other things than tensors"
+        raise _unreadable(path, reason) from error
     if not isinstance(content, dict):
         raise ModelError(f"{path} holds a {type(content).__name__}, not a dictionary of tensors")
     if ema and "ema" not in content:
@@ -150,10 +174,16 @@ def _read_official(path: Path, ema: bool) -> dict[str, Tensor]:
     wrapped = next(
         (content[key] for key in wrappers if isinstance(content.get(key), dict)), content
     )
-    tensors = {k: v for k, v in wrapped.items() if isinstance(v, Tensor)}
+    tensors = {k: v for k, v in wrapped.items() if isinstance(k, str) and isinstance(v, Tensor)}
     if not tensors:
-        raise ModelError(f"{path} holds no tensors, only the keys {', '.join(list(content)[:5])}")
+        keys = ", ".join(map(str, list(content)[:5]))
+        raise ModelError(f"{path} holds no tensors with names, only the keys {keys}")
     return tensors
+
+
+def _unreadable(path: Path, reason: str) -> ModelError:
+    first = (reason.splitlines() or ["it ends too early"])[0]
+    return ModelError(f"cannot read {path}: {first}; is the download complete?")
 
 
 def config_from_tensors(

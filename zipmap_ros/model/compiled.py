@@ -33,16 +33,16 @@ _NAME = re.compile(r"(\d+)x(\d+)-(\d+)-")  # width, height, frames of a chunk
 class CompiledStream:
     """Called with (images, state) as `ZipMap.stream` is, images (1, chunk, 3, H, W), one chunk.
 
-    The first chunk of a scene, and chunks of shapes that are not compiled, go through the network
-    itself. ``checkpoint`` is the SHA-256 of the weights. What is there is loaded here, from the
-    folder ``packages``, by default `cache_folder`; ``shapes`` says for which (chunk, H, W).
+    The first chunk of a scene, and chunks of shapes that are not compiled, of several scenes or on
+    another device, go through the network itself. ``checkpoint`` is the SHA-256 of the weights.
+    What is there is loaded here, from the folder ``packages``, by default `cache_folder`;
+    ``shapes`` says for which (chunk, H, W).
     """
 
     def __init__(self, model: ZipMap, checkpoint: str, packages: Path | None = None) -> None:
         self.model = model
         self._packages: dict[tuple[int, int, int], Package] = {}
-        digest = _digest(model, checkpoint)
-        for path in sorted((packages or cache_folder()).glob(f"*-{digest}.pt2")):
+        for path in sorted((packages or cache_folder()).glob(f"*-{_name(model, checkpoint)}")):
             shape = _NAME.match(path.name)
             package = _load(path) if shape else None
             if shape and package:
@@ -55,14 +55,21 @@ class CompiledStream:
         return tuple(self._packages)
 
     def __call__(self, images: Tensor, state: SceneState) -> tuple[Prediction, SceneState]:
-        """The prediction and the new state; ``state`` stays as it is."""
-        images = images if images.ndim == 5 else images[None]
+        """The prediction and the new state; ``state`` stays as it is.
+
+        Raises ModelError for what the network itself refuses.
+        """
+        images = self.model.checked(images)
+        self.model.check_state(state, len(images))
         chunk, height, width = images.shape[1], *images.shape[-2:]
         package = self._packages.get((chunk, height, width))
-        if package is None or state.frames_seen == 0:  # the first frame may be its reference view
+        inputs = [images.contiguous(), *_flat(state)]
+        fits = len(images) == 1 and all(tensor.is_cpu for tensor in inputs)
+        # The first frame may be its reference view.
+        if package is None or not fits or state.frames_seen == 0:
             return self.model.stream(images, state, chunk, OUTPUTS)
         with torch.no_grad():
-            encoding, depth, confidence, *flat = package(images.contiguous(), *_flat(state))
+            encoding, depth, confidence, *flat = package(*inputs)
             camera_T_world, intrinsics = decode_pose(encoding, height, width)
         prediction = Prediction(
             encoding, camera_T_world, intrinsics, depth, confidence, None, (encoding,)
@@ -87,8 +94,8 @@ def compile_stream(
     """
     if model.training or not model.config.streams or next(model.parameters()).device.type != "cpu":
         raise ModelError("only a network that streams, in eval mode and on the CPU, is compiled")
-    shape = f"{width}x{height}-{chunk_frames}-{checkpoint[:12]}"
-    path = (packages or cache_folder()) / f"{shape}-{_digest(model, checkpoint)}.pt2"
+    shape, name = f"{width}x{height}-{chunk_frames}", _name(model, checkpoint)
+    path = (packages or cache_folder()) / f"{shape}-{name}"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     images = torch.zeros(1, chunk_frames, 3, height, width)
     # Which also makes the tables that the network keeps: they are constants of the package.
@@ -109,9 +116,10 @@ def compile_stream(
                 f"compiler such as g++: {_first_line(error)}"
             ) from error
         made.chmod(0o600)  # whatever the umask: what others can write is not run
-        for older in path.parent.glob(f"{shape}-*.pt2"):  # of other code, or another torch
-            older.unlink()
         made.replace(path)
+    for other in path.parent.glob(f"{shape}-{name.split('-')[0]}-*.pt2"):
+        if other != path:  # of other code, or another torch
+            other.unlink(missing_ok=True)
     return path
 
 
@@ -136,11 +144,15 @@ class _Step(nn.Module):
         return (prediction.pose_encoding, prediction.depth, prediction.confidence, *layers)
 
 
-def _digest(model: ZipMap, checkpoint: str) -> str:
-    """Another one for all that a package depends on, beside the shape of the chunk: weights, this
-    code, torch, the processor and the number formats."""
+def _name(model: ZipMap, checkpoint: str) -> str:
+    """What a package depends on, beside the shape of the chunk: whom it is for (weights, processor
+    and number formats), and what has made it (this code and torch), of which the last one stays."""
     formats = (str(model.compute_dtype), str(model.head_dtype))
-    facts = (checkpoint, _source(), torch.__version__, _processor(), *formats)
+    whom, maker = (checkpoint, _processor(), *formats), (_source(), torch.__version__)
+    return f"{_digest(*whom)}-{_digest(*maker)}.pt2"
+
+
+def _digest(*facts: str) -> str:
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 

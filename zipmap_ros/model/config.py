@@ -4,11 +4,17 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields, replace
 
 from zipmap_ros.model.errors import ModelError
 
 VARIANTS = ("main", "ref_view", "online", "state_query")
+# Of which a network has at least one.
+_SIZES = (
+    *("image_size", "patch_size", "width", "encoder_depth", "encoder_heads", "depth", "heads"),
+    *("fast_heads", "fast_hidden", "camera_heads", "dense_width"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,29 @@ class ModelConfig:
             raise ModelError(
                 f"newton_schulz_dtype is {self.newton_schulz_dtype!r}: use 'bfloat16' or 'float32'"
             )
-        if len(self.collect) != 4 or max(self.collect) >= self.depth:
+        ascending = sorted({*self.collect, -1, self.depth})
+        if ascending != [-1, *self.collect, self.depth] or len(self.collect) != 4:
             raise ModelError(
                 f"collect is {self.collect} for depth {self.depth}: "
-                "the dense heads need four layer indices below depth"
+                "the dense heads need four layer indices below depth, the lowest first"
             )
-        for name, heads in (("heads", self.heads), ("fast_heads", self.fast_heads)):
-            if self.width % heads:
-                raise ModelError(f"width {self.width} is not a multiple of {name} {heads}")
+        if len(self.dense_channels) != 4:
+            raise ModelError(f"dense_channels are {self.dense_channels}: give four")
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        for name in _SIZES:
+            if getattr(self, name) < 1:
+                raise ModelError(f"{name} is {getattr(self, name)}: give at least 1")
+        if min(self.dense_channels) < 1 or self.registers < 0 or self.newton_schulz_steps < 0:
+            raise ModelError("dense_channels, registers or newton_schulz_steps are below zero")
+        if not 0 < self.base_lr < math.inf:
+            raise ModelError(f"base_lr is {self.base_lr}: give a number above 0")
+        for name in ("encoder_heads", "heads", "fast_heads"):
+            if self.width % getattr(self, name):
+                raise ModelError(
+                    f"width {self.width} is not a multiple of {name} {getattr(self, name)}"
+                )
 
     @property
     def streams(self) -> bool:
@@ -72,19 +93,29 @@ class ModelConfig:
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
-        """Rebuild a config; unknown or missing names are an error, not a guess."""
+        """Rebuild a config; unknown or missing names are an error, not a guess.
+
+        Raises ModelError for those, for values of another type and for what is no config.
+        """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ModelError(f"the config is not JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise ModelError(f"the config is {type(values).__name__}, not an object with names")
         known = {field.name for field in fields(cls)}
         if set(values) != known:
             raise ModelError(
                 f"the config does not fit this version: missing {sorted(known - set(values))}, "
                 f"unknown {sorted(set(values) - known)}"
             )
-        for name in ("collect", "dense_channels"):
-            values[name] = tuple(values[name])
+        main = asdict(cls())
+        for name, value in values.items():
+            kind = type(main[name])
+            if kind is tuple and isinstance(value, list) and all(type(n) is int for n in value):
+                values[name] = tuple(value)
+            elif type(value) is not kind and not (kind is float and type(value) is int):
+                raise ModelError(f"{name} of the config is {value!r}: it is to be {kind.__name__}")
         return cls(**values)
 
     @classmethod

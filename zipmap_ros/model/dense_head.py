@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from zipmap_ros.model.tables import kept
 
 FRAMES_AT_ONCE = 4
 LAST_CHANNELS = 32
@@ -37,7 +38,7 @@ def uv_embedding(uv: Tensor, channels: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2).float()
 
 
-@lru_cache(maxsize=TABLES_KEPT)
+@kept(TABLES_KEPT)
 def position_tables(
     h: int, w: int, aspect: float, channels: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zipmap_ros.model.layers import Block
+from zipmap_ros.model.tables import kept
 
 RESIZES_KEPT = 32
 
@@ -29,11 +29,11 @@ class PatchProjection(nn.Module):
         return self.norm(self.proj(x).flatten(2).transpose(1, 2))
 
 
-@lru_cache(maxsize=RESIZES_KEPT)
+@kept(RESIZES_KEPT)
 def resize_matrix(size: int, to: int, device: torch.device) -> Tensor:
     """(to, size) float32: what bicubic interpolation, antialiased, makes of each of ``size``."""
     with torch.inference_mode(False):  # a table made while inferring must serve training too
-        identity = torch.eye(size, device="cpu")[None, None]
+        identity = torch.eye(size, dtype=torch.float32, device="cpu")[None, None]
         resized = F.interpolate(
             identity, size=(to, size), mode="bicubic", antialias=True, align_corners=False
         )

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -233,7 +233,8 @@ class SceneState:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != STATE_FORMAT:
                     raise ModelError(f"{path} is no saved state: its format is not {STATE_FORMAT}")
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                # Copies: the file may be written anew while the state is in use.
+                tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
             count = len(tensors) // 6
             parts = [
                 tuple(
@@ -243,7 +244,9 @@ class SceneState:
                 for part in ("layers", "targets")
             ]
             return cls(parts[0], parts[1], int(metadata["frames_seen"]))
-        except (OSError, SafetensorError, KeyError) as error:
+        except ModelError:
+            raise
+        except Exception as error:  # of the system, of safetensors, of torch; KeyError, ValueError
             raise ModelError(f"cannot read the state {path}: {error}") from error
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from zipmap_ros.model.errors import ModelError
 from zipmap_ros.model.fast_weights import FastWeights, SceneState
+from zipmap_ros.model.tables import held
 from zipmap_ros.model.zipmap import DENSE_OUTPUTS, Prediction, QueryPrediction, ZipMap
 
 Shape = tuple[int, ...]
@@ -28,7 +30,7 @@ class _Recording:
     """Work on tensors that stay where they are, recorded once; calling it does it again.
 
     A recording may take its memory where ``other`` has it: what the other left there is gone, but
-    for its result.
+    for its result. It holds the tables that it reads.
     """
 
     def __init__(
@@ -37,17 +39,21 @@ class _Recording:
         work: Callable[[], object],
         other: _Recording | None = None,
     ) -> None:
-        self.result = work()  # tables, kernels and workspaces are made before recording
         self._replay: Callable[[], None] | None = None
         self._work = work
-        if device.type == "cuda":
-            self.result = None
-            torch.cuda.synchronize(device)
-            self._graph = torch.cuda.CUDAGraph()
-            pool = None if other is None else other._graph.pool()
-            with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
-                self.result = work()
-            self._replay = self._graph.replay
+        with held() as self._tables:
+            self.result = work()  # tables, kernels and workspaces are made before recording
+            if device.type == "cuda":
+                self._record(device, other)
+
+    def _record(self, device: torch.device, other: _Recording | None) -> None:
+        self.result = None
+        torch.cuda.synchronize(device)
+        self._graph = torch.cuda.CUDAGraph()
+        pool = None if other is None else other._graph.pool()
+        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
+            self.result = self._work()
+        self._replay = self._graph.replay
 
     def __call__(self) -> Any:
         if self._replay is None:
@@ -94,38 +100,54 @@ class StreamGraph(_Graphs):
     """Called with (images, state) as `ZipMap.stream` is, images (1, chunk, 3, H, W), one chunk.
 
     The first chunk of a scene and of every image and chunk size goes through the network itself.
-    After that the states lie in two places in turn: **a returned state is overwritten by the call
-    after the next one that goes on from its successor**. Whoever holds it longer takes `kept`.
+    After that the states lie in two places in turn: **a returned state is overwritten by the first
+    call that does not go on from it**. Whoever holds it longer takes `kept` before. Of several
+    scenes each has a graph of its own.
     """
 
     def __init__(self, model: ZipMap, outputs: Collection[str] = DENSE_OUTPUTS) -> None:
         super().__init__(model)
         self.outputs = tuple(outputs)
         self._places: list[SceneState] = []
+        self._returned: list[object] = []  # the layers of the state that each place holds by now
         self._graphs: list[_Recording] = []
         self._targets: object = None  # those of the last call, which are in both places already
 
     def __call__(self, images: Tensor, state: SceneState) -> tuple[Prediction, SceneState]:
-        """The prediction, in memory of its own, and the new state; ``state`` stays as it is."""
-        if state.frames_seen == 0:  # may be its reference view: other work than what is recorded
-            self.release()
-        elif self._ready(tuple(images.shape), lambda: self._record(images, state)):
-            return self._replay(images, state)
-        return self.model.stream(images, state, images.shape[-4], self.outputs)
+        """The prediction, in memory of its own, and the new state; ``state`` stays as it is.
+
+        Raises ModelError for a state that was overwritten.
+        """
+        self._place(state)
+        with _current(images.device):
+            if state.frames_seen == 0:  # may be its reference view: other work than is recorded
+                self.release()
+            elif self._ready(tuple(images.shape), lambda: self._record(images, state)):
+                return self._replay(images, state)
+            return self.model.stream(images, state, images.shape[-4], self.outputs)
 
     def kept(self, state: SceneState) -> SceneState:
-        """A state that nothing overwrites: ``state``, or a copy where it lies in our memory."""
+        """A state that nothing overwrites: ``state``, or a copy where it lies in our memory.
+
+        Raises ModelError where it was overwritten already.
+        """
         return state if self._place(state) is None else state.clone()
 
     def release(self) -> None:
         """Give the graphs and their memory back; the next ones are recorded anew."""
         super().release()
-        self._graphs, self._places, self._targets = [], [], None
+        self._graphs, self._places, self._returned, self._targets = [], [], [], None
 
     def _place(self, state: SceneState) -> int | None:
+        """In which of our places a state lies, if in any."""
         for i, place in enumerate(self._places):
-            if state.layers is place.layers:
+            if state.layers is self._returned[i]:
                 return i
+            if state.layers and state.layers[0].w0 is place.layers[0].w0:
+                raise ModelError(
+                    "the state was overwritten, as another call did not go on from it: keep it "
+                    "with kept() before"
+                )
         return None
 
     def _record(self, images: Tensor, state: SceneState) -> None:
@@ -133,7 +155,7 @@ class StreamGraph(_Graphs):
         # The targets, which no update changes, are in one place for both.
         first, second = state.clone(), state.clone()
         second = SceneState(second.layers, first.targets, second.frames_seen)
-        self._places = [first, second]
+        self._places, self._returned = [first, second], [None, None]
         recorded = _Recording(images.device, self._work(0))
         self._graphs = [recorded, _Recording(images.device, self._work(1), recorded)]
 
@@ -161,10 +183,11 @@ class StreamGraph(_Graphs):
             self._targets = state.targets
         place = self._place(state)
         if place is None:
-            place = 0
+            place, self._returned[0] = 0, None
             _copy(self._places[place].layers, state.layers)
         prediction = self._graphs[place]()
-        layers = self._places[1 - place].layers
+        # Another tuple each time, which tells the state from those that lay there before.
+        layers = self._returned[1 - place] = (*self._places[1 - place].layers,)
         seen = state.frames_seen + images.shape[-4]
         return _copied(prediction), SceneState(layers, state.targets, seen)
 
@@ -180,14 +203,15 @@ class QueryGraph(_Graphs):
 
     def __call__(self, state: SceneState, rays: Tensor) -> QueryPrediction:
         """The answer, in memory of its own."""
-        if not self._ready(tuple(rays.shape), lambda: self._record(state, rays)):
-            return self.model.query(state, rays)
-        assert self._state is not None and self._graph is not None
-        self._rays.copy_(rays)
-        if self._asked() is not state:
-            _copy(self._state.layers, state.layers)
-            self._asked = weakref.ref(state)
-        return _copied(self._graph())
+        with _current(rays.device):
+            if not self._ready(tuple(rays.shape), lambda: self._record(state, rays)):
+                return self.model.query(state, rays)
+            assert self._state is not None and self._graph is not None
+            self._rays.copy_(rays)
+            if self._asked() is not state:
+                _copy(self._state.layers, state.layers)
+                self._asked = weakref.ref(state)
+            return _copied(self._graph())
 
     def release(self) -> None:
         """Give the graph and its memory back; the next one is recorded anew."""
@@ -198,6 +222,11 @@ class QueryGraph(_Graphs):
         held = self._state = state.clone()
         self._rays = rays.clone()
         self._graph = _Recording(rays.device, lambda: self.model.query(held, self._rays))
+
+
+def _current(device: torch.device) -> AbstractContextManager[object]:
+    """Graphs are recorded, and kernels of triton started, on the GPU that the thread is on."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def _copy(to: tuple[FastWeights, ...], source: tuple[FastWeights, ...]) -> None:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from types import ModuleType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from zipmap_ros.model.tables import kept
 
 Rope = tuple[Tensor, Tensor]
 
@@ -50,7 +51,7 @@ def rope_table(positions: Tensor, head_dim: int, dtype: torch.dtype = torch.floa
     return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
 
 
-@lru_cache(maxsize=ROPES_KEPT)
+@kept(ROPES_KEPT)
 def grid_rope(h: int, w: int, special_tokens: int, head_dim: int, device: torch.device) -> Rope:
     """The table of one frame's tokens, each part (P, 1, 2, head_dim / 2), for q and k
     (..., P, heads, head_dim). Kept: images of a stream have one size."""

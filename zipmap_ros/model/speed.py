@@ -8,6 +8,8 @@ measures what each costs in error and gains in time.
 from __future__ import annotations
 
 import importlib.util
+import warnings
+from functools import cache
 
 import torch
 from torch import nn
@@ -36,9 +38,36 @@ def cast_weights(model: ZipMap, dtype: torch.dtype = torch.bfloat16) -> None:
     model.compute_dtype = dtype
 
 
+@cache
 def kernels_run(device: torch.device) -> bool:
-    """Whether the kernels of `kernels` can run on a device: one of CUDA's, and triton is there."""
-    return device.type == "cuda" and importlib.util.find_spec("triton") is not None
+    """Whether the kernels of `kernels` run on a device: one of CUDA's, where one of them was tried.
+
+    It is tried once in a process. Where triton is there but cannot build it, as without a C
+    compiler, a RuntimeWarning says why.
+    """
+    if device.type != "cuda" or importlib.util.find_spec("triton") is None:
+        return False
+    try:
+        _try_kernel(device)
+    except Exception as error:  # of triton, of the compiler that it starts, of the driver
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        warnings.warn(
+            f"the network's kernels are not used, which is slower: {reason}; triton builds them "
+            "with a C compiler such as gcc",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+def _try_kernel(device: torch.device) -> None:
+    from zipmap_ros.model import kernels
+
+    with torch.cuda.device(device):
+        ones = torch.ones(16, dtype=torch.bfloat16, device=device)
+        kernels.swiglu_(ones, ones.clone())
+        torch.cuda.synchronize(device)
 
 
 def use_kernels(model: ZipMap, used: bool = True) -> None:

@@ -26,6 +26,7 @@ from zipmap_ros.model.dense_head import DenseHead, activate_depth, activate_poin
 from zipmap_ros.model.errors import ModelError
 from zipmap_ros.model.fast_weights import (
     FastWeightLayer,
+    FastWeights,
     Operation,
     SceneState,
     chunk_operations,
@@ -112,7 +113,7 @@ class ZipMap(nn.Module):
         images (S, 3, H, W) or (B, S, 3, H, W), float32 in [0, 1], H and W multiples of the patch.
         ``stream`` with ``chunk_frames=S`` gives the same and the state as well.
         """
-        images = self._check_images(images)
+        images = self.checked(images)
         with self._gradients():
             return self(images, self.new_state(images.shape[0]), outputs=outputs)[0]
 
@@ -129,7 +130,7 @@ class ZipMap(nn.Module):
         keep the returned one, or drop it to leave the frames out. S frames in one call equal
         ceil(S / chunk_frames) calls that carry the state, bit for bit.
         """
-        images = self._check_images(images)
+        images = self.checked(images)
         if chunk_frames < 1:
             raise ModelError(f"chunk_frames is {chunk_frames}: give at least 1")
         with self._gradients():
@@ -151,9 +152,9 @@ class ZipMap(nn.Module):
                 "(state_query, or the small model that ships)"
             )
         rays = self._check_maps(rays, RAY_CHANNELS, "rays")
-        self._check_state(state, rays.shape[0])
+        self.check_state(state, rays.shape[0])
         with self._gradients():
-            with self._autocast(rays.device):
+            with self._products_in(self.compute_dtype, rays.device):
                 tokens = self.aggregator.ray_tokens(rays)
                 applied = [Operation("apply", 0, tokens.shape[1] * tokens.shape[2])]
                 grid = self._grid(rays)
@@ -172,17 +173,21 @@ class ZipMap(nn.Module):
         Equal to ``stream`` up to rounding, but holds the tokens of all frames at once: faster to
         train with, not for long sequences.
         """
-        self._check_state(state, images.shape[0])
+        self.check_state(state, images.shape[0])
+        unknown = sorted(set(outputs) - set(DENSE_OUTPUTS))
+        if unknown:
+            raise ModelError(f"outputs are {outputs!r}: give a tuple of any of {DENSE_OUTPUTS}")
         S, H, W = images.shape[1], *images.shape[-2:]
         grid = self._grid(images)
-        with self._autocast(images.device):
+        with self._products_in(self.compute_dtype, images.device):
             tokens = self.aggregator.image_tokens(images, starts_state=state.frames_seen == 0)
             per_frame = tokens.shape[2]
             chunk_tokens = None if chunk_frames is None else chunk_frames * per_frame
             operations = chunk_operations(S * per_frame, chunk_tokens)
             levels, layers = self.aggregator(tokens, grid, state, operations)
         camera_head = self.camera_mlp_head if self.config.streams else self.camera_head
-        passes = camera_head(levels[-1])
+        with self._products_in(torch.float32, images.device):
+            passes = camera_head(levels[-1])
         camera_T_world, intrinsics = decode_pose(passes[-1], H, W)
         depth = confidence = local_points = None
         if "depth" in outputs:
@@ -197,48 +202,75 @@ class ZipMap(nn.Module):
     def _gradients(self) -> torch.set_grad_enabled:
         return torch.set_grad_enabled(self.training and torch.is_grad_enabled())
 
-    def _autocast(self, device: torch.device) -> AbstractContextManager:
-        enabled = self.compute_dtype != torch.float32
+    @staticmethod
+    def _products_in(
+        dtype: torch.dtype, device: torch.device, cache: bool = False
+    ) -> AbstractContextManager:
+        """Products are computed in ``dtype`` within it, whatever autocast the caller is under.
+
+        ``cache`` keeps the cast copy of a weight: not where each is used once a pass.
+        """
+        enabled = dtype != torch.float32
         if not enabled and not torch.amp.is_autocast_available(device.type):
             return nullcontext()  # such as meta, where operations are counted
-        # Every weight is used once a pass: keeping its cast copy would only hold memory.
-        return torch.autocast(device.type, self.compute_dtype, enabled, cache_enabled=False)
+        return torch.autocast(device.type, dtype, enabled, cache_enabled=cache)
 
     def _dense(self, head: DenseHead, levels: list[Tensor], grid: tuple[int, int]) -> Tensor:
         """The raw maps of a dense head, float32."""
-        if self.head_dtype == torch.float32:
-            return head(levels, grid)
-        with torch.autocast(levels[0].device.type, self.head_dtype):
+        with self._products_in(self.head_dtype, levels[0].device, cache=True):
             return head(levels, grid).float()
 
     def _grid(self, maps: Tensor) -> tuple[int, int]:
         patch = self.config.patch_size
         return maps.shape[-2] // patch, maps.shape[-1] // patch
 
-    def _check_images(self, images: Tensor) -> Tensor:
-        return self._check_maps(images, 3, "images")
-
     def _check_maps(self, maps: Tensor, channels: int, name: str) -> Tensor:
         batched = maps[None] if maps.ndim == 4 else maps
         patch = self.config.patch_size
-        H, W = batched.shape[-2:]
-        fits = batched.ndim == 5 and batched.shape[2] == channels and batched.shape[1] > 0
-        if not fits or not H or not W or H % patch or W % patch:
+        fits = batched.ndim == 5 and batched.shape[2] == channels and batched.numel() > 0
+        if not fits or batched.shape[-2] % patch or batched.shape[-1] % patch:
             raise ModelError(
                 f"{name} are {tuple(maps.shape)}: give (frames, {channels}, H, W), optionally with "
                 f"a batch in front, at least one frame, H and W multiples of {patch}"
             )
-        if not batched.is_floating_point():
-            raise ModelError(f"{name} are {batched.dtype}: give floating point values")
-        return batched
+        if batched.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+            raise ModelError(
+                f"{name} are {batched.dtype}: give floating point values, as .float() makes them"
+            )
+        return batched.float()
 
-    def _check_state(self, state: SceneState, batch: int) -> None:
+    def checked(self, images: Tensor) -> Tensor:
+        """Images for ``stream`` as (B, S, 3, H, W) float32. Raises ModelError for others."""
+        return self._check_maps(images, 3, "images")
+
+    def check_state(self, state: SceneState, batch: int) -> None:
+        """Raise ModelError for a state of another network, or of not ``batch`` scenes."""
         expected = (batch * self.config.fast_heads, self.config.depth)
-        found = (state.layers[0].w0.shape[0], len(state.layers))
-        if found != expected:
+        found = (state.layers[0].w0.shape[0] if state.layers else 0, len(state.layers))
+        if found != expected or len(state.targets) != len(state.layers):
             raise ModelError(
                 f"the state has {found[0]} scene-heads in {found[1]} layers, the input needs "
                 f"{expected[0]} in {expected[1]}: make it with new_state(batch={batch})"
+            )
+        for layer, weights, targets in zip(
+            self.fast_weight_layers(), state.layers, state.targets, strict=True
+        ):
+            if isinstance(layer, FastWeightLayer):  # which another may stand in for
+                _check_weights(layer, weights, targets, expected[0])
+
+
+def _check_weights(
+    layer: FastWeightLayer, weights: FastWeights, targets: FastWeights, scene_heads: int
+) -> None:
+    for name, w, target in zip(FastWeights._fields, weights, targets, strict=True):
+        own: Tensor = getattr(layer, name)
+        shape = (scene_heads, *own.shape[1:])
+        norms = (scene_heads, 1, own.shape[-1])
+        if (w.shape, target.shape) != (shape, norms) or not w.dtype == target.dtype == own.dtype:
+            raise ModelError(
+                f"the state is of another network: its {name} are {tuple(w.shape)} {w.dtype} with "
+                f"norms {tuple(target.shape)} {target.dtype}, this network's {shape} {own.dtype} "
+                f"with norms {norms}: make it with new_state()"
             )
 
 

@@ -11,12 +11,19 @@ from pathlib import Path
 import torch
 
 from zipmap_ros.model import ModelError, load_checkpoint
-from zipmap_ros.synthetic import Textures
+from zipmap_ros.synthetic import SyntheticError, Textures
+from zipmap_ros.synthetic.textures import folder_digest
 from zipmap_ros.training import TrainingError
 from zipmap_ros.training.config import PRESETS, TrainingConfig
 from zipmap_ros.training.data import Clips, image_height
 from zipmap_ros.training.plot import plot_log
-from zipmap_ros.training.pool import load_pool, render_pool, save_pool, whole_batch
+from zipmap_ros.training.pool import (
+    load_pool,
+    pool_recipe,
+    render_pool,
+    save_pool,
+    whole_batch,
+)
 from zipmap_ros.training.processes import Processes, device_of_this_process
 from zipmap_ros.training.trainer import Trainer, preset_of
 
@@ -44,7 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, help="a .safetensors file that a new run goes on from"
     )
-    parser.add_argument("--textures", type=Path, help="folder of images for the world's surfaces")
+    parser.add_argument(
+        "--textures",
+        type=Path,
+        help="folder of images for the world's surfaces (default: those of the pool in --out; of "
+        "a new one those that are built in)",
+    )
     parser.add_argument(
         "--device",
         default="cuda" if torch.cuda.is_available() else "cpu",
@@ -97,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
         if processes.rank == 0:
             plot_log(arguments.out / "log.jsonl", arguments.out / "loss.png")
             trainer.export(arguments.out / "small.safetensors", {"training": config.to_json()})
-    except (TrainingError, ModelError) as error:
+    except (TrainingError, ModelError, SyntheticError) as error:
         print(f"zipmap train: {error}", file=sys.stderr)
         return 2
     return 0
@@ -110,21 +122,21 @@ def _data(
     processes: Processes,
 ) -> tuple[Clips, Clips]:
     """The pool and the unseen clips, rendered by the first process if they are not there yet."""
-    paths = [arguments.out / "pool.pt", arguments.out / "unseen.pt"]
+    c, folder = config.pool, arguments.textures
+    few, frames = min(c.clips, UNSEEN_CLIPS), min(c.frames, UNSEEN_FRAMES)
+    unseen = replace(c, clips=few, frames=frames, first_seed=UNSEEN_SEED)
+    paths = {arguments.out / "unseen.pt": unseen, arguments.out / "pool.pt": c}
+    digest = folder_digest(folder) if folder else None  # not named, they are those of the pool
     if processes.rank == 0 and not all(path.exists() for path in paths):
-        textures = (
-            Textures.load(arguments.textures) if arguments.textures else Textures.procedural()
-        )
-        c = config.pool
-        few = replace(c, frames=min(c.frames, UNSEEN_FRAMES))
-        count = min(c.clips, UNSEEN_CLIPS)
-        save_pool(render_pool(few, UNSEEN_SEED, count, textures, device), paths[1])
-        save_pool(render_pool(c, c.first_seed, c.clips, textures, device), paths[0])
+        textures = Textures.load(folder) if folder else Textures.procedural()
+        for path, pool_config in paths.items():
+            rendered = render_pool(pool_config, textures, device)
+            save_pool(rendered, path, pool_recipe(pool_config, digest or "built in"))
     processes.wait()
-    pool = load_pool(paths[0])
+    clips, pool = (load_pool(path, pool_recipe(made, digest)) for path, made in paths.items())
     if device.type == "cuda" and pool.nbytes < POOL_SHARE * torch.cuda.mem_get_info(device)[0]:
         pool = pool.to(device)  # batches are cut where the pool is
-    return pool, load_pool(paths[1])
+    return pool, clips
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from zipmap_ros.model.tables import Held, held
 from zipmap_ros.training.data import Batch
 
 WARMUP = 2  # runs before recording: libraries make their handles and workspaces
@@ -57,6 +58,7 @@ class _Recording(NamedTuple):
     replay: Callable[[], None]
     terms: dict[str, Tensor]
     gradients: list[tuple[nn.Parameter, Tensor]]
+    tables: Held  # that the graph reads
 
 
 class Recorder:
@@ -72,7 +74,8 @@ class Recorder:
 
     def __call__(self, task: Task) -> dict[str, Tensor]:
         if task.shape not in self._recordings:
-            self._recordings[task.shape] = self._record(task.clone())
+            with held() as tables:
+                self._recordings[task.shape] = self._record(task.clone(), tables)
         recording = self._recordings[task.shape]
         for own, given in zip(recording.task.tensors(), task.tensors(), strict=True):
             own.copy_(given)
@@ -82,7 +85,7 @@ class Recorder:
             parameter.grad = gradient
         return recording.terms
 
-    def _record(self, task: Task) -> _Recording:
+    def _record(self, task: Task, tables: Held) -> _Recording:
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -95,7 +98,7 @@ class Recorder:
         with torch.cuda.graph(graph, pool=self._memory):
             terms = self.work(task)
         made = [(p, p.grad) for p in self.parameters if p.grad is not None]
-        return _Recording(task, graph.replay, terms, made)
+        return _Recording(task, graph.replay, terms, made, tables)
 
     def _forget(self) -> None:
         for parameter in self.parameters:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -19,30 +20,50 @@ MOTIONS_DRAWN = ("hand", "hand", "drone", "robot")
 FOV_DEG = (50.0, 85.0)  # horizontal; cropping a batch narrows it further
 
 
-def load_pool(path: Path) -> Clips:
-    """A rendered pool, its images mapped from the file rather than read."""
+Recipe = dict[str, int | str]  # all that a pool was made from, by name
+
+
+def pool_recipe(config: PoolConfig, textures: str | None) -> Recipe:
+    """What a pool of ``config`` is made from; ``textures`` say whose, None that it may be any."""
+    return asdict(config) if textures is None else {**asdict(config), "textures": textures}
+
+
+def load_pool(path: Path, recipe: Recipe) -> Clips:
+    """A rendered pool, its images mapped from the file rather than read.
+
+    Raises TrainingError for one that was not made from all that is in ``recipe``.
+    """
     content = torch.load(path, weights_only=True, mmap=True)
+    made_from = content.pop("recipe", {})
+    others = [
+        f"{name} {made_from.get(name, 'unknown')!r} and not {value!r}"
+        for name, value in recipe.items()
+        if made_from.get(name) != value
+    ]
+    if others:
+        raise TrainingError(
+            f"{path} was rendered for another run, with {', '.join(others)}: give another --out, "
+            "or delete it to have it rendered anew"
+        )
     return Clips(**content)
 
 
-def save_pool(clips: Clips, path: Path) -> None:
-    """Write a pool for ``load_pool``."""
+def save_pool(clips: Clips, path: Path, recipe: Recipe) -> None:
+    """Write a pool, and what it was made from, for ``load_pool``."""
     unfinished = path.with_suffix(".part")
-    torch.save(vars(clips), unfinished)
+    torch.save({**vars(clips), "recipe": recipe}, unfinished)
     unfinished.replace(path)
 
 
-def render_pool(
-    config: PoolConfig, first_seed: int, clips: int, textures: Textures, device: torch.device
-) -> Clips:
-    """Render ``clips`` clips, each of a world and a path of its own."""
-    textures = textures.to(device)
+def render_pool(config: PoolConfig, textures: Textures, device: torch.device) -> Clips:
+    """Render the clips, each of a world and a path of its own."""
+    textures, clips = textures.to(device), config.clips
     pool: Clips | None = None
     for start in tqdm(
         range(0, clips, WORLDS_AT_ONCE), desc="rendering", unit="batch", mininterval=5
     ):
         count = min(WORLDS_AT_ONCE, clips - start)
-        seeds = range(first_seed + start, first_seed + start + count)
+        seeds = range(config.first_seed + start, config.first_seed + start + count)
         part = _render_clips(config, list(seeds), textures, device)
         if pool is None:
             pool = Clips(*(t.new_empty(clips, *t.shape[1:]) for t in vars(part).values()))

@@ -139,7 +139,8 @@ class Trainer:
         if not math.isfinite(values["gradient_norm"]):
             raise TrainingError(
                 f"the gradient is {values['gradient_norm']} in phase {phase.name}, step "
-                f"{self.step}: resume with smaller learning rates"
+                f"{self.step}: begin anew in another --out, with smaller learning rates of that "
+                "phase in zipmap_ros/training/config.py"
             )
         return values
 
