@@ -111,6 +111,9 @@ def main() -> None:
         "lists": measure_lists,
         "churn": lambda: measure_churn(10_000 if arguments.long else 500),
     }
+    unknown = set(arguments.only or ()) - measurements.keys()
+    if unknown:
+        parser.error(f"--only {', '.join(unknown)}: there are {', '.join(measurements)}")
     results: dict[str, float] = {}
     rclpy.init(args=[])
     for name, measure in measurements.items():

@@ -35,6 +35,7 @@ from zipmap_ros.geometry import pose
 from zipmap_ros.msg import Status
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes.status import STATE_NAMES
+from zipmap_ros.sources import SourceError, open_source
 from zipmap_ros.srv import QueryView
 
 START_S = 120.0  # patience until the first depth image; weights load meanwhile
@@ -293,6 +294,12 @@ def main() -> int:
     if args.video and not Path(args.video).expanduser().exists():
         print(f"there is no {args.video}: check the path", file=sys.stderr)
         return 2
+    if args.video and not args.video.startswith("/dev/"):
+        try:
+            open_source("auto", str(Path(args.video).expanduser()))
+        except SourceError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
         signal.signal(signal.SIGHUP, on_hangup)
     rclpy.init()

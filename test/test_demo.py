@@ -64,3 +64,10 @@ def test_nothing_is_left_of_a_demo_whose_terminal_is_closed(tmp_path: Path) -> N
         for pid in running(mark):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def test_what_is_no_video_is_said_before_anything_starts() -> None:
+    command = [sys.executable, "scripts/demo.py", "--video", "README.md"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert "README.md cannot be opened as a video" in ended.stderr

@@ -345,6 +345,20 @@ def test_resuming_is_exact(tmp_path: Path) -> None:
             assert torch.equal(tensor, again["average"][name]), name
 
 
+@pytest.mark.parametrize("given", [("--export", "now.safetensors"), ("--weights", "none.pt")])
+def test_nothing_is_rendered_for_what_cannot_be(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: tuple[str, str],
+) -> None:
+    rendering = "zipmap_ros.training.__main__._data"
+    monkeypatch.setattr(rendering, lambda *arguments: pytest.fail("worlds were rendered"))
+    out = tmp_path / "out"
+    assert main(["--preset", "tiny", "--out", str(out), *given, "--device", "cpu"]) == 2
+    assert ("no run in" if given[0] == "--export" else "none.pt") in capsys.readouterr().err
+
+
 def test_a_run_exports_validates_and_plots(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, _config())
     with pytest.raises(TrainingError, match="twin"):

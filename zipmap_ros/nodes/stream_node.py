@@ -149,7 +149,7 @@ class StreamNode(LifecycleNode):
                 how = f"compiled for {', '.join(shapes)}"
             how = f" ({how})"
         self.get_logger().info(
-            f"{self.facts.variant} network on {self.facts.device}{how}, "
+            f"{model.config.variant} network on {next(model.parameters()).device}{how}, "
             f"ready after {time.perf_counter() - began:.1f} s"
         )
         self._publish_status()

@@ -25,7 +25,7 @@ from zipmap_ros.training.pool import (
     whole_batch,
 )
 from zipmap_ros.training.processes import Processes, device_of_this_process
-from zipmap_ros.training.trainer import Trainer, preset_of
+from zipmap_ros.training.trainer import CHECKPOINT, Trainer, preset_of
 
 EXAMPLES = """examples:
   zipmap train --out runs/small --textures PHOTOS      the recipe of the weights that ship
@@ -95,12 +95,14 @@ def run(arguments: argparse.Namespace) -> int:
         usual = "small" if device.type == "cuda" else "small_cpu"
         before = preset_of(arguments.out)
         config = PRESETS[arguments.preset or (before if before in PRESETS else usual)]()
+        if arguments.export and not (arguments.out / CHECKPOINT).exists():
+            raise TrainingError(f"there is no run in {arguments.out} to export: train one first")
+        start = load_checkpoint(arguments.weights).state_dict() if arguments.weights else None
         processes = Processes.join(device)
         arguments.out.mkdir(parents=True, exist_ok=True)
         pool, unseen = _data(config, arguments, device, processes)
         last = config.phases[-1]
         batch = whole_batch(unseen, last.width, image_height(last.width, last.patch, 3 / 4))
-        start = load_checkpoint(arguments.weights).state_dict() if arguments.weights else None
         trainer = Trainer(config, pool, batch, arguments.out, device, processes, start)
         if arguments.export:
             trainer.export(arguments.export, {"training": config.to_json()})
