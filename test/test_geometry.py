@@ -211,8 +211,11 @@ def test_umeyama_gives_a_rotation_even_for_mirrored_or_flat_points():
     """A plane, or a mirror image, tempts the SVD into a reflection."""
     rng = np.random.default_rng(2)
     source = rng.normal(size=(20, 3))
-    _, T = umeyama(source, source * [1, 1, -1])
+    mirrored = source * [1, 1, -1]
+    scale, T = umeyama(source, mirrored)
     assert np.linalg.det(T[:3, :3]) == pytest.approx(1)
+    turned = (source - source.mean(0)) @ T[:3, :3].T
+    assert scale == pytest.approx((turned * mirrored).sum() / (turned**2).sum())  # least squares
     flat = source * [1, 1, 0]
     R = random_rotation(rng)
     _, T = umeyama(flat, flat @ R.T, with_scale=False)

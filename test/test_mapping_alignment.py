@@ -24,6 +24,7 @@ from zipmap_ros.mapping.prepare import View, prepare
 from zipmap_ros.mapping.tracks import Tracks
 from zipmap_ros.model import VARIANTS, QueryPrediction
 from zipmap_ros.parameters import Parameters
+from zipmap_ros.synthetic import MOTIONS as CARRIED
 from zipmap_ros.synthetic import World
 
 # Nothing here may divide by zero or lose a number, whatever the images.
@@ -74,7 +75,8 @@ def kitchen() -> World:
 
 @pytest.fixture(scope="module")
 def walk(kitchen) -> Walk:
-    return seen(kitchen, kitchen.trajectory(FRAMES, speed_m=(0.03, 0.05)).numpy())
+    slow = replace(CARRIED["hand"], speed_m=(0.03, 0.05))
+    return seen(kitchen, kitchen.trajectory(FRAMES, slow).numpy())
 
 
 @pytest.fixture(scope="module")

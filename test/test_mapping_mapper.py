@@ -90,7 +90,7 @@ def test_filters_keep_far_and_doubtful_points_out():
 
 
 def test_the_first_base_pose_is_the_origin():
-    mapper = make(**FIXED)
+    mapper = make(chunk_frames=2, **FIXED)
     base_T_camera = pose(BODY_T_OPTICAL[:3, :3], [0.3, 0.0, 1.2])
     mapper.set_extrinsic("", base_T_camera)
     estimates = run(mapper, range(10))
@@ -127,6 +127,21 @@ def _rms(state) -> float:
     return float(weights.square().mean().sqrt())
 
 
+def test_the_distance_between_keyframes_is_in_metres():
+    mapper = make(keyframe_translation_m=0.12, keyframe_rotation_deg=180.0, **FIXED)
+    kept = [e.map_T_camera[:3, 3] for e in run(mapper, range(10)) if e.kept]
+    gaps = np.linalg.norm(np.diff(kept, axis=0), axis=1)
+    assert len(kept) > 2 and gaps.min() > 0.12 and gaps.max() < 0.25
+
+
+def test_a_gap_is_counted_in_frames_not_chunks():
+    far = {"keyframe_translation_m": 0.3, "keyframe_rotation_deg": 180.0}
+    mapper = make(chunk_frames=4, keyframe_max_gap=8, **far, **FIXED)
+    run(mapper, [0] * 12)
+    assert mapper.keyframes.gap == 8
+    assert run(mapper, [2] * 4)[0].kept  # 10 cm: after a gap a quarter is enough
+
+
 def test_localization_computes_and_drops():
     mapper = make()
     mapper.parameters = mapper.parameters.updated({"mode": "localization"})
@@ -149,6 +164,18 @@ def test_output_that_is_not_finite_is_rolled_back():
     assert mapper.counts.dropped["not_finite"] == 2 and "not_finite" in mapper.problem
     assert mapper.status == "tracking" and len(run(mapper, [5])) == 1
     assert mapper.state.frames_seen == 4 == mapper.counts.used
+
+
+def test_a_focal_length_that_is_not_finite_is_refused_where_it_is_needed():
+    class NoFocal(KnownWorld):
+        def reconstruct(self, *args, **kwargs):
+            prediction = super().reconstruct(*args, **kwargs)
+            prediction.intrinsics[..., 0, 0] = float("inf")
+            return prediction
+
+    mapper = make(model=NoFocal(path(5)))
+    assert run(mapper, [0], camera=None) == [] and mapper.counts.dropped == {"not_finite": 1}
+    assert len(run(mapper, [1])) == 1  # a known camera has its own
 
 
 def test_a_jump_makes_lost_and_consistency_ends_it():
@@ -197,6 +224,14 @@ def test_a_fault_counts_all_frames_of_its_chunk():
     with pytest.raises(IndexError, match="of ours"):
         mapper.flush()
     assert mapper.counts.dropped == {"error": 5}
+
+
+def test_a_fault_while_a_frame_is_prepared_is_counted_too(monkeypatch):
+    mapper = make()
+    monkeypatch.setattr("zipmap_ros.mapping.mapper.prepare", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(mapper, [0])
+    assert mapper.counts.received == 1 and mapper.counts.dropped == {"error": 1}
 
 
 def test_a_bad_frame_is_counted_and_tracking_goes_on():
@@ -298,8 +333,8 @@ def test_set_pose_moves_everything_rigidly():
     with pytest.raises(MappingError, match="wait for the first image"):
         mapper.set_pose(np.eye(4))
     base_T_camera = pose(BODY_T_OPTICAL[:3, :3], [0.1, 0.0, 0.5])
-    mapper.set_extrinsic("", base_T_camera)
-    run(mapper, range(10))
+    mapper.set_extrinsic("left", base_T_camera)
+    run(mapper, range(10), source="left")
     before, gauge_id = mapper.trajectory.poses, mapper.gauge_id
     points = mapper.voxel_map.cloud().points
     map_T_base = pose(look_at([0, 0, 0], [1, 2, 0])[:3, :3] @ BODY_T_OPTICAL[:3, :3].T, [5, 6, 0])
@@ -313,19 +348,21 @@ def test_set_pose_moves_everything_rigidly():
     apart = np.linalg.norm(now[::20, None] - moved, axis=-1).min(axis=1)
     assert apart.max() < 0.05 * math.sqrt(3)  # merged within a voxel
     assert mapper.gauge_id == gauge_id + 1
-    following = run(mapper, [10])[0].map_T_camera
+    following = run(mapper, [10], source="left")[0].map_T_camera
     step = invert(mapper.model.poses[9]) @ mapper.model.poses[10]
     np.testing.assert_allclose(following, after[-1] @ step, atol=1e-5)
 
 
 def test_reset_forgets_the_scene_and_counts_on():
     mapper = make(chunk_frames=2, **FIXED)
+    mapper.add_odometry(1, np.eye(4))
     run(mapper, range(5))
     gauge_id = mapper.gauge_id
     mapper.reset()
     assert (len(mapper.voxel_map), len(mapper.trajectory), mapper.pending) == (0, 0, 0)
     assert mapper.state.frames_seen == 0 and mapper.gauge_id == gauge_id + 1
     assert mapper.status == "initialising"
+    assert mapper.odometry.entries == [] and mapper.last_camera is None
     assert (mapper.counts.received, mapper.counts.dropped["reset"]) == (5, 1)
 
 

@@ -25,7 +25,7 @@ from zipmap_ros.mapping.network import (
     resolve_device,
     resolve_precision,
 )
-from zipmap_ros.mapping.reconstruct import reconstruct
+from zipmap_ros.mapping.reconstruct import _with_odometry, reconstruct
 from zipmap_ros.mapping.report import Samples
 from zipmap_ros.model import ModelConfig, ZipMap, checkpoint_sha256, save_checkpoint
 from zipmap_ros.model.speed import cast_weights
@@ -194,6 +194,14 @@ def test_odometry_is_given_as_the_frames_come(tmp_path):
     assert len(odometry) > 2000
     summary = reconstruct(mapper, map(frame, range(60)), tmp_path, odometry=odometry)
     assert summary["metric"] and summary["scale"] == pytest.approx(2.0, rel=1e-3)
+
+
+def test_a_frame_is_given_after_the_odometry_on_both_sides_of_it():
+    mapper = StreamMapper(KnownWorld(path(3)))
+    start_ns = frame(0).stamp_ns
+    odometry = [(start_ns + i * 10_000_000, np.eye(4)) for i in range(-3, 30)]
+    for seen in _with_odometry(mapper, map(frame, range(3)), odometry):
+        assert mapper.odometry.at(seen.stamp_ns) is not None
 
 
 def test_depth_too_deep_for_16_bit_is_unknown(tmp_path):

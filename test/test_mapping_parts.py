@@ -3,22 +3,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from known_world import CAMERA, frame, path
 
 from zipmap_ros.geometry import Camera, look_at, pose, transform_points
 from zipmap_ros.mapping import MappingError
 from zipmap_ros.mapping.gauge import Gauge, scaled
 from zipmap_ros.mapping.keyframes import Keyframes
+from zipmap_ros.mapping.points import frame_points
 from zipmap_ros.mapping.prepare import prepare
 from zipmap_ros.mapping.scale import MIN_RATIOS, Odometry, ScaleEstimator
 from zipmap_ros.mapping.tracking import JUMP, LOST, NOT_FINITE, Tracker
 from zipmap_ros.mapping.trajectory import Trajectory
-from zipmap_ros.mapping.undistort import distort, rectification
+from zipmap_ros.mapping.undistort import MAX_HALF_FOV_DEG, distort, rectification
 from zipmap_ros.model import ModelConfig
 
 DISTORTED = {
@@ -66,6 +69,18 @@ def test_a_rectified_image_has_no_empty_border(model):
     assert rectification(distorted_camera(model)).image(white).min() == 255
 
 
+def test_rectified_depth_is_never_mixed():
+    depth = np.where(np.arange(320) < 80, 1.0, 3.0).astype(np.float32)[None].repeat(240, 0)
+    rectified = rectification(distorted_camera("plumb_bob")).depth(depth)
+    assert set(np.unique(rectified)) == {1.0, 3.0}
+
+
+def test_a_rectified_view_is_bounded_in_height_too():
+    camera = Camera(100, 400, 90.0, 90.0, 50.0, 200.0, "equidistant", (0.0,) * 4)
+    found = rectification(camera).camera
+    assert math.degrees(math.atan(found.height / 2 / found.fy)) < MAX_HALF_FOV_DEG + 0.01
+
+
 def test_equidistant_agrees_with_its_formula():
     camera = replace(distorted_camera("equidistant"), distortion=(0.0, 0.0, 0.0, 0.0))
     theta = 0.7
@@ -106,6 +121,18 @@ def test_prepare_carries_camera_and_depth_to_the_network_size():
     np.testing.assert_allclose((rows - camera.cy) / camera.fy, small, atol=1 / camera.fy)
 
 
+def test_prepare_rectifies_depth_as_it_does_the_image():
+    camera = distorted_camera("plumb_bob")
+    near = np.arange(320) < 80
+    rgb = np.where(near, 255, 0).astype(np.uint8)[None, :, None].repeat(240, 0).repeat(3, 2)
+    depth = np.where(near, 1.0, 3.0).astype(np.float32)[None].repeat(240, 0)
+    config = replace(ModelConfig.tiny(), image_size=280)
+    view = prepare(frame(0, camera, rgb=rgb, depth=depth), config, undistort=True)
+    assert view.measured is not None
+    edges = (view.pixels[0, 105] > 0.5).sum(), (view.measured[105] == 1).sum()
+    assert abs(edges[0] - edges[1]) <= 1 and abs(edges[1] - 70) > 3
+
+
 def test_prepare_rectifies_only_when_asked_to():
     camera = distorted_camera("plumb_bob")
     rgb = np.zeros((240, 320, 3), np.uint8)
@@ -132,6 +159,13 @@ def test_prepare_rectifies_only_when_asked_to():
 def test_prepare_says_what_is_wrong(changes, reason):
     with pytest.raises(MappingError, match=reason):
         prepare(frame(0, **changes), ModelConfig.tiny(), undistort=True)
+
+
+def test_a_selection_of_points_is_even_over_the_image():
+    depth = torch.ones(42, 56)
+    arguments = CAMERA, np.eye(4), 1.0, 9.0, 100
+    y = frame_points(depth, depth, torch.zeros(3, 42, 56), *arguments).points[:, 1]
+    assert len(y) == 100 and y.min() < -0.6 and y.max() > 0.6
 
 
 def test_a_change_of_gauge_moves_points_as_it_moves_poses():
@@ -181,6 +215,27 @@ def test_scale_does_not_lock_on_disagreement_and_does_not_breathe():
     assert locked.scale == pytest.approx(3.0)
 
 
+def test_scale_may_shrink_as_well():
+    locked = ScaleEstimator("depth")
+    ones = np.ones((30, 40), np.float32)
+    for _ in range(10):
+        locked.add_depth(ones, ones, 3 * ones)
+    assert any(locked.add_depth(ones, ones, 2 * ones) for _ in range(100))
+    assert locked.scale == pytest.approx(2.0)
+
+
+def test_scale_is_that_of_the_confident_half_of_what_was_measured():
+    estimator = ScaleEstimator("depth")
+    confidence = np.linspace(1, 3, 1200, dtype=np.float32).reshape(30, 40)
+    index = np.arange(1200).reshape(30, 40)
+    wrong = (index < 300) | (index >= 700)
+    measured = np.where(wrong, 9.0, 2.0).astype(np.float32)
+    measured[-8:] = np.nan
+    for _ in range(MIN_RATIOS):
+        estimator.add_depth(np.ones_like(measured), confidence, measured)
+    assert estimator.scale == pytest.approx(2.0)
+
+
 def test_scale_ignores_empty_depth():
     estimator = ScaleEstimator("depth")
     ones = np.ones((30, 40), np.float32)
@@ -213,6 +268,16 @@ def test_odometry_is_interpolated_and_never_invented():
     assert odometry.at(25_000_000) is None and odometry.at(50) is not None
 
 
+def test_odometry_has_the_rotation_of_the_nearer_entry_and_changes_none():
+    odometry = Odometry()
+    turned = pose([[0, -1, 0], [1, 0, 0], [0, 0, 1]], [1, 0, 0])
+    for stamp, T in ((0, np.eye(4)), (100, turned)):
+        odometry.add(stamp, T.copy())
+    for stamp, nearer in ((25, np.eye(4)), (75, turned)):
+        np.testing.assert_array_equal(odometry.at(stamp)[:3, :3], nearer[:3, :3])
+    np.testing.assert_array_equal([T for _, T in odometry.entries], [np.eye(4), turned])
+
+
 def moved(x: float) -> np.ndarray:
     return pose(np.eye(3), [x, 0, 0])
 
@@ -240,6 +305,19 @@ def test_lost_after_so_many_and_found_where_it_is_consistent():
     assert [judge(tracker, 3.1, 3.2), judge(tracker, 3.3)] == [LOST, LOST]
     assert judge(tracker, 3.4) is None and not tracker.lost
     assert judge(tracker, 3.5) is None
+
+
+def test_each_frame_of_a_chunk_is_compared_with_the_one_before():
+    for xs, reason in (((0.8, -0.8), JUMP), ((0.8, 1.6, 2.4), None)):
+        tracker = Tracker()
+        assert judge(tracker, 0.0) is None
+        assert judge(tracker, *xs) == reason
+
+
+def test_each_frame_of_a_refused_chunk_is_doubted():
+    tracker = Tracker()
+    assert judge(tracker, 0.0) is None
+    assert judge(tracker, 5.0, 5.0, 5.0) == JUMP and tracker.lost
 
 
 def test_a_turn_is_a_jump_too_and_cameras_are_compared_with_themselves():
@@ -298,3 +376,5 @@ def test_trajectory_is_bounded_moved_and_written_as_tum():
     line = trajectory.to_tum().splitlines()[0].split()
     assert line[0] == "1700000000.000000003" and len(line) == 8
     np.testing.assert_allclose([float(x) for x in line[1:4]], trajectory.poses[0, :3, 3], atol=1e-9)
+    trajectory.append(1_700_000_000_000_000_006, "", T)
+    assert len(trajectory) == 3, "also after it was moved"

@@ -17,6 +17,7 @@ from known_world import CAMERA, KnownWorld, frame, path, room_depth
 
 from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, pose
 from zipmap_ros.mapping import MappingError, StreamMapper, load_session, save_session
+from zipmap_ros.mapping.tracking import Tracker
 from zipmap_ros.model import ModelConfig, ZipMap
 from zipmap_ros.model.graph import QueryGraph, StreamGraph
 from zipmap_ros.parameters import Parameters
@@ -63,6 +64,9 @@ def assert_same(a: StreamMapper, b: StreamMapper) -> None:
     assert (a.scale.scale, a.scale.metric) == (b.scale.scale, b.scale.metric)
     assert a.scale.spread == b.scale.spread and a.keyframes.gap == b.keyframes.gap
     assert a.last_camera == b.last_camera
+    np.testing.assert_equal(vars(a.tracker), vars(b.tracker))
+    np.testing.assert_equal(a.odometry.entries, b.odometry.entries)
+    assert (a.tracks.frames, a.tracks.log) == (b.tracks.frames, b.tracks.log)
 
 
 @pytest.mark.parametrize("scale_source", ["depth", "odom"])
@@ -84,6 +88,17 @@ def test_saved_loaded_and_continued_is_as_if_never_stopped(model, tmp_path, scal
         assert one.kept == other.kept
     assert_same(whole, loaded)
     assert whole.voxel_map.evicted > 0
+
+
+def test_a_session_that_is_lost_is_lost_when_it_is_loaded(model, tmp_path):
+    mapper, loaded = make(model), make(model)
+    feed(mapper, range(4))
+    latest = {"": pose(np.eye(3), [9, 9, 9])}
+    mapper.tracker = Tracker(mapper.tracker.believed, latest, {"": 4, "left": 1}, 2, True)
+    save_session(mapper, tmp_path, "house")
+    load_session(loaded, tmp_path, "house")
+    assert loaded.status == "lost"
+    assert_same(mapper, loaded)
 
 
 @pytest.mark.parametrize("chunk_frames", [1, 2])

@@ -127,6 +127,16 @@ def test_a_merged_voxel_is_as_young_as_its_youngest_point():
     assert coarse.state()["seen"].tolist() == [2]
 
 
+def test_a_voxel_that_is_seen_again_is_young():
+    voxel_map = VoxelMap(0.1, 100, 10)
+    for x in (0.05, 0.15, 0.05):
+        voxel_map.insert(np.array([[x, 0, 0]]), np.zeros((1, 3), np.uint8), np.ones(1))
+    assert voxel_map.state()["seen"].tolist() == [3, 2]
+    other = VoxelMap(0.2, 100, 10)
+    other.absorb(voxel_map)
+    assert other.insertions == 3  # what comes next is younger
+
+
 def test_megabytes_bound_the_memory():
     voxel_map = VoxelMap(0.001, 10_000_000, 2.0)
     for seed in range(10):

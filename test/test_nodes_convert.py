@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs a ROS 2, or the embedded runtime: make test")
 
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Pose, Quaternion
+from geometry_msgs.msg import Point, Pose, Quaternion
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointField, RegionOfInterest
 from std_msgs.msg import Header
 
@@ -171,13 +171,18 @@ def test_a_camera_info_moves_by_half_a_pixel() -> None:
     camera = Camera(640, 480, 500.0, 510.0, 320.0, 240.0)
     info = convert.camera_to_camera_info(camera, HEADER)
     assert (info.k[2], info.k[5], info.p[2], info.p[6]) == (319.5, 239.5, 319.5, 239.5)
+    assert (info.p[0], info.p[5]) == (500.0, 510.0)
     assert convert.camera_info_to_camera(info) == camera
 
 
 def test_distortion_is_carried_and_checked() -> None:
-    camera = Camera(64, 48, 50.0, 50.0, 32.0, 24.0, "plumb_bob", (0.1, -0.2, 0.01, 0.02, 0.0))
-    info = convert.camera_to_camera_info(camera, HEADER)
-    assert convert.camera_info_to_camera(info) == camera
+    for model, d in (
+        ("equidistant", (0.1, 0.0, 0.0, 0.0)),
+        ("plumb_bob", (0.1, -0.2, 0.01, 0.02, 0.0)),
+    ):
+        camera = Camera(64, 48, 50.0, 50.0, 32.0, 24.0, model, d)
+        info = convert.camera_to_camera_info(camera, HEADER)
+        assert convert.camera_info_to_camera(info) == camera
     info.d = [0.1, 0.2, 0.3]
     with pytest.raises(ConvertError, match="3 coefficients"):
         convert.camera_info_to_camera(info)
@@ -197,20 +202,18 @@ def test_an_equidistant_lens_bends_without_coefficients(d: list[float]) -> None:
 def test_binning_and_region_give_the_camera_of_the_published_image() -> None:
     info = convert.camera_to_camera_info(Camera(640, 480, 500.0, 500.0, 320.0, 240.0), HEADER)
     info.roi = RegionOfInterest(x_offset=100, y_offset=40, width=200, height=120)
-    info.binning_x = info.binning_y = 2
-    assert convert.camera_info_to_camera(info) == Camera(100, 60, 250.0, 250.0, 110.0, 100.0)
+    info.binning_x, info.binning_y = 2, 4
+    assert convert.camera_info_to_camera(info) == Camera(100, 30, 250.0, 125.0, 110.0, 50.0)
 
 
 def test_uncalibrated_and_impossible_camera_infos() -> None:
     assert convert.camera_info_to_camera(CameraInfo(width=4, height=4)) is None
     info = convert.camera_to_camera_info(Camera(64, 48, 50.0, 50.0, 32.0, 24.0), HEADER)
     k = list(info.k)
-    info.k = [-1.0, *k[1:]]
-    with pytest.raises(ConvertError, match="calibrate"):
-        convert.camera_info_to_camera(info)
-    info.k = [float("nan"), *k[1:]]
-    with pytest.raises(ConvertError, match="calibrate"):
-        convert.camera_info_to_camera(info)
+    for i, bad in ((0, -1.0), (0, float("nan")), (4, 0.0)):
+        info.k = [*k[:i], bad, *k[i + 1 :]]
+        with pytest.raises(ConvertError, match="calibrate"):
+            convert.camera_info_to_camera(info)
 
 
 def test_a_cloud_has_the_promised_layout_and_comes_back() -> None:
@@ -266,3 +269,9 @@ def test_a_pose_without_direction_is_refused(bad: tuple[float, ...]) -> None:
     x, y, z, w = bad
     with pytest.raises(ConvertError, match="quaternion"):
         convert.pose_to_matrix(Pose(orientation=Quaternion(x=x, y=y, z=z, w=w)))
+
+
+def test_a_pose_that_is_nowhere_is_refused() -> None:
+    nowhere = Pose(position=Point(x=float("nan")), orientation=Quaternion(w=1.0))
+    with pytest.raises(ConvertError, match="not finite"):
+        convert.pose_to_matrix(nowhere)

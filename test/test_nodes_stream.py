@@ -10,6 +10,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,8 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
 
 from zipmap_ros import mapping
-from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import BODY_T_OPTICAL, pose
+from zipmap_ros.frame import Estimate, Frame
+from zipmap_ros.geometry import BODY_T_OPTICAL, look_at, pose
 from zipmap_ros.msg import Status
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes import intake as intake_module
@@ -44,8 +45,10 @@ from zipmap_ros.nodes import stream_node as stream_node_module
 from zipmap_ros.nodes import transforms as transforms_module
 from zipmap_ros.nodes.camera_input import CameraInput
 from zipmap_ros.nodes.intake import Intake
+from zipmap_ros.nodes.outputs import Outputs, twist
 from zipmap_ros.nodes.stream_node import StreamNode
 from zipmap_ros.nodes.transforms import TransformError
+from zipmap_ros.parameters import Parameters
 from zipmap_ros.srv import LoadMap, QueryView, SaveMap, SetPose
 
 DOMAIN = 67
@@ -89,6 +92,37 @@ def intake(node: StreamNode) -> Intake:
 
 def dropped(node: StreamNode) -> dict[str, int]:
     return dict(node.worker.counts().dropped)
+
+
+def estimate(stamp_ns: int) -> Estimate:
+    """Two metres everywhere, of which nothing is known in the first row."""
+    depth = np.full((3, 4), 2.0, np.float32)
+    confidence = np.array([[1.0], [2.0], [2.0]], np.float32).repeat(4, 1)
+    points = np.ones((2, 3), np.float32)
+    return Estimate(
+        stamp_ns,
+        FRAME,
+        np.eye(4),
+        depth,
+        confidence,
+        CAMERA,
+        np.zeros((3, 4, 3), np.uint8),
+        points=points,
+        colors=points.astype(np.uint8),
+        point_confidence=points[:, 0],
+    )
+
+
+def heard_outputs(**changes: Any) -> tuple[Outputs, dict[str, list[Any]]]:
+    """Outputs without a node, and what they publish on each topic; all are listened to."""
+    heard: dict[str, list[Any]] = {}
+
+    def create(kind: type, topic: str, qos: Any) -> Any:
+        messages = heard[topic.removeprefix("~/")] = []
+        return SimpleNamespace(publish=messages.append, get_subscription_count=lambda: 1)
+
+    node: Any = SimpleNamespace(create_lifecycle_publisher=create)
+    return Outputs(node, Parameters().updated(changes)), heard
 
 
 def heard_states(node: StreamNode) -> list[int]:
@@ -346,6 +380,48 @@ def test_twist_is_of_the_last_two_poses(make: Any, monkeypatch: pytest.MonkeyPat
     assert heard[1].pose.covariance[0] == heard[1].twist.covariance[0] == -1.0
 
 
+def test_a_turn_to_the_left_is_a_positive_angular_velocity() -> None:
+    c, s = np.cos(0.2), np.sin(0.2)
+    left = pose([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.zeros(3))
+    _, angular = twist(np.eye(4), left, 0.5)
+    assert (angular.x, angular.y, angular.z) == pytest.approx((0.0, 0.0, 0.4))
+
+
+def test_depth_of_little_confidence_is_unknown() -> None:
+    outputs, heard = heard_outputs()
+    outputs.publish(estimate(5), np.eye(4), FRAME, low=1.5)
+    depth = convert.image_to_depth(heard["depth/image"][0])
+    assert np.isnan(depth[0]).all() and (depth[1:] == 2).all()
+
+
+def test_the_points_of_a_chunk_are_stamped_as_its_last_frame() -> None:
+    outputs, heard = heard_outputs()
+    outputs.publish_points([estimate(5), estimate(9)])
+    (cloud,) = heard["points"]
+    assert (convert.stamp_to_ns(cloud.header.stamp), cloud.width) == (9, 4)
+
+
+def test_a_path_that_was_re_anchored_is_bounded_and_gives_no_velocity() -> None:
+    outputs, heard = heard_outputs()
+
+    def stamps(since_ns: int = 0) -> list[int]:
+        return [convert.stamp_to_ns(p.header.stamp) for p in outputs.path(since_ns).poses]
+
+    outputs.publish(estimate(5), np.eye(4), FRAME, low=1.5)
+    outputs.set_path(np.arange(4), np.stack([np.eye(4)] * 4), 3)
+    outputs.publish(estimate(50), pose(np.eye(3), [1, 0, 0]), FRAME, low=1.5)
+    assert (stamps(), stamps(since_ns=3)) == ([2, 3, 50], [3, 50])
+    assert heard["odometry"][-1].twist.twist.linear.x == 0.0
+
+
+def test_the_pose_of_a_queried_view_looks_along_x() -> None:
+    outputs, heard = heard_outputs()
+    outputs.publish_query(look_at([1, 2, 3], [1, 5, 3]), QueryView.Response())
+    looking = convert.pose_to_matrix(heard["query/pose"][0].pose)
+    np.testing.assert_allclose(looking[:3, 0], [0, 1, 0], atol=1e-9)
+    np.testing.assert_allclose(looking[:3, 2:], [[0, 1], [0, 2], [1, 3]], atol=1e-9)
+
+
 def test_a_status_that_is_made_later_is_published_later(make: Any) -> None:
     """The topic is latched: of two threads that tell the state the newer one must have it."""
     node = make(tf_mode="camera")
@@ -479,9 +555,9 @@ def test_each_camera_has_a_thread_to_wait_for_tf_in(make: Any) -> None:
     assert six.threads - len("abcdef") >= one.threads - 1 >= 4
 
 
-def test_the_velocity_is_that_of_one_camera(make: Any) -> None:
+def test_the_velocity_is_that_of_one_camera() -> None:
     """Poses of several at nearly one time differ by more than the robot moved."""
-    outputs = make(cameras=["front", "left"]).outputs
+    outputs, _ = heard_outputs(cameras=["front", "left"])
     outputs._last["front"] = (0, np.eye(4))
     outputs._last["left"] = (999_000_000, pose(np.eye(3), [0.995, 0, 0]))
     message = PoseStamped(header=convert.make_header(1_000_000_000, "map"))

@@ -135,11 +135,11 @@ def test_with_odometry_of_others_only_map_to_odom_is_published(ros: Bench) -> No
     t0 = tree.now_ns
     with pytest.raises(TransformError, match="odom_e"):
         tree.transforms.odom_T_base(t0)
-    others.sendTransform(stamped("odom_e", "base_e", at(3.0), t0))
+    others.sendTransform(stamped("odom_e", "base_e", at(3.0, 90.0), t0))
     own = tree.transforms._buffer
     until(lambda: own.can_transform("odom_e", "lens_e", Time(nanoseconds=t0)))
     tree.transforms.publish(estimate(t0, at(1.0) @ MOUNT, "lens_e"), 1)
-    np.testing.assert_allclose(tree.find("map_e", "odom_e", t0), at(-2.0), atol=1e-9)
+    np.testing.assert_allclose(tree.find("map_e", "base_e", t0), at(1.0), atol=1e-9)
     until(
         lambda: any(
             (t.header.frame_id, t.child_frame_id) == ("map_e", "odom_e")
@@ -147,6 +147,18 @@ def test_with_odometry_of_others_only_map_to_odom_is_published(ros: Bench) -> No
             for t in m.transforms
         )
     )
+    tree.close()
+
+
+def test_odometry_of_others_is_that_of_the_stamp(ros: Bench) -> None:
+    names = {"map_frame": "map_o", "odom_frame": "odom_o", "base_frame": "base_o"}
+    tree = Tree(ros, tf_mode="map_to_odom", **names)
+    others, t0 = TransformBroadcaster(ros.node), tree.now_ns
+    for i in range(2):
+        others.sendTransform(stamped("odom_o", "base_o", at(float(i)), t0 + i * S))
+    own = tree.transforms._buffer
+    until(lambda: own.can_transform("odom_o", "base_o", Time(nanoseconds=t0 + S)))
+    np.testing.assert_allclose(tree.transforms.odom_T_base(t0 + S // 4), at(0.25), atol=1e-9)
     tree.close()
 
 
@@ -251,6 +263,16 @@ def test_a_moving_base_has_no_place_ahead_of_its_estimates(ros: Bench) -> None:
     tree.close()
 
 
+def test_odometry_goes_on_where_it_was_after_time_has_jumped(ros: Bench) -> None:
+    tree = Tree(ros, map_frame="map_p", odom_frame="odom_p", base_frame="base_p")
+    tree.transforms._base_T_camera["lens_p"] = np.eye(4)
+    tree.transforms.publish(estimate(tree.now_ns, at(1.0), "lens_p"), 1)
+    tree.transforms.clear()
+    tree.transforms.publish(estimate(tree.now_ns + S, at(7.0), "lens_p"), 1)
+    np.testing.assert_allclose(tree.transforms._held["odom_p", "base_p"], at(1.0), atol=1e-9)
+    tree.close()
+
+
 def test_what_is_held_moves_with_the_map(ros: Bench) -> None:
     """Without another image: the last pose, seen from the map's new anchor."""
     tree = Tree(ros, tf_mode="odom_and_map", map_frame="map_h", odom_frame="odom_h")
@@ -326,4 +348,16 @@ def test_a_pose_in_any_frame(ros: Bench) -> None:
     expected = at(1.0, 90.0) @ at(2.0)
     np.testing.assert_allclose(tree.transforms.to_map(request), expected, atol=1e-9)
     np.testing.assert_allclose(invert(expected) @ expected, np.eye(4), atol=1e-12)
+    tree.close()
+
+
+def test_a_pose_in_a_frame_that_moves_is_of_its_stamp(ros: Bench) -> None:
+    tree = Tree(ros, tf_mode="camera", map_frame="map_q")
+    own, t0 = tree.transforms._buffer, tree.now_ns
+    for i in range(2):
+        tree.transforms.publish(estimate(t0 + i * S, at(float(i)), "lens_q"), 1)
+    until(lambda: own.can_transform("map_q", "lens_q", Time(nanoseconds=t0 + S)))
+    request = PoseStamped(header=convert.make_header(t0, "lens_q"))
+    request.pose = convert.matrix_to_pose(at(2.0))
+    np.testing.assert_allclose(tree.transforms.to_map(request), at(2.0), atol=1e-9)
     tree.close()

@@ -239,6 +239,13 @@ def test_dropping_the_queue_counts_each_frame(bench: Bench) -> None:
     bench.mapper.gate.set()
 
 
+def test_counts_stay_as_they_were_taken(bench: Bench) -> None:
+    bench.worker.drop("encoding")
+    before = bench.worker.counts()
+    bench.worker.drop("encoding")
+    assert before.dropped == {"encoding": 1}
+
+
 def test_rates_are_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 100.0
     monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: now_s))
@@ -259,3 +266,10 @@ def test_latency_is_stamp_to_delivery(bench: Bench) -> None:
     until(lambda: bench.worker.counts().latency_max_s > 0)
     counts = bench.worker.counts()
     assert counts.latency_p50_s == counts.latency_max_s == pytest.approx(600e-9)
+
+
+def test_most_frames_are_faster_than_the_95th_percentile(bench: Bench) -> None:
+    bench.worker._latencies_s.extend(np.arange(101) / 100)
+    counts = bench.worker.counts()
+    figures = (counts.latency_p50_s, counts.latency_p95_s, counts.latency_max_s)
+    assert figures == pytest.approx((0.5, 0.95, 1.0))

@@ -251,9 +251,8 @@ def quaternion_from_matrix(R: ArrayLike) -> Array:
     """A (3, 3) rotation (or the rotation of a (4, 4) transform) to (x, y, z, w), w >= 0."""
     from transforms3d.quaternions import mat2quat
 
-    w, x, y, z = mat2quat(np.asarray(R, dtype=np.float64)[:3, :3])
-    quaternion = np.array([x, y, z, w])
-    return -quaternion if w < 0 else quaternion
+    w, x, y, z = mat2quat(np.asarray(R, dtype=np.float64)[:3, :3])  # w >= 0
+    return np.array([x, y, z, w])
 
 
 def matrix_from_quaternion(quaternion: ArrayLike) -> Array:

@@ -57,7 +57,6 @@ class CameraInput:
         drop: Callable[[str], None],
     ) -> None:
         self.name = name
-        self.frame_id = ""
         self.last_image_s = time.monotonic()
         self.images = 0
         self.problem = ""
@@ -171,11 +170,10 @@ class CameraInput:
         convert.check_stamp(stamp_ns)
         height, width = rgb.shape[:2]
         self._check_size((width, height))
-        self.frame_id = message.header.frame_id.lstrip("/") or "camera"
         return Frame(
             stamp_ns=stamp_ns,
             rgb=rgb,
-            frame_id=self.frame_id,
+            frame_id=message.header.frame_id.lstrip("/") or "camera",
             camera=self._camera_for(width, height),
             source=self.name,
         )

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.client import Client
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
@@ -56,6 +57,7 @@ class ZipmapServices:
             for name, (kind, _) in SERVICES.items()
         }
         self._busy = {name: threading.Lock() for name in SERVICES}
+        self._context = node.context
         self.map_frame = "map"
 
     def query(self, map_T_view: Array) -> QueryView.Response:
@@ -83,12 +85,16 @@ class ZipmapServices:
     def ask_trajectory(self) -> Any:
         """The future of all poses; None while the service is not there."""
         client = self._clients["get_trajectory"]
-        return client.call_async(GetTrajectory.Request()) if client.service_is_ready() else None
+        return client.call_async(GetTrajectory.Request()) if self._is_there(client) else None
+
+    def _is_there(self, client: Client) -> bool:
+        """False while leaving too, when asking would raise."""
+        return self._context.ok() and client.service_is_ready()
 
     def _call(self, name: str, request: Any) -> Any:
         """The response. Raises ViewerError where there is none, or none that succeeded."""
         client, timeout_s = self._clients[name], SERVICES[name][1]
-        if not client.service_is_ready():
+        if not self._is_there(client):
             raise ViewerError(f"there is no service {client.srv_name}: is the node active?")
         if not self._busy[name].acquire(blocking=False):
             raise ViewerError(f"{name} is busy with another request: try again")

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A ray-cast world with exact depth, poses and intrinsics, for training, tests and the demo."""
 
-from zipmap_ros.synthetic.augment import augment
 from zipmap_ros.synthetic.layouts import LAYOUTS
 from zipmap_ros.synthetic.textures import SyntheticError, Textures
 from zipmap_ros.synthetic.trajectory import CLEARANCE, MOTIONS, Motion
@@ -15,7 +14,6 @@ __all__ = [
     "SyntheticError",
     "Textures",
     "World",
-    "augment",
     "render",
     "trajectories",
 ]

@@ -58,14 +58,12 @@ def render_scenes(
     texels: Tensor,
     world_T_camera: Tensor,
     cameras: Camera | Sequence[Camera],
-    exposure: Tensor | None = None,
     antialias: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Render N views of each of the B worlds of a scene.
 
     world_T_camera  (B, N, 4, 4), OpenCV camera axes, float32 or float64
     cameras         one pinhole, or one per world with equal image sizes
-    exposure        (B, N) factor on the light, default 1
     antialias       rays per pixel along each side, for colour; costs its square
 
     Returns rgb (B, N, H, W, 3) uint8 and depth (B, N, H, W) float32, metres along z, on the device
@@ -82,9 +80,6 @@ def render_scenes(
     world = torch.arange(B, device=device).repeat_interleave(views)
     poses = world_T_camera.to(device, torch.float64).reshape(B * views, 4, 4)
     per_frame = intrinsics.to(device).repeat_interleave(views, 0)
-    if exposure is None:
-        exposure = torch.ones(B, views)
-    exposure = exposure.to(device, torch.float32).reshape(-1)
     fine = camera.resized(antialias * camera.width, antialias * camera.height)
     rays = fine.width * fine.height
     step = max(1, _RAYS_PER_STEP.get(device.type, 1 << 20) // rays)
@@ -97,7 +92,7 @@ def render_scenes(
         depth[part] = _Tiling.of(camera).to_image(hits.depth, camera)
         if antialias > 1:
             hits, view = _cast(*frames, per_frame[part] * antialias, fine)
-        colour = _Tiling.of(fine).to_image(shade(*frames, view, hits, texels, exposure[part]), fine)
+        colour = _Tiling.of(fine).to_image(shade(*frames, view, hits, texels), fine)
         if antialias > 1:
             colour = _mean_of_blocks(colour, antialias)
         rgb[part] = colour

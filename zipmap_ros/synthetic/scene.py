@@ -165,8 +165,6 @@ class Placement:
         size: tuple[float, float, float],
         material: Material,
         yaw: float = 0.0,
-        pitch: float = 0.0,
-        roll: float = 0.0,
     ) -> None:
         """Add a primitive of full ``size`` that stands on ``base``, the centre of its underside."""
         x, y, z = base
@@ -175,7 +173,7 @@ class Placement:
             self.point(x, y, z + size[2] / 2),
             (size[0] / 2, size[1] / 2, size[2] / 2),
             material,
-            (self.yaw + yaw, pitch, roll),
+            (self.yaw + yaw, 0.0, 0.0),
             shift=(self.x * 0.37 + x, self.y * 0.61 + y + z),
         )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Colour of ray hits: mip-mapped textures with real scale, lamps, ambient light, exposure.
+"""Colour of ray hits: mip-mapped textures with real scale, lamps, ambient light.
 
 Colours are computed in gamma-2 space: light L makes a texture value c into c * sqrt(L), which is
 squaring, lighting and square root of a camera's transfer curve, in one step.
@@ -76,9 +76,8 @@ def shade(
     view: View,
     hits: Hits,
     texels: Tensor,
-    exposure: Tensor,
 ) -> Tensor:
-    """(F, R, 3) uint8 RGB of the hits; world (F,) picks lamps, exposure (F,) scales the light."""
+    """(F, R, 3) uint8 RGB of the hits; world (F,) picks lamps."""
     surface = _gather(scene, view, hits)
     z = hits.depth
     x, y = hits.x * z, hits.y * z
@@ -102,8 +101,7 @@ def shade(
     texels_per_pixel = pixel.mul_(surface.density).mul_(facing.abs_().clamp_min_(0.1).rsqrt_())
     colour = _sample(texels, surface.texture, s, t, texels_per_pixel)
     light = _light(scene, world, poses, (x, y, z), normal)
-    light = torch.where(surface.emission > 0, surface.emission, light).mul_(exposure[:, None])
-    light = light.sqrt_()
+    light = torch.where(surface.emission > 0, surface.emission, light).sqrt_()
     rgb = torch.empty(*z.shape, 3, dtype=torch.uint8, device=z.device)
     for channel, (value, tint) in enumerate(zip(colour, surface.tint, strict=True)):
         rgb[..., channel] = value.mul_(tint).mul_(light).clamp_max_(255)

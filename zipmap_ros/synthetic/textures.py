@@ -9,6 +9,7 @@ RGBA, so that a texture lookup is one gather.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -48,12 +49,7 @@ class Textures:
         """The built-in textures plus every .jpg, .jpeg and .png in ``folder``, as role "photo"."""
         from PIL import Image
 
-        suffixes = {".jpg", ".jpeg", ".png"}
-        paths = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in suffixes)
-        if not paths:
-            raise SyntheticError(
-                f"no .jpg or .png textures in {str(folder)!r}: give a folder of pictures"
-            )
+        paths = _pictures(folder)
         base = _procedural()
         first = len(base.texels) // TEXELS_PER_TEXTURE
         packed = [base.texels]
@@ -67,6 +63,24 @@ class Textures:
     def to(self, device: str | torch.device) -> Textures:
         """The same textures with their texels on ``device``."""
         return Textures(self.texels.to(device), self.roles)
+
+
+def folder_digest(folder: str | Path) -> str:
+    """Another one (16 hex digits) for other pictures, or names of them, in a folder."""
+    digest = hashlib.sha256()
+    for path in _pictures(folder):
+        digest.update(f"{path.name}\n{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _pictures(folder: str | Path) -> list[Path]:
+    suffixes = {".jpg", ".jpeg", ".png"}
+    paths = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in suffixes)
+    if not paths:
+        raise SyntheticError(
+            f"no .jpg or .png textures in {str(folder)!r}: give a folder of pictures"
+        )
+    return paths
 
 
 def _pack(image: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -73,25 +73,20 @@ def trajectories(
     kind: str | Motion = "hand",
     seed: int = 0,
     loop: bool = False,
-    speed_m: tuple[float, float] | None = None,
-    turn_deg: tuple[float, float] | None = None,
 ) -> Tensor:
     """One path for each world of a scene: (B, frames, 4, 4) float64 world_T_camera.
 
     seeds     seed of each world; with ``seed`` they determine the paths
     kind      "robot" (planar, constant height), "drone", "hand", or a Motion
     loop      close the path: the frame after the last is the first again
-    speed_m, turn_deg  override the ranges of the motion: metres and degrees per frame
 
     The paths keep CLEARANCE from every surface. Raises SyntheticError where a world has no room.
     """
-    if isinstance(kind, str):
-        if kind not in MOTIONS:
-            raise SyntheticError(f"unknown motion {kind!r}: choose one of {', '.join(MOTIONS)}")
-        kind = MOTIONS[kind]
+    if isinstance(kind, str) and kind not in MOTIONS:
+        raise SyntheticError(f"unknown motion {kind!r}: choose one of {', '.join(MOTIONS)}")
+    motion = MOTIONS[kind] if isinstance(kind, str) else kind
     if frames < 1:
         raise SyntheticError(f"a path needs at least one frame, got {frames}")
-    motion = replace(kind, speed_m=speed_m or kind.speed_m, turn_deg=turn_deg or kind.turn_deg)
     space = Space(scene.to("cpu"))
     rngs = [np.random.default_rng([seed, world_seed]) for world_seed in seeds]
     styles = [_Style.draw(motion, frames, loop, rng) for rng in rngs]

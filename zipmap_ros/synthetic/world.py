@@ -57,30 +57,21 @@ class World:
         kind: str | Motion = "hand",
         seed: int = 0,
         loop: bool = False,
-        speed_m: tuple[float, float] | None = None,
-        turn_deg: tuple[float, float] | None = None,
     ) -> Tensor:
         """A smooth path clear of surfaces, (frames, 4, 4) float64 world_T_camera on the CPU.
 
-        ``kind`` is "robot", "drone", "hand" or a Motion; a ``loop`` ends where it began;
-        ``speed_m`` and ``turn_deg`` override metres and degrees per frame (low, high).
+        ``kind`` is "robot", "drone", "hand" or a Motion; a ``loop`` ends where it began.
         """
-        return trajectories([self], frames, kind, seed, loop, speed_m, turn_deg)[0]
+        return trajectories([self], frames, kind, seed, loop)[0]
 
     def render(
-        self,
-        world_T_camera: Tensor,
-        camera: Camera,
-        exposure: Tensor | None = None,
-        antialias: int = 1,
+        self, world_T_camera: Tensor, camera: Camera, antialias: int = 1
     ) -> tuple[Tensor, Tensor]:
         """Render N views: (N, 4, 4) poses to rgb (N, H, W, 3) uint8, depth (N, H, W) float32.
 
-        Depth is metres along z. ``exposure`` (N,) scales the light, default 1; ``antialias`` k
-        averages k x k rays per pixel for the colour.
+        Depth is metres along z. ``antialias`` k averages k x k rays per pixel for the colour.
         """
-        exposure = None if exposure is None else exposure[None]
-        rgb, depth = render([self], world_T_camera[None], camera, exposure, antialias)
+        rgb, depth = render([self], world_T_camera[None], camera, antialias)
         return rgb[0], depth[0]
 
 
@@ -90,30 +81,27 @@ def trajectories(
     kind: str | Motion = "hand",
     seed: int = 0,
     loop: bool = False,
-    speed_m: tuple[float, float] | None = None,
-    turn_deg: tuple[float, float] | None = None,
 ) -> Tensor:
     """``World.trajectory`` for B worlds at once: (B, frames, 4, 4) float64 on the CPU."""
     scene = Scene.join([world.scene_cpu for world in worlds])
     seeds = [world.seed for world in worlds]
-    return scene_trajectories(scene, seeds, frames, kind, seed, loop, speed_m, turn_deg)
+    return scene_trajectories(scene, seeds, frames, kind, seed, loop)
 
 
 def render(
     worlds: Sequence[World],
     world_T_camera: Tensor,
     cameras: Camera | Sequence[Camera],
-    exposure: Tensor | None = None,
     antialias: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Render N views of each of B worlds that share textures and device.
 
-    world_T_camera (B, N, 4, 4); one camera, or one per world of equal image size; exposure (B, N);
-    ``antialias`` rays per pixel along each side.
+    world_T_camera (B, N, 4, 4); one camera, or one per world of equal image size; ``antialias``
+    rays per pixel along each side.
     Returns rgb (B, N, H, W, 3) uint8 and depth (B, N, H, W) float32 metres along z.
     """
     texels = worlds[0].textures.texels
     if any(len(world.textures.texels) != len(texels) for world in worlds):
         raise SyntheticError("worlds rendered together must share one Textures object")
     scene = Scene.join([world.scene for world in worlds])
-    return render_scenes(scene, texels, world_T_camera, cameras, exposure, antialias)
+    return render_scenes(scene, texels, world_T_camera, cameras, antialias)
