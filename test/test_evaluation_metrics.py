@@ -101,6 +101,13 @@ def test_relative_errors_of_a_stretched_and_turning_walk():
     assert metrics.relative_errors(estimate, truth, step=2)["rotation_deg"] == pytest.approx(4.0)
 
 
+def test_errors_per_metre_are_those_of_a_stretch_by_its_length():
+    """Steps of 15 cm make stretches of 1.05 m."""
+    turning = np.stack([pose(rotation(0, 3.0 * k), (0.15 * k, 0, 0)) for k in range(31)])
+    metre = metrics.relative_errors_per_metre(turning, straight(31, step=0.15))
+    assert metre["rotation_deg"] == pytest.approx(20.0)
+
+
 def test_what_is_not_defined_is_nan():
     truth = straight(5)
     short = metrics.relative_errors_per_metre(truth, truth)
@@ -219,6 +226,8 @@ def test_depth_errors_by_hand():
     assert errors["abs_rel"] == pytest.approx((0.1 + 0.5 + 0.0) / 3)
     assert errors["rmse"] == pytest.approx(np.sqrt((0.01 + 1.0) / 3))
     assert errors["delta_1_25"] == pytest.approx(200 / 3)
+    near = metrics.depth_errors(np.array([1.0, 1.7]), np.array([2.0, 2.0]))
+    assert near["delta_1_25"] == 50  # too near is as wrong as too far
     mask = np.array([[True, False], [False, True]])
     assert metrics.depth_errors(prediction, truth, mask)["abs_rel"] == pytest.approx(0.1)
     assert np.isnan(metrics.depth_errors(prediction, np.zeros((2, 2)))["abs_rel"])

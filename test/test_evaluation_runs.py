@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from zipmap_ros.evaluation import EvaluationError, baselines
+from zipmap_ros.evaluation import EvaluationError, baselines, metrics
 from zipmap_ros.evaluation.runs import (
     STILL,
     VELOCITY,
@@ -120,6 +120,16 @@ def test_each_part_of_the_score_sees_its_own_fault():
     assert wide["map.f_score"] < 50 and wide["depth.abs_rel"] < 1e-6
 
 
+def test_depth_is_judged_by_the_robust_scale_and_by_the_median_s():
+    frames = sphere_frames()
+    perfect = perfect_run(frames)
+    bumpy = perfect.depth * np.where(np.arange(56) % 3, 1.0, 1.5).astype(np.float32)
+    scores = score(replace(perfect, depth=bumpy), frames)
+    robust = metrics.depth_errors(bumpy * scores["depth_scale"], true_depth(frames))
+    assert scores["depth.abs_rel"] == pytest.approx(robust["abs_rel"])
+    assert scores["depth_median.abs_rel"] != pytest.approx(scores["depth.abs_rel"], rel=1e-3)
+
+
 def test_the_map_is_not_judged_where_the_camera_is_not_a_camera():
     frames = sphere_frames()
     perfect = perfect_run(frames)
@@ -163,6 +173,15 @@ def test_a_mapper_of_ones_own_obeys_its_parameters(model):
     closed = {"keyframe_translation_m": 100.0, "keyframe_rotation_deg": 180.0}
     run = mapper_run(model, frames, StreamMapper(model, Parameters().updated(closed)))
     assert run.kept_percent == pytest.approx(100 / FRAMES)  # the first
+
+
+def test_kept_frames_are_a_share_of_all_that_came(model):
+    mapper = StreamMapper(model)
+    answers = iter([None, "jump"] * FRAMES)
+    judge = mapper.tracker.judge
+    mapper.tracker.judge = lambda *arguments: next(answers) or judge(*arguments)
+    run = mapper_run(model, sphere_frames(), mapper)
+    assert len(run.index) == FRAMES / 2 and run.kept_percent <= 50
 
 
 def test_the_mapper_never_sees_a_true_depth(model):

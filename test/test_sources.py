@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -53,7 +54,7 @@ def test_synthetic_source_repeats_and_closes_its_loop():
     assert np.linalg.norm(step[:3, 3]) < 0.5 and rotation_angle_deg(step) < 30
 
 
-def test_video(tmp_path):
+def test_video(tmp_path, monkeypatch):
     path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (32, 24))
     for i in range(5):
@@ -66,6 +67,16 @@ def test_video(tmp_path):
     assert (steps == 50_000_000).all()
     assert frames[4].rgb[12, 24, 0] > 60 and frames[4].rgb[12, 4, 2] > 150
     assert len(list(source)) == 5  # from the beginning again
+    opened = cv2.VideoCapture
+
+    def untimed(path: str) -> SimpleNamespace:
+        capture = opened(path)
+        parts = {name: getattr(capture, name) for name in ("isOpened", "read", "release")}
+        parts["get"] = lambda what: 0.0 if what == cv2.CAP_PROP_POS_MSEC else capture.get(what)
+        return SimpleNamespace(**parts)
+
+    monkeypatch.setattr(cv2, "VideoCapture", untimed)
+    assert [frame.stamp_ns for frame in source] == [i * 50_000_000 for i in range(5)]
 
 
 def test_real_video(test_data):
@@ -117,11 +128,12 @@ def test_tum_layout(tmp_path):
     write(folder / "rgb/a.png", picture(1, 480, 640))
     write(folder / "rgb/b.png", picture(2, 480, 640))
     cv2.imwrite(str(folder / "d.png"), np.full((480, 640), 5000, np.uint16))
-    (folder / "rgb.txt").write_text("# comment\n1.100000001 rgb/a.png\n1.2 rgb/b.png\n")
-    (folder / "depth.txt").write_text("1.11 d.png\n")
-    (folder / "groundtruth.txt").write_text("1.19 1 2 3 0 0 0.7071068 0.7071068\n")
+    images = "# comment\n1305031102.100000001 rgb/a.png\n1305031102.2 rgb/b.png\n"
+    (folder / "rgb.txt").write_text(images)
+    (folder / "depth.txt").write_text("1305031102.11 d.png\n")
+    (folder / "groundtruth.txt").write_text("1305031102.19 1 2 3 0 0 0.7071068 0.7071068\n")
     first, second = open_source("auto", str(folder))
-    assert first.stamp_ns == 1_100_000_001 and first.camera.fx == 517.3
+    assert first.stamp_ns == 1_305_031_102_100_000_001 and first.camera.fx == 517.3
     assert (first.depth == 1.0).all() and first.map_T_camera is None
     assert second.depth is None
     assert np.allclose(second.map_T_camera[:3, :3], [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-6)

@@ -79,6 +79,14 @@ def test_a_compressed_bag_without_anything_else(tmp_path):
         assert np.median(difference) <= 4
 
 
+def test_the_calibration_of_compressed_images_is_found_a_folder_up(tmp_path):
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        bag.write("/front/rgb/image/compressed", bags.compressed_message(colours()), 1)
+        bag.write("/front/camera_info", bags.camera_info_message(CAMERA), 1)
+    (frame,) = open_source("bag", str(tmp_path / "bag"))
+    assert frame.camera == CAMERA
+
+
 def test_depth_and_pose_belong_to_the_image_of_their_time(tmp_path):
     """Depth 5 ms late is that frame's; half a frame late, it is nobody's."""
     near, far, last = frames(3)
@@ -379,17 +387,21 @@ def test_the_mount_and_odometry_of_a_bag(tmp_path):
 
 
 def test_a_mount_is_found_over_several_links_up_and_down(tmp_path):
-    """trunk is the root; base_link and the mast that carries the camera hang from it."""
-    links = {"base_link": (1.0, 0.0, 0.0), "mast": (0.0, 2.0, 0.0)}
+    """trunk is the root; base_link and the mast that carries the camera hang from it.
+
+    The mast is turned to the left: what is ahead on it lies to the left of the trunk.
+    """
+    left = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    links = {"base_link": pose(np.eye(3), (1, 0, 0)), "mast": pose(left, (0, 2, 0))}
     with bags.BagWriter(tmp_path / "bag") as bag:
-        for child, position in links.items():
-            message = bags.transform_message("/trunk", child, pose(np.eye(3), position))
+        for child, trunk_T_child in links.items():
+            message = bags.transform_message("/trunk", child, trunk_T_child)
             bag.write("/tf_static", message, 1)
-        message = bags.transform_message("mast", bags.FRAME_ID, pose(np.eye(3), (0.0, 0.0, 3.0)))
+        message = bags.transform_message("mast", bags.FRAME_ID, pose(np.eye(3), (3.0, 0.0, 0.5)))
         bag.write("/tf_static", message, 1)
         bag.write_frame(frames(1)[0])
     mount = BagSource(str(tmp_path / "bag")).mount("base_link")
-    np.testing.assert_allclose(mount, pose(np.eye(3), (-1.0, 2.0, 3.0)))
+    np.testing.assert_allclose(mount, pose(left, (-1.0, 5.0, 0.5)), atol=1e-12)
 
 
 def test_odometry_on_tf_may_go_over_a_static_link(tmp_path):

@@ -98,6 +98,9 @@ def test_depth_losses_by_hand() -> None:
     # A common factor is no gradient; a step is.
     assert gradient_loss(3 * truth.clamp_min(1), truth.clamp_min(1)).item() == pytest.approx(0)
     assert gradient_loss(depth, truth) > 0.1
+    # Nor is there a step beside what is unknown.
+    truth = torch.tensor([[0.0, 2.0, 2.0], [0.0, 2.0, 2.0]])
+    assert gradient_loss(2 * truth.clamp_min(1), truth).item() == pytest.approx(0)
 
 
 def test_point_loss_is_relative_to_depth() -> None:
@@ -122,6 +125,16 @@ def test_batches_keep_the_geometry() -> None:
         points = points + world_T_camera[:, :, None, None, :3, 3]
         wall = batch.depth[:, :1, :1, :1]
         assert torch.allclose(points[..., 2], wall.expand_as(points[..., 2]), atol=1e-3)
+
+
+def test_each_focal_length_of_a_batch_is_that_of_its_window() -> None:
+    """A window is of whole pixels in both directions, however they are squeezed afterwards."""
+    clips = _wall_clips(width=64, height=52)
+    for seed in range(6):
+        generator = torch.Generator().manual_seed(seed)
+        batch = sample_batch(clips, BatchPlan(2, 1, 1, 32, 24), generator)
+        window = torch.tensor([32, 24]) * FOCAL / batch.K[0, 0].diagonal()[:2]
+        assert torch.allclose(window, window.round(), atol=1e-3)
 
 
 def test_batches_move_as_the_pictures_do() -> None:
