@@ -2,12 +2,14 @@
 """What is dropped, destroyed or shut down: nothing of it is left, and using it raises."""
 
 import gc
+import sys
 import threading
 import time
 import weakref
 
 import pytest
 from rclpy._rclpy_pybind11 import RCLError
+from rclpy.context import Context
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.impl.dds.library import dds
@@ -96,5 +98,72 @@ def test_a_loop_that_waits_for_a_service_ends_with_the_context(context):
         while not client.wait_for_service(timeout_sec=PATIENCE_S):
             pass
     check_soon(begin)
-    with pytest.raises(RCLError, match="context is invalid"):
+    for ask in (client.service_is_ready, lambda: client.call(Trigger.Request())):
+        with pytest.raises(RCLError, match="context is invalid"):
+            ask()
+
+
+def test_a_destroyed_client_is_not_asked(context):
+    node = Node("tested", context=context)
+    client = node.create_client(Trigger, "nobody")
+    node.destroy_client(client)
+    with pytest.raises(InvalidHandle):
         client.service_is_ready()
+
+
+def test_one_callback_that_fails_keeps_nobody_from_the_end():
+    context = Context()
+    context.init(args=[])
+    context.on_shutdown(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        context.shutdown()
+    assert not context.ok() and context._participant is None
+
+
+def test_a_context_that_is_dropped_in_its_own_thread_leaves_the_network():
+    """The garbage collector runs wherever memory is asked for."""
+    context = Context()
+    context.init(args=[])
+    Node("tested", context=context)
+    participant = context._participant
+    dropped, closed, close = threading.Event(), threading.Event(), participant.close
+
+    def closing():
+        dropped.wait(PATIENCE_S)
+        close()
+        closed.set()
+
+    participant.close = closing
+    in_its_thread = participant.graph.thread
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading, "current_thread", lambda: in_its_thread)
+        context.__del__()
+    context._participant = None
+    dropped.set()
+    assert closed.wait(PATIENCE_S)
+
+
+def test_wakers_come_and_go_in_many_threads(context):
+    """Nothing is raised where one goes while another is looked for."""
+    failed = []
+
+    def work():
+        try:
+            for _ in range(30):
+                executor = SingleThreadedExecutor(context=context)
+                context._wake_all()
+                executor.shutdown()
+        except Exception as error:
+            failed.append(error)
+
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(usual)
+    assert failed == []

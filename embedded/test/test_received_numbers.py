@@ -73,10 +73,22 @@ def test_numpy_sees_plain_arrays():
     for plain in (data > 0, data + 1, data.reshape(2, 2), data.astype(np.float32),
                   np.asarray(data), np.frombuffer(data, np.uint16)):  # fmt: skip
         assert type(plain) is np.ndarray
+    for plain in (data[None], data.view("<u2"), data[[0, 1]], np.sort(data)):
+        assert type(plain) is np.ndarray and len(list(plain)) == len(plain)
     assert np.shares_memory(data.reshape(2, 2), data)
     assert isinstance(data.max(), np.uint8) and isinstance(np.add.reduce(data), np.unsignedinteger)
     with pytest.raises(ValueError, match="read-only"):
         data[0] = 1
+
+
+def test_numpys_functions_see_every_number():
+    """They compare parts with each other, which for a field is one answer."""
+    data = received(OccupancyGrid(data=[0, 0, 1, -1, 1, 1, 100, 100])).data
+    numbers, counts = np.unique(data, return_counts=True)
+    assert (numbers.tolist(), counts.tolist()) == ([-1, 0, 1, 100], [1, 2, 3, 2])
+    assert np.setdiff1d(data, [0]).tolist() == [-1, 1, 100]
+    assert np.intersect1d([0, 1, 5], data).tolist() == [0, 1]
+    assert np.concatenate([data[:2], data[-1:]]).tolist() == [0, 0, 100]
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)),

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,9 +57,13 @@ def __getattr__(name: str) -> Any:
     """`Parameter` and the submodules, imported when first asked for: that keeps the start short."""
     if name == "Parameter":
         return import_module("rclpy.parameter").Parameter
-    if name.startswith("_") or find_spec(f"rclpy.{name}") is None:
-        raise AttributeError(f"module 'rclpy' has no attribute '{name}'")
-    return import_module(f"rclpy.{name}")
+    if name.isidentifier() and not name.startswith("_"):
+        try:
+            return import_module(f"rclpy.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"rclpy.{name}":
+                raise
+    raise AttributeError(f"module 'rclpy' has no attribute '{name}'")
 
 
 class InitContextManager:

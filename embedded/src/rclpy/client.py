@@ -61,6 +61,8 @@ class Client(ServiceEndpoint, Generic[SrvType]):
         future = self.call_async(request)
         future._wake_when_done(wake)
         self.context._add_waker(wake)
+        if not self.context.ok():  # since the call: nobody wakes us any more
+            wake()
         try:
             over.get(timeout=None if timeout_sec is None or timeout_sec < 0 else timeout_sec)
         except Empty:
@@ -73,7 +75,12 @@ class Client(ServiceEndpoint, Generic[SrvType]):
         return future.result()
 
     def call_async(self, request: Any) -> Future:
-        """Call; the response becomes the result of the future. Cancelling that forgets the call."""
+        """Call; the response becomes the result of the future. Cancelling that forgets the call.
+
+        Raises RCLError once the context is shut down.
+        """
+        if not self.context.ok():
+            raise RCLError("Failed to send a request: client's context is invalid")
         number = next(_numbers)
         future = Future(executor=self._node.executor if self._node is not None else None)
         with self._lock:
@@ -106,7 +113,9 @@ class Client(ServiceEndpoint, Generic[SrvType]):
         """Whether a server takes our requests and its responses reach us.
 
         Raises RCLError once the context is shut down: a loop that waits for a server ends with it.
+        Raises InvalidHandle once the client is destroyed.
         """
+        self._check_handle()
         if not self.context.ok():
             raise RCLError("Failed to check for a service: client's context is invalid")
         return self._is_reachable()

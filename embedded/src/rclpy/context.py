@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,8 @@ class Context:
         self._lock = threading.RLock()
         self._initialized = False
         self._participant: Any = None
-        self._callbacks: list[Any] = []
-        self._wakers: list[Any] = []
+        self._callbacks: dict[int, Any] = {}
+        self._wakers: dict[int, Any] = {}
         self._nodes: weakref.WeakSet[Any] = weakref.WeakSet()
         self._domain_id = 0
 
@@ -105,13 +106,15 @@ class Context:
 
     def _shut_down(self) -> None:
         self._initialized = False
-        callbacks, self._callbacks = self._callbacks, []
-        for reference in list(callbacks):
-            callback = reference()
-            if callback is not None:
-                callback()
-        self._wake_all()
-        self._leave_if_unused()
+        callbacks, self._callbacks = self._callbacks, {}
+        try:
+            for reference in list(callbacks.values()):
+                callback = reference()
+                if callback is not None:
+                    callback()
+        finally:
+            self._wake_all()
+            self._leave_if_unused()
 
     def _leave_if_unused(self) -> None:
         """Leave the network once shut down and without nodes."""
@@ -129,8 +132,13 @@ class Context:
         self._leave_if_unused()
 
     def __del__(self) -> None:
-        if self._participant is not None:
-            self._participant.close()
+        participant = self._participant
+        if participant is None:
+            return
+        if threading.current_thread() is participant.graph.thread:  # which closing waits for
+            threading.Thread(target=participant.close, daemon=True).start()
+        else:
+            participant.close()
 
     def destroy(self) -> None:
         """Shut down and leave the network."""
@@ -150,12 +158,12 @@ class Context:
         _append(self._wakers, waker)
 
     def _remove_waker(self, waker: Callable[[], None]) -> None:
-        found = [reference for reference in list(self._wakers) if reference() == waker]
-        if found:
-            self._wakers.remove(found[0])
+        for reference in list(self._wakers.values()):
+            if reference() == waker and self._wakers.pop(id(reference), None) is not None:
+                return
 
     def _wake_all(self) -> None:
-        for reference in list(self._wakers):
+        for reference in list(self._wakers.values()):
             waker = reference()
             if waker is not None:
                 waker()
@@ -172,12 +180,21 @@ class Context:
         self.try_shutdown()
 
 
-def _append(references: list[Any], callback: Callable[[], None]) -> None:
-    """Append what returns the callback; that of a bound method leaves the list with its object."""
+def _append(references: dict[int, Any], callback: Callable[[], None]) -> None:
+    """Add what returns the callback, by its id; that of a bound method goes with its object.
+
+    Any thread may do so, the garbage collector within it: every step is one of the interpreter's.
+    """
+    reference: Any
     if hasattr(callback, "__self__"):
-        references.append(weakref.WeakMethod(callback, references.remove))
+        reference = weakref.WeakMethod(callback, lambda gone: references.pop(id(gone), None))
     else:
-        references.append(lambda: callback)
+        reference = partial(_same, callback)
+    references[id(reference)] = reference
+
+
+def _same(callback: Callable[[], None]) -> Callable[[], None]:
+    return callback
 
 
 def wake_all_contexts() -> None:

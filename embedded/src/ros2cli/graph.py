@@ -65,12 +65,13 @@ def hidden_node(args: argparse.Namespace, name: str | None = None) -> Iterator[N
     overrides = [
         rclpy.parameter.Parameter("use_sim_time", value=getattr(args, "use_sim_time", False))
     ]
-    node = rclpy.create_node(
-        name or f"_ros2cli_{os.getpid()}",
-        start_parameter_services=False,
-        parameter_overrides=overrides,
-    )
+    node = None
     try:
+        node = rclpy.create_node(
+            name or f"_ros2cli_{os.getpid()}",
+            start_parameter_services=False,
+            parameter_overrides=overrides,
+        )
         with suppress(ExternalShutdownException, RCLError):
             yield node
         if interrupted:
@@ -78,7 +79,8 @@ def hidden_node(args: argparse.Namespace, name: str | None = None) -> Iterator[N
     except NameValidationException as error:
         raise ValueError(str(error)) from error
     finally:
-        node.destroy_node()
+        if node is not None:
+            node.destroy_node()
         rclpy.try_shutdown()
 
 

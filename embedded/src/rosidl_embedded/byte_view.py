@@ -21,11 +21,14 @@ class ByteView(np.ndarray):
         return self.size > 0
 
     def __getitem__(self, key: Any) -> Any:
-        item = super().__getitem__(key)
+        item = np.asarray(self)[key]
+        if isinstance(key, slice):
+            return item.view(ByteView)
         return item.item() if isinstance(item, np.generic) else item
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(memoryview(cast(Any, self)))
+        plain = np.asarray(self)
+        return iter(memoryview(cast(Any, plain)) if plain.ndim == 1 else plain)
 
     def __eq__(self, other: object) -> Any:
         if isinstance(other, (ByteView, array.array)):
@@ -54,6 +57,10 @@ class ByteView(np.ndarray):
         """How often a number is there."""
         return int(np.count_nonzero(np.asarray(self) == value))
 
+    def view(self, *args: Any, **kwargs: Any) -> Any:
+        """As numpy's, a plain array."""
+        return np.asarray(self).view(*args, **kwargs)
+
     def reshape(self, *args: Any, **kwargs: Any) -> Any:
         """As numpy's, a plain array."""
         return np.asarray(self).reshape(*args, **kwargs)
@@ -61,3 +68,13 @@ class ByteView(np.ndarray):
     def astype(self, *args: Any, **kwargs: Any) -> Any:
         """As numpy's, a plain array."""
         return np.asarray(self).astype(*args, **kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """Have numpy calculate with a plain array: its functions compare element by element."""
+        return func(*_plain(args), **{name: _plain(value) for name, value in kwargs.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, ByteView):
+        return np.asarray(value)
+    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value

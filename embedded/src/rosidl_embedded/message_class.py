@@ -290,7 +290,7 @@ def _list_check(name: str, field_type: FieldType) -> Check:
     def check(value: Any) -> Any:
         _assert_collection(name, value)
         items = [element(item) for item in value]
-        if field_type.base == "bool":
+        if field_type.base == "bool" and any(type(item) is not bool for item in value):
             value = items
         assert not size or (len(value) == size if fixed else len(value) <= size), (
             f"The '{name}' field must have {'' if fixed else 'at most '}{size} elements, "

@@ -74,8 +74,8 @@ class Graph:
         self._batches = 0
         self._listeners: list[Callable[[], None]] = []
         self._open_channels(participant)
-        self._thread = threading.Thread(target=self._run, name="ros-graph", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._run, name="ros-graph", daemon=True)
+        self.thread.start()
 
     def _open_channels(self, participant: int) -> None:
         descriptor = topic_descriptor("rmw_dds_common/msg/ParticipantEntitiesInfo")
@@ -248,7 +248,7 @@ class Graph:
         self._announce()
         self._stop.set()
         # The thread is asleep or about to be; a process that is being ended does not wait longer.
-        self._thread.join(1.0)
+        self.thread.join(1.0)
         self._writer.delete()
         self._reader.delete()
         self._waitset.delete()
