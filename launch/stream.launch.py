@@ -70,7 +70,7 @@ ARGUMENTS = [
         "use_sim_time",
         default_value="",
         choices=["", *BOOLEANS],
-        description="Follow /clock; empty: as params_file says",
+        description="Follow /clock; empty: as params_file says, RViz no",
     ),
     DeclareLaunchArgument(
         "log_level",
@@ -98,7 +98,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "viewer_camera",
         default_value="",
-        description="Which of several cameras web view and RViz show; empty: as params_file says",
+        description="Which of several cameras web view and RViz show; empty: see params_file (web)",
     ),
 ]
 FLAGS = ("loop", "rviz", "viewer")

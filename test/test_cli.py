@@ -341,6 +341,9 @@ def test_bad_checkpoints_and_parameters_are_one_line(capsys, tmp_path, folder, c
         ("/**:\n  other: 1", "no ROS 2 parameter file"),
         ("a: [", "cannot read parameters"),
         ("- 1", "cannot read parameters"),
+        ("zipmap: {ros__parameters: [1, 2]}", "give names and values"),
+        ("zipmap: {ros__parameters: text}", "give names and values"),
+        ("zipmap: {ros__parameters: {1: 2}}", "there is no parameter '1'"),
     ):
         params.write_text(content)
         assert reason in refused(capsys, *start, checkpoint, "--params", params)

@@ -377,6 +377,36 @@ def test_the_correction_of_another_image_brings_its_depth_to_this_ones(moved):
             assert np.abs(np.median(off)) < 0.02 and np.abs(off).mean() < 0.05
 
 
+def test_a_correction_is_of_the_pixels_that_it_was_taken_from(moved):
+    """Depth that is steep in the image shows a shift of a pixel."""
+    v, u = np.indices((112, 140), dtype=np.float32)
+    for slope in (0.02 * u, 0.02 * v):
+        depth = np.exp(slope)
+        steep = reference(moved.grey[0], depth, np.eye(4))
+        found = steep.correction_of(np.eye(4), depth, CAMERA)
+        np.testing.assert_allclose(found.log, 0, atol=0.01)
+
+
+def test_a_motion_is_found_by_depth_that_its_correction_makes_right(moved):
+    """As well as by depth that was right, whatever the factor: also in a few steps."""
+    expected = moved.reference().align(moved.grey[1], CAMERA, moved.poses[0]).camera_T_reference
+    for factor in (0.2, 6.0):
+        picture = Picture(moved.grey[0], moved.depth[0] / np.float32(factor), CAMERA)
+        corrected = Reference(picture, moved.poses[0], Correction.constant(factor))
+        fit = corrected.align(moved.grey[1], CAMERA, moved.poses[0])
+        np.testing.assert_allclose(fit.camera_T_reference, expected, atol=1e-3)
+
+
+def test_a_focal_length_is_off_by_what_the_images_say_however_sure_one_was(moved):
+    """What was known before is weighed against it where both are averaged, not here as well."""
+    wide = replace(CAMERA, fx=CAMERA.fx * 1.1, fy=CAMERA.fy * 1.1)
+    picture = Picture(moved.grey[0], moved.depth[0], wide)
+    first = Reference(picture, moved.poses[0], Correction.constant(1.0))
+    fits = [first.align(moved.grey[1], wide, moved.poses[0], sure) for sure in (100.0, 3000.0)]
+    (off, told), (other, _) = (fit.focal for fit in fits)
+    assert off == pytest.approx(other, rel=0.1) and off < -0.02 and told > 0
+
+
 def test_without_overlap_there_is_no_correction(moved):
     away = se3_exp([0, 0, 0, 0, np.pi, 0])
     assert moved.reference().correction_of(away, moved.depth[0], CAMERA) is None
@@ -451,6 +481,16 @@ def test_a_camera_that_turns_ever_faster_is_followed(kitchen, walk):
     turn = seen(kitchen, poses)
     off = errors(run(make(SeenWorld(turn, noisy(poses))), turn), poses)
     assert off[:, 0].max() < 0.015 and off[:, 1].max() < 0.4
+
+
+def test_the_last_motion_is_that_of_the_camera_in_itself(walk):
+    """It is the guess of the next: seen from elsewhere it would lead astray."""
+    mapper = make(SeenWorld(walk, noisy(walk.poses)))
+    run(mapper, walk, range(8))
+    before = mapper.tracks.cameras[""]
+    run(mapper, walk, [8])
+    after = mapper.tracks.cameras[""]
+    np.testing.assert_allclose(before.pose @ se3_exp(after.step), after.pose, atol=1e-9)
 
 
 def test_without_alignment_poses_and_depth_are_the_networks(walk):
@@ -728,6 +768,8 @@ def test_a_session_continues_the_tracks_bit_for_bit(walk, tmp_path):
     run(loaded, walk, [12, 13])
     load_session(loaded, tmp_path, "house")
     np.testing.assert_array_equal(loaded.tracks.correction, whole.tracks.correction)
+    assert loaded.tracks.scale == whole.tracks.scale != 1
+    assert loaded.tracks.frames == whole.tracks.frames
     assert list(loaded.tracks.cameras) == ["left", "right", "unknown"]
     for source, track in whole.tracks.cameras.items():
         other = loaded.tracks.cameras[source]

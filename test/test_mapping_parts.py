@@ -329,16 +329,21 @@ def test_a_turn_is_a_jump_too_and_cameras_are_compared_with_themselves():
     assert tracker.judge(["back"], [front], *arguments) == JUMP
 
 
-def test_a_camera_that_is_right_does_not_vouch_for_another():
+def test_each_camera_is_lost_and_found_by_itself():
+    """One that is right vouches for no other, and one that is wild costs no other a frame."""
     tracker, arguments = Tracker(), (1.0, 30.0, 3, 4)
     assert tracker.judge(["a", "b"], [moved(0), moved(0)], *arguments) is None
     reasons = []
     for i in range(6):
         reasons.append(tracker.judge(["a"], [moved(50 + 0.1 * i)], *arguments))
-        if not tracker.lost:
-            assert tracker.judge(["b"], [moved(0.1 * i)], *arguments) is None
-    assert reasons == [JUMP, JUMP, JUMP, LOST, LOST, LOST]
-    assert tracker.judge(["a"], [moved(50.7)], *arguments) is None and not tracker.lost
+        assert tracker.judge(["b"], [moved(0.1 * i)], *arguments) is None
+    assert reasons == [JUMP, JUMP, JUMP, LOST, LOST, LOST] and not tracker.lost
+    assert tracker.judge(["a"], [moved(50.7)], *arguments) is None
+    for i in range(20):
+        assert tracker.judge(["a"], [moved(99.0 * (i + 1))], *arguments) == JUMP
+        assert tracker.judge(["b"], [moved(0.5)], *arguments) is None
+    assert [tracker.judge(["b"], [moved(9.0)], *arguments) for _ in range(3)] == [JUMP] * 3
+    assert tracker.lost
 
 
 def test_keyframes_by_motion_by_turn_and_after_a_gap():

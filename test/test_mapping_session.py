@@ -94,7 +94,7 @@ def test_a_session_that_is_lost_is_lost_when_it_is_loaded(model, tmp_path):
     mapper, loaded = make(model), make(model)
     feed(mapper, range(4))
     latest = {"": pose(np.eye(3), [9, 9, 9])}
-    mapper.tracker = Tracker(mapper.tracker.believed, latest, {"": 4, "left": 1}, 2, True)
+    mapper.tracker = Tracker(mapper.tracker.believed, latest, {"": 4}, {"": 2, "left": 1})
     save_session(mapper, tmp_path, "house")
     load_session(loaded, tmp_path, "house")
     assert loaded.status == "lost"

@@ -125,7 +125,7 @@ def test_other_threads_go_on_while_it_computes(parameters):
         waited = [share_waited(package, inputs) for _ in range(20)]
     finally:
         sys.setswitchinterval(interval)
-    assert min(waited) < 0.5, waited  # with torch's own loader 0.98
+    assert min(waited) < 0.8, waited  # with torch's own loader 0.98
 
 
 def share_waited(package, inputs):

@@ -116,6 +116,8 @@ def test_the_tables_of_a_recording_live_as_long_as_it(model, chunks, monkeypatch
 
     graphed, state = StreamGraph(model, ("depth",)), model.new_state()
     named = {backbone: "grid_rope", dense_head: "position_tables", encoder: "resize_matrix"}
+    for module, name in named.items():  # others may hold what they were asked for before
+        getattr(module, name).cache_clear()
     with monkeypatch.context() as patch:
         for module, name in named.items():
             patch.setattr(module, name, spied(getattr(module, name)))

@@ -15,9 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import PoseStamped
+from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_updater import DiagnosticStatusWrapper
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from nav_msgs.msg import Path as PathMessage
+from rclpy.clock import ClockType
 from rclpy.parameter import Parameter
 from rosbench import (
     CAMERA,
@@ -46,6 +49,7 @@ from zipmap_ros.nodes import transforms as transforms_module
 from zipmap_ros.nodes.camera_input import CameraInput
 from zipmap_ros.nodes.intake import Intake
 from zipmap_ros.nodes.outputs import Outputs, twist
+from zipmap_ros.nodes.services import requested_camera
 from zipmap_ros.nodes.stream_node import StreamNode
 from zipmap_ros.nodes.transforms import TransformError
 from zipmap_ros.parameters import Parameters
@@ -62,6 +66,7 @@ WILD = {
     "map_range_m": 1e4,
     "no_data_warn_s": 600.0,
 }
+EVERY_FRAME = {"keyframe_translation_m": 0.0, "keyframe_rotation_deg": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +262,28 @@ def test_a_lone_old_stamp_is_no_jump_of_time(make: Any) -> None:
     until(lambda: node.facts.gauge_id > gauge_id)
 
 
+@pytest.mark.parametrize(("images", "step_s"), [(12, 0.1), (3, 1.0), (4, 2.0)])
+def test_a_short_or_slow_bag_that_starts_again_is_noticed(
+    make: Any, images: int, step_s: float
+) -> None:
+    node = make(tf_mode="camera")
+    jumps: list[str] = []
+    node.time_jumped = jumps.append
+    began_ns = node.now_ns()
+    for _ in range(3):
+        for i in range(images):
+            intake(node)._in_order(frame(began_ns + int(i * step_s * convert.NS)))
+    assert len(jumps) == 2
+
+
+def test_odometry_of_a_stamp_that_no_clock_gives_is_left_out(make: Any) -> None:
+    node = make(tf_mode="map_to_odom")
+    odometry = Odometry(header=convert.make_header(0, "odom"), child_frame_id="base_link")
+    odometry.pose.pose.orientation.w = 1.0
+    odometry.header.stamp.sec, odometry.header.stamp.nanosec = 2**31 - 1, 2**32 - 1
+    intake(node)._on_odometry(odometry)
+
+
 def test_time_may_jump_while_the_depth_of_an_image_is_looked_for(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,7 +345,7 @@ def test_nothing_is_converted_that_nobody_listens_to(
             return original(*args)
 
         monkeypatch.setattr(convert, name, counted)
-    node = make(tf_mode="camera", keyframe_translation_m=0.0, keyframe_rotation_deg=0.0)
+    node = make(tf_mode="camera", **EVERY_FRAME)
     built: Counter[str] = Counter()
     for part in ("path", "_odometry"):
         original = getattr(node.outputs, part)
@@ -478,6 +505,7 @@ def test_what_is_not_active_is_not_on_tf_and_a_new_scene_is_another_gauge(
     monkeypatch.setattr(node.transforms._broadcaster, "sendTransform", sent.append)
     node._hold()
     assert sent == []  # while it is tracked, only estimates say where the camera is
+    assert node.transforms.silent_s < node.values.no_data_warn_s
     node.set_paused(True)
     node._hold()
     assert len(sent) == 1
@@ -597,3 +625,397 @@ def test_an_image_may_come_while_its_camera_still_subscribes(
     made = CameraInput(node, "", node.values, frames.append, frames.append)
     assert [frame.stamp_ns for frame in frames] == [1]
     made.close()
+
+
+def camera_input(
+    name: str = "", **changes: Any
+) -> tuple[CameraInput, list[Frame], list[str], list[str]]:
+    """A camera's input without a node: its frames, its drops, and what it says."""
+    frames: list[Frame] = []
+    drops: list[str] = []
+    said: list[str] = []
+    logger = SimpleNamespace(info=said.append, warning=said.append)
+    node: Any = SimpleNamespace(
+        create_subscription=lambda *_, **__: None, get_logger=lambda: logger
+    )
+    parameters = Parameters().updated(changes)
+    return CameraInput(node, name, parameters, frames.append, drops.append), frames, drops, said
+
+
+def depth_image(stamp_ns: int, width: int = CAMERA.width, height: int = CAMERA.height) -> Image:
+    metres = np.full((height, width), 2.0, np.float32)
+    return convert.depth_to_image(metres, convert.make_header(stamp_ns, FRAME))
+
+
+def test_an_image_is_mapped_with_the_depth_of_its_moment_or_without() -> None:
+    camera, frames, drops, said = camera_input(scale_source="depth")
+    camera._on_depth(depth_image(BEGUN_NS))
+    camera._on_image(image(BEGUN_NS + 15_000_000, scene(0)))
+    camera._on_image(image(BEGUN_NS + 200_000_000, scene(1)))
+    assert len(frames) == 1  # the second waits for its depth
+    camera._on_depth(depth_image(BEGUN_NS + 190_000_000))
+    camera._on_image(image(BEGUN_NS + 300_000_000, scene(2)))  # whose depth never comes
+    camera._on_image(image(BEGUN_NS + 400_000_000, scene(3)))
+    camera._on_depth(depth_image(BEGUN_NS + 400_000_000, width=28))
+    assert [frame.depth is not None for frame in frames] == [True, True, False, False]
+    assert [frame.stamp_ns for frame in frames] == [
+        BEGUN_NS + ms * 1_000_000 for ms in (15, 200, 300, 400)
+    ]
+    assert any("register depth to it" in text for text in said) and drops == []
+
+
+def test_depth_that_cannot_be_read_costs_no_image() -> None:
+    camera, frames, drops, said = camera_input(scale_source="depth")
+    strange = depth_image(BEGUN_NS)
+    strange.encoding = "rgb8"
+    camera._on_depth(strange)
+    camera._on_image(image(BEGUN_NS, scene(0)))
+    assert [frame.depth for frame in frames] == [None] and drops == []
+    assert any(text.startswith("depth: ") for text in said)
+
+
+def test_what_waited_before_time_jumped_is_not_mapped_after_it() -> None:
+    camera, frames, _, _ = camera_input(scale_source="depth")
+    camera._on_image(image(BEGUN_NS, scene(0)))
+    camera.forget()
+    camera._on_depth(depth_image(BEGUN_NS))
+    assert frames == []
+    camera.forget()
+    camera._on_image(image(BEGUN_NS, scene(0)))
+    assert frames == []  # nor is it given the depth of before
+    camera._on_depth(depth_image(BEGUN_NS))
+    assert len(frames) == 1
+
+
+def test_a_calibration_of_another_resolution_is_scaled_and_of_another_shape_refused() -> None:
+    camera, frames, drops, _ = camera_input()
+    header = convert.make_header(0, FRAME)
+    large = CAMERA.resized(2 * CAMERA.width, 2 * CAMERA.height)
+    camera._on_info(convert.camera_to_camera_info(large, header))
+    camera._on_image(image(BEGUN_NS, scene(0)))
+    (found,) = [frame.camera for frame in frames]
+    assert found is not None and (found.width, found.height) == (CAMERA.width, CAMERA.height)
+    assert (found.fx, found.cy) == pytest.approx((CAMERA.fx, CAMERA.cy))
+    square = CAMERA.resized(CAMERA.width, CAMERA.width)
+    camera._on_info(convert.camera_to_camera_info(square, header))
+    camera._on_image(image(BEGUN_NS + 1, scene(0)))
+    assert drops == ["camera_info_size"] and "camera_info is for 56x56" in camera.problem
+    camera._on_info(convert.camera_to_camera_info(CAMERA, header))
+    camera._on_image(image(BEGUN_NS + 2, scene(0)))
+    assert frames[-1].camera == CAMERA and camera.problem == ""
+
+
+def test_a_calibration_that_became_unusable_is_used_no_more() -> None:
+    camera, frames, _, said = camera_input()
+    info = convert.camera_to_camera_info(CAMERA, convert.make_header(0, FRAME))
+    camera._on_info(info)
+    info.binning_x = info.binning_y = 10_000
+    camera._on_info(info)
+    camera._on_image(image(BEGUN_NS, scene(0)))
+    assert frames[0].camera is None and "going on without calibration" in said[0]
+
+
+def test_a_frame_says_which_camera_it_is_of() -> None:
+    camera, frames, _, _ = camera_input("front")
+    for frame_id in ("/lens", ""):
+        camera._on_image(image(BEGUN_NS, scene(0), frame_id))
+    assert [(f.source, f.frame_id) for f in frames] == [("front", "lens"), ("front", "camera")]
+
+
+def test_a_new_size_counts_once_ten_images_in_a_row_have_it() -> None:
+    """A few of another size among the camera's are a hiccup, or those of another publisher."""
+    camera, frames, drops, _ = camera_input()
+    sizes = [56, *[28] * 9, 56, *[28] * 9, 56]
+    for i, width in enumerate(sizes):
+        camera._on_image(image(BEGUN_NS + i, scene(0, width, 42)))
+    assert len(frames) == 3 and drops == ["resolution"] * 18
+    for i in range(11):
+        camera._on_image(image(2 * BEGUN_NS + i, scene(0, 28, 42)))
+    assert [frame.rgb.shape[1] for frame in frames[3:]] == [28, 28]
+
+
+def test_images_in_disorder_are_dropped_and_counted(make: Any) -> None:
+    """Less than a second is what a network shuffles: however many, no jump of time."""
+    node = make(tf_mode="camera")
+    in_order, now_ns = intake(node)._in_order, node.now_ns()
+    assert in_order(frame(now_ns))
+    assert not any(in_order(frame(now_ns - convert.NS // 2 + i)) for i in range(5))
+    assert dropped(node) == {"out_of_order": 5}
+    assert in_order(frame(now_ns + 1))
+
+
+def test_a_clock_that_is_ahead_is_complained_of_too(make: Any) -> None:
+    node = make()
+    intake(node)._check_clock(frame(node.now_ns() + 60 * convert.NS))
+    assert "set the camera's clock" in intake(node).clock_hint
+
+
+def test_the_mount_of_a_camera_whose_frame_is_another_now_is_told_anew(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = make()
+    mounts = {name: pose(BODY_T_OPTICAL[:3, :3], [x, 0, 0]) for x, name in enumerate("ab", 1)}
+    monkeypatch.setattr(node.transforms, "base_T_camera", lambda frame_id: mounts[frame_id])
+    for i, name in enumerate(mounts):
+        intake(node)._on_frame(Frame(node.now_ns(), scene(i), frame_id=name, camera=CAMERA))
+        told = node.worker.request(lambda mapper: mapper.base_T_camera(""), PATIENCE_S)
+        np.testing.assert_array_equal(told, mounts[name])
+
+
+@pytest.mark.parametrize("source", ["odom", "tf"])
+def test_odometry_for_the_scale_reaches_the_mapper_at_its_stamp(
+    make: Any, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    node, there = make(tf_mode="off", scale_source=source), pose(np.eye(3), [1, 2, 3])
+    monkeypatch.setattr(node.transforms, "base_T_camera", lambda frame_id: BODY_T_OPTICAL)
+    monkeypatch.setattr(node.transforms, "odom_T_base", lambda stamp_ns: there)
+    stamp_ns = node.now_ns()
+    odometry = Odometry(header=convert.make_header(stamp_ns, "odom"), child_frame_id="base_link")
+    if source == "odom":
+        odometry.pose.pose = convert.matrix_to_pose(there)
+        intake(node)._on_odometry(odometry)
+        odometry.pose.pose.position.x = float("nan")
+    intake(node)._on_odometry(odometry)  # none, or not asked for
+    intake(node)._on_frame(frame(stamp_ns))
+    entries = node.worker.request(lambda mapper: list(mapper.odometry.entries), PATIENCE_S)
+    ((told_ns, told),) = entries
+    assert told_ns == stamp_ns
+    np.testing.assert_allclose(told, there)
+
+
+def test_images_are_mapped_while_odometry_for_the_scale_is_missing(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = make(tf_mode="off", scale_source="tf", tf_timeout_s=0.0)
+    monkeypatch.setattr(node.transforms, "base_T_camera", lambda frame_id: BODY_T_OPTICAL)
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.used == 1)
+    assert dropped(node) == {}
+
+
+def busy(node: StreamNode) -> threading.Event:
+    """Keeps the mapper's thread busy until it is set."""
+    gate = threading.Event()
+    node.worker.tell(lambda mapper: gate.wait(PATIENCE_S))
+    until(lambda: not node.worker._requests)
+    return gate
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_a_clock_that_goes_back_drops_what_is_queued_and_forgets_the_scene_if_asked_to(
+    make: Any, reset: bool
+) -> None:
+    node = make(tf_mode="camera", reset_on_time_jump=reset)
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.used == 1)
+    gauge_id, gate = node.facts.gauge_id, busy(node)
+    intake(node)._on_frame(frame(node.now_ns(), 1))
+    node._on_clock_jump(None)
+    assert dropped(node) == {"time_jump": 1} and node.transforms._held == {}
+    assert intake(node)._in_order(frame(BEGUN_NS))  # any stamp may come next
+    gate.set()
+    node.worker.request(lambda mapper: None, PATIENCE_S)
+    assert (node.facts.gauge_id > gauge_id) is reset
+
+
+def test_a_pause_drops_what_is_queued_and_what_comes_and_ends_with_the_configuration(
+    make: Any,
+) -> None:
+    node = make(tf_mode="camera")
+    gate = busy(node)
+    intake(node)._on_frame(frame(node.now_ns()))
+    node.set_paused(True)
+    gate.set()
+    intake(node)._on_frame(frame(node.now_ns()))
+    assert dropped(node) == {"paused": 2}
+    for transition in ("deactivate", "cleanup", "configure", "activate"):
+        getattr(node, f"trigger_{transition}")()
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.used == 1)
+
+
+def test_a_reset_drops_what_is_queued(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = make(tf_mode="camera")
+    gate, request = busy(node), node.worker.request
+    intake(node)._on_frame(frame(node.now_ns()))
+    monkeypatch.setattr(node.worker, "request", lambda *of: gate.set() or request(*of))
+    assert node._served._reset(Trigger.Request(), Trigger.Response()).success
+    assert dropped(node) == {"reset": 1}
+    assert intake(node)._in_order(frame(BEGUN_NS))
+
+
+def test_the_path_is_that_of_the_base_without_gaps_or_doubles_when_the_map_moves(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, mount = make(**EVERY_FRAME), pose(BODY_T_OPTICAL[:3, :3], [0.3, 0.1, 0.2])
+    monkeypatch.setattr(node.transforms, "base_T_camera", lambda frame_id: mount)
+    stamps: list[int] = []
+
+    def map_one() -> None:
+        stamps.append(node.now_ns())
+        intake(node)._on_frame(frame(stamps[-1], len(stamps)))
+        until(lambda: node.facts.used == len(stamps))
+        node.worker.request(lambda mapper: None, PATIENCE_S)
+
+    def path() -> list[PoseStamped]:
+        return node.outputs.path().poses
+
+    map_one()
+    map_one()
+    request = SetPose.Request()
+    request.pose.pose = convert.matrix_to_pose(pose(np.eye(3), [5, 0, 0]))
+    assert node._served._set_pose(request, SetPose.Response()).success
+    last = convert.pose_to_matrix(path()[-1].pose)
+    np.testing.assert_allclose(last, pose(np.eye(3), [5, 0, 0]), atol=1e-9)
+    node._path_gauge = -1  # as when the scale locks with the next image
+    map_one()
+    assert [convert.stamp_to_ns(p.header.stamp) for p in path()] == stamps
+
+
+@pytest.mark.parametrize(("tf_mode", "body"), [("camera", FRAME), ("odom_and_map", "base_link")])
+def test_odometry_is_that_of_the_frame_that_moves_on_tf(
+    make: Any, monkeypatch: pytest.MonkeyPatch, tf_mode: str, body: str
+) -> None:
+    node, heard = make(tf_mode=tf_mode), []
+    monkeypatch.setattr(node.transforms, "_lookup", lambda *_: BODY_T_OPTICAL)
+    monkeypatch.setattr(node.outputs, "wanted", lambda topic: topic == "odometry")
+    monkeypatch.setattr(node.outputs._publishers["odometry"], "publish", heard.append)
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: heard)
+    assert (heard[0].header.frame_id, heard[0].child_frame_id) == ("map", body)
+
+
+def test_live_parameters_reach_worker_mapper_path_and_subscriptions(make: Any) -> None:
+    node = make(tf_mode="camera", **EVERY_FRAME)
+    for i in range(3):
+        intake(node)._on_frame(frame(node.now_ns(), i))
+        until(lambda wanted=i + 1: node.facts.used == wanted)
+    new = {"queue_frames": 2, "chunk_timeout_s": 0.25, "path_max_poses": 2, "max_jump_m": 7.0}
+    results = node.set_parameters([Parameter(name, value=value) for name, value in new.items()])
+    assert all(result.successful for result in results)
+    mapped = node.worker.request(lambda mapper: mapper.parameters, PATIENCE_S)
+    assert mapped == node.values and mapped.max_jump_m == 7.0
+    assert (node.worker.queue_frames, node.worker.chunk_timeout_s) == (2, 0.25)
+    assert len(node.outputs.path().poses) == 2
+    node.set_parameters([Parameter("scale_source", value="depth")])
+    camera = intake(node)._cameras[0]
+    assert [s.topic_name for s in camera.subscriptions] == ["/image", "/camera_info", "/depth"]
+
+
+def test_a_change_of_rate_makes_timers_anew_in_place_of_the_old(make: Any) -> None:
+    node = make()
+    before = len(list(node.timers))
+    for name in ("tf_rate_hz", "status_rate_hz", "map_rate_hz", "path_rate_hz"):
+        (result,) = node.set_parameters([Parameter(name, value=8.0)])
+        assert result.successful
+        periods = [timer.timer_period_ns for timer in node.timers]
+        assert periods.count(convert.NS // 8) == 1 and len(periods) == before
+        node.set_parameters([Parameter(name, value=3.0)])
+
+
+def test_only_tf_stands_still_with_simulated_time(make: Any) -> None:
+    """As when a bag has ended: the status tells it, and who comes then gets the whole map."""
+    node = make(use_sim_time=True)
+    clocks = {timer.callback.__name__: timer.clock.clock_type for timer in node._rate_timers}
+    steady = ("_publish_status", "_check_silence", "_publish_map", "_publish_path")
+    assert clocks == {**dict.fromkeys(steady, ClockType.STEADY_TIME), "_hold": ClockType.ROS_TIME}
+
+
+def test_of_one_kind_of_trouble_the_log_is_not_flooded(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, said = make(tf_mode="camera", mode="localization"), []
+    logger = SimpleNamespace(info=lambda text: None, warning=said.append)
+    monkeypatch.setattr(node, "get_logger", lambda: logger)
+    for kind in ("a", "b", "a"):
+        node.warn(kind, kind)
+    node.warn("a", "a", every_s=0.0)
+    assert said == ["a", "b"]
+    intake(node)._on_frame(frame(node.now_ns()))  # what the mapper drops is said as well
+    until(lambda: said[2:])
+    assert said[2:] == [node.facts.problem] != [""]
+
+
+def test_a_map_is_not_loaded_in_a_mode_that_there_is_not(make: Any, tmp_path: Path) -> None:
+    node = make(tf_mode="camera", map_directory=str(tmp_path))
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.used == 1)
+    assert node._served._save_map(SaveMap.Request(name="office"), SaveMap.Response()).success
+    gauge_id = node.facts.gauge_id
+    refused = node._served._load_map(LoadMap.Request(name="office", mode=7), LoadMap.Response())
+    assert not refused.success and "mode 7" in refused.message
+    assert node.facts.gauge_id == gauge_id
+
+
+def test_what_waits_for_its_chunk_is_saved_and_published(make: Any, tmp_path: Path) -> None:
+    waits = {"chunk_frames": 4, "chunk_timeout_s": 60.0}
+    node = make(tf_mode="camera", map_directory=str(tmp_path), **waits)
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.worker.counts().queue_length == 0)
+    assert node._served._save_map(SaveMap.Request(name="office"), SaveMap.Response()).success
+    assert len(node.outputs.path().poses) == 1 and node._status.state == Status.TRACKING
+
+
+def test_the_cloud_of_a_queried_view_is_in_the_map_and_has_what_is_known(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = make(tf_mode="camera")
+    depth = np.full((42, 56), np.nan, np.float32)
+    depth[21, 28] = 2.0  # half a pixel from where the camera looks
+    rgb = np.zeros((42, 56, 3), np.uint8)
+    view = mapping.QueriedView(CAMERA, depth, np.ones_like(depth), rgb, "map", "far away")
+    monkeypatch.setattr(node._mapper, "query", lambda map_T_camera, camera: view)
+    request = QueryView.Request(want_cloud=True)
+    request.pose.pose = convert.matrix_to_pose(look_at([1, 2, 3], [1, 5, 3]))
+    answer = node._served._query_view(request, QueryView.Response())
+    assert (answer.success, answer.source) == (True, QueryView.Response.MAP)
+    assert (answer.message, answer.rgb.width) == ("far away", 0)
+    assert (answer.cloud.header.frame_id, answer.cloud.width) == ("map", 1)
+    (x, y, z), *_ = convert.cloud_to_points(answer.cloud)[0]
+    assert (x, y, z) == pytest.approx((1, 4, 3), abs=0.05)
+    assert answer.depth.header.frame_id not in ("map", FRAME)
+
+
+def test_half_a_camera_or_a_huge_one_is_not_asked_for_a_view() -> None:
+    assert requested_camera(CameraInfo()) is None
+    whole = convert.camera_to_camera_info(CAMERA, convert.make_header(0, ""))
+    assert requested_camera(whole) == CAMERA
+    for width, height, k in ((56, 42, [0.0] * 9), (0, 0, whole.k), (56, 5000, whole.k)):
+        with pytest.raises(convert.ConvertError):
+            requested_camera(CameraInfo(width=width, height=height, k=k))
+
+
+def test_an_initial_pose_that_cannot_be_used_ends_nothing(make: Any) -> None:
+    node = make(tf_mode="camera")
+    node._served._on_initial_pose(PoseWithCovarianceStamped())  # there is nothing to move yet
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    node._served._on_initial_pose(PoseWithCovarianceStamped())
+
+
+def test_a_map_that_only_moved_is_another_map(make: Any) -> None:
+    """It has as many points, and who listens to ~/map needs it anew."""
+    node = make(tf_mode="camera")
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.used == 1)
+    version = node.worker.request(lambda mapper: node.facts.map_version, PATIENCE_S)
+    request = SetPose.Request()
+    request.pose.pose = convert.matrix_to_pose(pose(np.eye(3), [5, 0, 0]))
+    assert node._served._set_pose(request, SetPose.Response()).success
+    assert node.facts.map_version != version
+
+
+def test_diagnostics_tell_a_network_that_does_not_keep_up_and_a_lost_camera(make: Any) -> None:
+    node = make()
+
+    def level(task: str, **fields: Any) -> Any:
+        node._status = Status(**fields)
+        return getattr(node._diagnostics, task)(DiagnosticStatusWrapper()).level
+
+    slow = {"input_rate": 30.0, "output_rate": 20.0}
+    assert level("_input", state=Status.TRACKING, **slow) == DiagnosticStatus.WARN
+    assert level("_input", state=Status.PAUSED, **slow) == DiagnosticStatus.OK
+    fast = {"input_rate": 10.0, "output_rate": 9.0}
+    assert level("_input", state=Status.TRACKING, **fast) == DiagnosticStatus.OK
+    assert level("_tracking", state=Status.LOST) == DiagnosticStatus.ERROR
+    assert level("_tracking", state=Status.WAITING_FOR_TF) == DiagnosticStatus.WARN

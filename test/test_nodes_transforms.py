@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -360,4 +361,58 @@ def test_a_pose_in_a_frame_that_moves_is_of_its_stamp(ros: Bench) -> None:
     request = PoseStamped(header=convert.make_header(t0, "lens_q"))
     request.pose = convert.matrix_to_pose(at(2.0))
     np.testing.assert_allclose(tree.transforms.to_map(request), at(2.0), atol=1e-9)
+    tree.close()
+
+
+def test_what_is_held_is_ahead_of_now_however_late_the_estimate_was(ros: Bench) -> None:
+    """Lookups of the present must succeed behind a slow network too."""
+    tree = Tree(ros, tf_mode="camera", map_frame="map_r", tf_tolerance_s=0.5)
+    late_ns = tree.now_ns - 3 * S
+    tree.transforms.publish(estimate(late_ns, at(1.0), "lens_r"), 1)
+    sent: list[TransformStamped] = []
+    tree.transforms._broadcaster.sendTransform = sent.extend
+    tree.transforms.hold(moving=True)
+    assert convert.stamp_to_ns(sent[0].header.stamp) >= tree.now_ns + S // 2
+    tree.close()
+
+
+def test_each_camera_is_held_and_moves_with_the_map_if_it_was_the_last(ros: Bench) -> None:
+    """Two may have the same stamp."""
+    tree = Tree(ros, tf_mode="camera", map_frame="map_s")
+    transforms, now_ns = tree.transforms, tree.now_ns
+    for name in ("left", "right"):
+        seen = replace(estimate(now_ns, at(1.0), f"{name}_s"), source=name)
+        transforms.publish(seen, 1)
+    both = {("map_s", "left_s"), ("map_s", "right_s")}
+    assert transforms._held.keys() == both
+    transforms.anchor((now_ns, "right", at(5.0)))
+    assert transforms._held.keys() == both
+    transforms.anchor((now_ns, "left", at(9.0)))
+    assert transforms._held == {}
+    tree.close()
+
+
+def test_frames_with_a_slash_are_those_without(ros: Bench) -> None:
+    names = {"map_frame": "map_t", "odom_frame": "odom_t", "base_frame": "base_t"}
+    tree = Tree(ros, tf_mode="map_to_odom", **names)
+    request = PoseStamped(pose=convert.matrix_to_pose(at(2.0)))
+    request.header.frame_id = "/map_t"
+    np.testing.assert_allclose(tree.transforms.to_map(request), at(2.0), atol=1e-12)
+    odometry = Odometry(header=convert.make_header(tree.now_ns, "/odom_t"))
+    odometry.child_frame_id = "/base_t"
+    odometry.pose.pose = convert.matrix_to_pose(at(1.5))
+    tree.transforms.add_odometry(odometry)
+    np.testing.assert_allclose(tree.transforms.odom_T_base(tree.now_ns), at(1.5), atol=1e-12)
+    tree.close()
+
+
+def test_odometry_from_a_topic_is_not_taken_for_that_of_others(ros: Bench) -> None:
+    """It would keep itself from TF."""
+    names = {"map_frame": "map_u", "odom_frame": "odom_u", "base_frame": "base_u"}
+    tree = Tree(ros, tf_mode="map_to_odom", **names)
+    odometry = Odometry(header=convert.make_header(tree.now_ns, "odom_u"), child_frame_id="base_u")
+    odometry.pose.pose = convert.matrix_to_pose(at(1.5))
+    before_s = tree.transforms._buffer._others_s
+    tree.transforms.add_odometry(odometry)
+    assert tree.transforms._buffer._others_s == before_s
     tree.close()

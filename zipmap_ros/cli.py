@@ -278,7 +278,10 @@ def _nodes(tree: dict[str, Any], namespace: str = "") -> Iterator[tuple[str, dic
         if not isinstance(content, dict):
             continue
         if "ros__parameters" in content:
-            yield name, content["ros__parameters"] or {}
+            values = content["ros__parameters"] or {}
+            if not isinstance(values, dict):
+                raise TypeError(f"the parameters of {name} are {values!r}: give names and values")
+            yield name, {str(key): value for key, value in values.items()}
         else:
             yield from _nodes(content, name)
 

@@ -221,9 +221,8 @@ def _parts(
         "tracker": Tracker(
             _poses(tracker["believed"]),
             _poses(tracker["latest"]),
-            dict(tracker["doubted"]),
+            tracker["doubted"],
             tracker["good"],
-            tracker["lost"],
         ),
         "last_camera": camera and Camera(**{**camera, "distortion": tuple(camera["distortion"])}),
     }

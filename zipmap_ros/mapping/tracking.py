@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,14 +22,18 @@ class Tracker:
     believed  the last accepted pose of each camera
     latest    the last finite pose of each camera, believed or not
     doubted   frames of each camera refused in a row
-    good      consistent frames in a row while lost
+    good      consistent frames in a row of each camera that is lost
     """
 
     believed: dict[str, Array] = field(default_factory=dict)
     latest: dict[str, Array] = field(default_factory=dict)
     doubted: dict[str, int] = field(default_factory=dict)
-    good: int = 0
-    lost: bool = False
+    good: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> bool:
+        """Whether all cameras are."""
+        return bool(self.good) and self.good.keys() >= self.believed.keys()
 
     def judge(
         self,
@@ -43,41 +48,42 @@ class Tracker:
 
         ``sources`` and ``poses`` (4, 4) belong together; None says the output was not finite. Each
         pose may differ from the last believed one of its camera by ``max_jump`` (network units)
-        and ``max_turn_deg``. While lost it is compared with the last finite one instead, since the
-        camera may have gone anywhere, and ``found_after`` consistent frames end it.
+        and ``max_turn_deg``. ``lost_after`` frames refused in a row make a camera lost; then it is
+        compared with its last finite pose instead, since it may have gone anywhere, and
+        ``found_after`` consistent frames end it.
         """
-        reason = self._suspicion(sources, poses, max_jump, max_turn_deg)
-        if reason:
-            for source in sources:
-                self.doubted[source] = self.doubted.get(source, 0) + 1
-            self.good = 0
-            self.lost |= max(self.doubted.values()) >= lost_after
-            return reason
-        if self.lost:
-            self.good += len(sources)
-            if self.good < found_after:
-                return LOST
-            self.lost, self.good = False, 0
-            self.doubted, self.believed = {}, dict(self.latest)
-        for source in sources:
+        frames = Counter(sources)
+        suspects = set(sources)
+        if poses is not None:
+            suspects = self._jumped(sources, poses, max_jump, max_turn_deg)
+        for source in suspects:
+            self.doubted[source] = self.doubted.get(source, 0) + frames[source]
+            if self.doubted[source] >= lost_after or source in self.good:
+                self.good[source] = 0
+        if suspects:
+            return NOT_FINITE if poses is None else JUMP
+        for source in frames.keys() & self.good.keys():
+            self.good[source] += frames[source]
+        if any(self.good.get(source, found_after) < found_after for source in frames):
+            return LOST
+        for source in frames:
+            self.good.pop(source, None)
             self.doubted.pop(source, None)
             self.believed[source] = self.latest[source]
         return None
 
-    def _suspicion(
-        self,
-        sources: Sequence[str],
-        poses: Sequence[Array] | None,
-        max_jump: float,
-        max_turn_deg: float,
-    ) -> str | None:
-        if poses is None:
-            return NOT_FINITE
-        last = dict(self.latest if self.lost else self.believed)
-        jumped = False
+    def _jumped(
+        self, sources: Sequence[str], poses: Sequence[Array], max_jump: float, max_turn_deg: float
+    ) -> set[str]:
+        """The cameras that moved too far since their last pose."""
+        last = self.believed | {source: self.latest.get(source) for source in self.good}
+        jumped = set()
         for source, pose in zip(sources, poses, strict=True):
-            distance, angle = motion(last.get(source, pose), pose)
-            jumped |= distance > max_jump or angle > max_turn_deg
+            before = last.get(source)
+            if before is not None:
+                distance, angle = motion(before, pose)
+                if distance > max_jump or angle > max_turn_deg:
+                    jumped.add(source)
             last[source] = pose
         self.latest.update(zip(sources, poses, strict=True))
-        return JUMP if jumped else None
+        return jumped

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from nav_msgs.msg import Odometry
@@ -20,7 +21,7 @@ from zipmap_ros.nodes.transforms import FOREIGN_CLOCK_NS, TransformError
 if TYPE_CHECKING:
     from zipmap_ros.nodes.stream_node import StreamNode
 
-# So many images in a row this much older than the last one say that time has jumped back.
+# So many images in a row, from one this much older than the last on, say that time jumped back.
 TIME_JUMP_NS = NS
 JUMPED_AFTER = 3
 # Odometry may miss so many images in a row before the state is WAITING_FOR_TF.
@@ -122,7 +123,8 @@ class Intake:
         else:
             older = [*self._older.get(frame.source, ()), frame.stamp_ns][-JUMPED_AFTER:]
             self._older[frame.source] = older
-            if len(older) < JUMPED_AFTER or max(older) >= last_ns - TIME_JUMP_NS:
+            rises = all(a < b for a, b in pairwise(older))
+            if len(older) < JUMPED_AFTER or not rises or older[0] >= last_ns - TIME_JUMP_NS:
                 self._worker.drop("out_of_order")
                 return False
             self._node.time_jumped(f"images are {(last_ns - frame.stamp_ns) / NS:.1f} s older")
@@ -191,6 +193,7 @@ class Intake:
     def _on_odometry(self, message: Odometry) -> None:
         try:
             odom_T_base = convert.pose_to_matrix(message.pose.pose)
+            convert.check_stamp(convert.stamp_to_ns(message.header.stamp))
         except ConvertError as error:
             self._node.warn("odometry", f"odom: {error}")
             return

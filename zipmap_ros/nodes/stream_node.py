@@ -272,7 +272,9 @@ class StreamNode(LifecycleNode):
 
     def _hold(self) -> None:
         if self._intake is not None:
-            self.transforms.hold(moving=self._status.state != Status.TRACKING)
+            silent = self.transforms.silent_s > self.values.no_data_warn_s
+            rests = self.paused or silent or self.facts.status != "tracking"
+            self.transforms.hold(moving=rests)
 
     def _publish_path(self) -> None:
         if self._intake is not None:

@@ -15,6 +15,7 @@ place of the past with a stamp of the future would make the robot jump to and fr
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -98,6 +99,7 @@ class Transforms:
         self._held: dict[tuple[str, str], Array] = {}
         # Stamp, source and map_T_body of the last estimate.
         self._last: tuple[int, str, Array] | None = None
+        self._last_s = -math.inf  # when that was, on the steady clock
         self._foreign_ns = 0
 
     def clear(self) -> None:
@@ -199,6 +201,7 @@ class Transforms:
         p = self._parameters()
         map_T_body = self.map_T_body(estimate)
         self._last = (estimate.stamp_ns, estimate.source, map_T_body)
+        self._last_s = time.monotonic()
         if p.tf_mode == "camera":
             self._send({(p.map_frame, estimate.frame_id): map_T_body}, estimate.stamp_ns)
         elif p.tf_mode == "map_to_odom":
@@ -215,6 +218,11 @@ class Transforms:
                 (p.odom_frame, p.base_frame): self._odom_T_base,
             }
             self._send(both, estimate.stamp_ns)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last estimate."""
+        return time.monotonic() - self._last_s
 
     def anchor(self, known: tuple[int, str, Array] | None) -> None:
         """The map was anchored anew, loaded or forgotten: hold no transform of the map before.

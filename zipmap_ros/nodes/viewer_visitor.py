@@ -164,7 +164,8 @@ class Visitor:
             point_shading="flat",
             position=centre,
         )
-        is_outside = self.ball is not None and not self.ball.holds(centre)
+        follows = self.follow.value
+        is_outside = not follows and self.ball is not None and not self.ball.holds(centre)
         answer = Answer(centre, 2 * size, is_outside, cloud, drawn)
         answer.seen_from(self.client.camera.position)
         self._answers.append(answer)
