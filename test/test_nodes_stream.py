@@ -284,6 +284,14 @@ def test_odometry_of_a_stamp_that_no_clock_gives_is_left_out(make: Any) -> None:
     intake(node)._on_odometry(odometry)
 
 
+def test_an_image_that_waits_for_its_depth_is_counted_when_it_is_dropped(make: Any) -> None:
+    node = make(tf_mode="camera", scale_source="depth")
+    intake(node)._cameras[0]._pair(frame(BEGUN_NS))
+    node.forget_queued("reset")
+    node.forget_queued("reset")
+    assert dropped(node) == {"reset": 1}
+
+
 def test_time_may_jump_while_the_depth_of_an_image_is_looked_for(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,7 +303,7 @@ def test_time_may_jump_while_the_depth_of_an_image_is_looked_for(
     to_ns = convert.stamp_to_ns
 
     def jump(stamp: Any) -> int:
-        camera.forget()
+        camera.forget("reset")
         return to_ns(stamp)
 
     monkeypatch.setattr(convert, "stamp_to_ns", jump)
@@ -677,10 +685,10 @@ def test_depth_that_cannot_be_read_costs_no_image() -> None:
 def test_what_waited_before_time_jumped_is_not_mapped_after_it() -> None:
     camera, frames, _, _ = camera_input(scale_source="depth")
     camera._on_image(image(BEGUN_NS, scene(0)))
-    camera.forget()
+    camera.forget("reset")
     camera._on_depth(depth_image(BEGUN_NS))
     assert frames == []
-    camera.forget()
+    camera.forget("reset")
     camera._on_image(image(BEGUN_NS, scene(0)))
     assert frames == []  # nor is it given the depth of before
     camera._on_depth(depth_image(BEGUN_NS))

@@ -86,9 +86,11 @@ class CameraInput:
             self._node.destroy_subscription(subscription)
         self.subscriptions.clear()
 
-    def forget(self) -> None:
-        """Drop what waits for its depth: time has jumped."""
-        self._waiting = None
+    def forget(self, reason: str) -> None:
+        """Drop what waits for its depth, counted under ``reason``: any stamp may come next."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._drop(reason)
         self._depths = _recent()  # another thread may be reading the old one
 
     def silence(self) -> str:

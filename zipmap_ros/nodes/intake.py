@@ -68,10 +68,10 @@ class Intake:
             camera.close()
         self._node.destroy_subscription(self._odometry)
 
-    def forget(self) -> None:
-        """Any stamp may come next; what waits for its depth is dropped."""
+    def forget(self, reason: str) -> None:
+        """Any stamp may come next; what waits for its depth is counted as dropped by ``reason``."""
         for camera in self._cameras:
-            camera.forget()
+            camera.forget(reason)
         self._last_stamps.clear()
         self._older.clear()
 

@@ -302,7 +302,7 @@ class StreamNode(LifecycleNode):
         """Drop what waits to be mapped, counted under ``reason``; any stamp may come next."""
         self.worker.drop_queued(reason)
         if self._intake is not None:
-            self._intake.forget()
+            self._intake.forget(reason)
 
     def set_paused(self, paused: bool) -> None:
         """Stop, also with what is queued, or go on taking images."""
