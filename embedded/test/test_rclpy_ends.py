@@ -153,7 +153,7 @@ def test_wakers_come_and_go_in_many_threads(context):
                 executor = SingleThreadedExecutor(context=context)
                 context._wake_all()
                 executor.shutdown()
-        except Exception as error:
+        except Exception as error:  # for the test to see: a thread keeps it to itself
             failed.append(error)
 
     usual = sys.getswitchinterval()

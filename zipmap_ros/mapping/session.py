@@ -171,7 +171,9 @@ def _contents(mapper: StreamMapper) -> tuple[dict[str, Any], dict[str, np.ndarra
         "scale": mapper.scale.state(),
         "keyframes": {key: _plain(value) for key, value in vars(mapper.keyframes).items()},
         "tracks": tracks,
-        "tracker": {key: _plain(value) for key, value in vars(mapper.tracker).items()},
+        "tracker": {
+            key: _plain(value) for key, value in vars(mapper.tracker).items() if key != "steady"
+        },
         "odometry": [[stamp, _plain(pose)] for stamp, pose in mapper.odometry.entries],
         "trajectory_sources": mapper.trajectory.sources,
         "last_camera": camera and asdict(camera),

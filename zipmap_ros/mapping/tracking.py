@@ -23,17 +23,20 @@ class Tracker:
     latest    the last finite pose of each camera, believed or not
     doubted   frames of each camera refused in a row
     good      consistent frames in a row of each camera that is lost
+    steady    the cameras that were believed and not lost since; a saved session does not keep them,
+              since it may go on with others
     """
 
     believed: dict[str, Array] = field(default_factory=dict)
     latest: dict[str, Array] = field(default_factory=dict)
     doubted: dict[str, int] = field(default_factory=dict)
     good: dict[str, int] = field(default_factory=dict)
+    steady: set[str] = field(default_factory=set)
 
     @property
     def lost(self) -> bool:
-        """Whether all cameras are."""
-        return bool(self.good) and self.good.keys() >= self.believed.keys()
+        """Whether cameras are, and none is steady."""
+        return bool(self.good) and not self.steady
 
     def judge(
         self,
@@ -60,6 +63,7 @@ class Tracker:
             self.doubted[source] = self.doubted.get(source, 0) + frames[source]
             if self.doubted[source] >= lost_after or source in self.good:
                 self.good[source] = 0
+                self.steady.discard(source)
         if suspects:
             return NOT_FINITE if poses is None else JUMP
         for source in frames.keys() & self.good.keys():
@@ -70,6 +74,7 @@ class Tracker:
             self.good.pop(source, None)
             self.doubted.pop(source, None)
             self.believed[source] = self.latest[source]
+            self.steady.add(source)
         return None
 
     def _jumped(

@@ -176,7 +176,7 @@ class MultiThreadedExecutor(Executor):
     def _hand_over(self, job: Callable[[], None]) -> None:
         """Have a thread of the pool do something."""
         self._jobs.put(job)
-        with suppress(IndexError):
+        with suppress(IndexError):  # all are started, perhaps since this moment
             self._not_started.popleft().start()
 
     def _look(self, lead: _Lead) -> None:
