@@ -135,7 +135,7 @@ def stream(given: dict[str, Any]) -> Node:
         given,
         "stream_node",
         "zipmap",
-        parameters=[given["params_file"], *some(overrides, given["sim_time"])],
+        parameters=[given["params_file"], *those_given(overrides, given["sim_time"])],
         remappings=remapped(given, "image", "camera_info", "depth", "odom"),
     )
 
@@ -164,7 +164,7 @@ def viewer(given: dict[str, Any]) -> Node:
         given,
         "viewer_node",
         "viewer",
-        parameters=[given["params_file"], *some(page, given["sim_time"])],
+        parameters=[given["params_file"], *those_given(page, given["sim_time"])],
         remappings=remapped(given, "image"),
     )
 
@@ -184,7 +184,7 @@ def rviz(given: dict[str, Any]) -> Node:
         package="rviz2",
         executable="rviz2",
         arguments=["-d", str(config)],
-        parameters=some(given["sim_time"]),
+        parameters=those_given(given["sim_time"]),
         remappings=[(name, topic) for name, topic in topics.items() if name != topic],
         output="screen",
     )
@@ -203,14 +203,14 @@ def ours(given: dict[str, Any], executable: str, name: str, **rest: Any) -> Node
     )
 
 
-def some(*values: dict[str, Any]) -> list[dict[str, Any]]:
-    """Parameters that have a value, for a list of them; none is left out altogether."""
+def those_given(*values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parameters whose arguments are not empty, as a list of one dictionary, or of none."""
     merged = {k: v for each in values for k, v in each.items() if v != ""}
     return [merged] if merged else []
 
 
 def number(given: dict[str, Any], name: str) -> float:
-    """An argument that is one."""
+    """The number that an argument gives. Raises ValueError that names it."""
     try:
         return float(given[name])
     except ValueError:

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
+from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rclpy.exceptions import NotInitializedException
@@ -186,7 +186,7 @@ def _append(references: dict[int, Any], callback: Callable[[], None]) -> None:
     Any thread may do so, the garbage collector within it: every step is one of the interpreter's.
     """
     reference: Any
-    if hasattr(callback, "__self__"):
+    if isinstance(callback, MethodType):
         reference = weakref.WeakMethod(callback, lambda gone: references.pop(id(gone), None))
     else:
         reference = partial(_same, callback)
