@@ -20,11 +20,6 @@ from zipmap_ros.model.fast_weights import FastWeightLayer, FastWeights, Operatio
 from zipmap_ros.model.layers import Attention, Rope
 
 
-def newton_schulz_step(X: Tensor) -> Tensor:
-    """A product or a sum at a time."""
-    return fast_weights.official_step(X)
-
-
 def cast_for_products(x: Tensor) -> Tensor:
     """Every product casts what it reads."""
     return x
@@ -46,10 +41,8 @@ def add_position_(x: Tensor, aspect: float) -> Tensor:
 
 def grid_rope(h: int, w: int, special_tokens: int, head_dim: int, device: torch.device) -> Rope:
     """The table made anew for every call."""
-    cos, sin = layers.rope_table(
-        layers.grid_positions(h, w, special_tokens, device)[:, None], head_dim
-    )
-    return cos, sin
+    positions = layers.grid_positions(h, w, special_tokens, device)
+    return layers.rope_table(positions[:, None], head_dim)
 
 
 def apply_rope(x: Tensor, rope: Rope) -> Tensor:
@@ -134,7 +127,7 @@ def residual_conv(self: ResidualConv, x: Tensor) -> Tensor:
 
 # name -> the owner of the fast form, its name there, the plain form.
 PATHS: dict[str, tuple[object, str, Callable]] = {
-    "fused Newton-Schulz": (fast_weights, "fused_step", newton_schulz_step),
+    "fused Newton-Schulz": (fast_weights, "fused_step", fast_weights.official_step),
     "position grid by products": (encoder, "resize_grid", resize_grid),
     "uv tables": (dense_head, "add_position_", add_position_),
     "kept RoPE table": (backbone, "grid_rope", grid_rope),

@@ -8,6 +8,7 @@ import json
 import math
 import re
 import shutil
+from collections import defaultdict
 from html.parser import HTMLParser
 
 import cv2
@@ -19,9 +20,9 @@ import torch
 from zipmap_ros.evaluation import EvaluationError
 from zipmap_ros.evaluation.datasets import SPLITS, Clip, Dataset, open_dataset
 from zipmap_ros.evaluation.machine import STEPS_NOTE, TRAINING_NOTE, describe_model
-from zipmap_ros.evaluation.report import UNTRAINED, Column, Row, _cell
-from zipmap_ros.evaluation.run import _Gathered, main
-from zipmap_ros.evaluation.runs import STILL, Run
+from zipmap_ros.evaluation.report import UNTRAINED, Column, Row, _cell, _table
+from zipmap_ros.evaluation.run import Plan, _Gathered, _judge, _runs, main
+from zipmap_ros.evaluation.runs import STILL, VELOCITY, Run
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import look_at
 from zipmap_ros.model import ModelConfig, ZipMap, save_checkpoint
@@ -251,6 +252,23 @@ def test_clips_spread_over_a_sequence():
     assert [clip.name for clip in two.clips(100, 2)] == ["a 0..99", "b 0..99"]
 
 
+def test_a_chunk_may_be_as_long_as_the_clip():
+    model = ZipMap(ModelConfig.tiny())
+    clip = Clip("", [Frame(i, np.zeros((42, 56, 3), np.uint8)) for i in range(8)])
+    modes = [mode for mode, _ in _runs(model, clip, Plan((8,), (1, 8, 9), 1, False))]
+    assert modes == ["stream 1", "stream 8", "batch"]
+
+
+def test_unseen_views_are_those_of_the_first_mode_that_has_some(monkeypatch):
+    views = {"stream 1": None, "batch": "first", "mapper": "second"}
+    module = "zipmap_ros.evaluation.run"
+    monkeypatch.setattr(f"{module}._runs", lambda *_: [(mode, object) for mode in views])
+    monkeypatch.setattr(f"{module}._views", lambda model, clip, mode: views[mode])
+    monkeypatch.setattr(_Gathered, "add", lambda *_: None)
+    _, shown = _judge(None, None, None, defaultdict(_Gathered))
+    assert shown == "first"
+
+
 def test_kitchen_frames_are_what_the_files_say(kitchen):
     dataset = open_dataset(f"kitchen:{kitchen}", 5, 1, 3, ModelConfig.tiny())
     frames = dataset.sequences[0].frames
@@ -333,14 +351,32 @@ def test_a_clip_without_valid_depth_has_no_part_in_the_deciles():
     np.testing.assert_allclose(gathered.row("data", 3, "stream 1").deciles, 0, atol=1e-6)
 
 
-def test_a_tie_with_guessing_is_not_marked():
-    def row(mode, value):
-        return Row("data", 8, mode, {"share": value, "error": value}, {}, [], [])
+SHARE, ERROR = Column("share", "", 1, "more"), Column("error", "", 1)
 
-    for column, worse in ((Column("share", "", 1, "more"), 99.0), (Column("error", "", 1), 101.0)):
+
+def row(mode, value, length=8):
+    return Row("data", length, mode, {"share": value, "error": value}, {}, [], [])
+
+
+def test_a_tie_with_guessing_is_not_marked():
+    for column, worse in ((SHARE, 99.0), (ERROR, 101.0)):
         guess = [row(STILL, 100.0)]
         assert "loses" not in _cell(row("mapper", 100.0), guess, column)
         assert "loses" in _cell(row("mapper", worse), guess, column)
+
+
+@pytest.mark.parametrize(
+    ("column", "loses"), [(ERROR, [False, True, True]), (SHARE, [True, True, False])]
+)
+def test_what_is_worse_than_the_better_guess_is_marked(column, loses):
+    guesses = [row(STILL, 2.0), row(VELOCITY, 4.0)]
+    cells = [_cell(row("batch", value), guesses, column) for value in (1.0, 3.0, 5.0)]
+    assert ["loses" in cell for cell in cells] == loses
+
+
+def test_figures_are_compared_with_guesses_of_their_own_length():
+    rows = [row(STILL, 1.0), row(STILL, 9.0, length=24), row("batch", 5.0, length=24)]
+    assert "loses" not in _table(rows, [ERROR])
 
 
 def test_synthetic_worlds_come_by_seed():

@@ -71,11 +71,12 @@ def test_project_undoes_unproject():
     np.testing.assert_allclose(pixels[..., 1], np.arange(5)[:, None] + np.full((5, 7), 0.5))
 
 
-def test_points_behind_the_camera_have_no_pixel():
-    pixels, z = Camera.from_fov(8, 8, 90).project([[0, 0, -1.0], [0, 0, 0], [0, 0, 1]])
-    assert np.isnan(pixels[:2]).all()
-    np.testing.assert_allclose(pixels[2], [4, 4])
-    np.testing.assert_allclose(z, [-1, 0, 1])
+def test_points_behind_and_beside_the_camera_have_no_pixel():
+    points = [[0, 0, -1.0], [0, 0, 0], [1, 0, 0], [0, 0, 1]]
+    pixels, z = Camera.from_fov(8, 8, 90).project(points)
+    assert np.isnan(pixels[:3]).all()
+    np.testing.assert_allclose(pixels[3], [4, 4])
+    np.testing.assert_allclose(z, [-1, 0, 0, 1])
 
 
 def test_resized_and_cropped_cameras_see_the_same_point_at_the_same_place():

@@ -13,15 +13,15 @@ from known_world import LooksUp, says
 from safetensors import safe_open
 
 from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import Camera, invert, se3_exp, se3_log
+from zipmap_ros.geometry import Camera, invert, rigid, se3_exp, se3_log
 from zipmap_ros.mapping import StreamMapper, load_session, save_session
 from zipmap_ros.mapping import mapper as mapper_module
 from zipmap_ros.mapping import query as query_module
-from zipmap_ros.mapping.alignment import Picture, Reference, rigid
+from zipmap_ros.mapping.alignment import Picture, Reference
 from zipmap_ros.mapping.correction import COLUMNS, PRIOR, ROWS, Correction, node_weights
 from zipmap_ros.mapping.focal import MOST, NETWORK_FRAMES, Focal
 from zipmap_ros.mapping.prepare import View, prepare
-from zipmap_ros.mapping.tracks import Tracks
+from zipmap_ros.mapping.tracks import Track, Tracks
 from zipmap_ros.model import VARIANTS, QueryPrediction
 from zipmap_ros.parameters import Parameters
 from zipmap_ros.synthetic import MOTIONS as CARRIED
@@ -564,6 +564,17 @@ def test_a_scale_far_from_the_networks_comes_back_to_it(walk):
     for _ in range(3):
         run(mapper, walk, [3, 6, 9, 12, 15, 18, 21, 23, 20, 17, 14, 11, 8, 5, 2])
     assert mapper.tracks.cameras[""].correction.mean < 2.5
+
+
+def test_the_scale_of_what_the_network_remembers_is_the_mean_over_all_frames(monkeypatch):
+    camera = Camera.from_fov(56, 42, 60.0)
+    view = View(Frame(0, np.zeros((42, 56, 3), np.uint8)), torch.zeros(3, 42, 56), camera, None)
+    larger = Correction.constant(4.0)
+    monkeypatch.setattr(Track, "followed", lambda self, *_: replace(self, correction=larger))
+    tracks = Tracks.none()
+    for _ in range(2):
+        tracks, _ = tracks.follow(view, np.ones((42, 56), np.float32), camera.matrix, np.eye(4))
+    assert tracks.scale == pytest.approx(2.0)
 
 
 class Remembers(SeenWorld):

@@ -167,7 +167,7 @@ def test_a_network_shares_no_memory_with_the_tensors_it_is_made_of(model):
 def test_damage_anywhere_in_a_file_of_torch_is_told(tmp_path, zipped):
     """Bytes changed at random, and its end cut off: nothing but ModelError, or tensors."""
     buffer, path = io.BytesIO(), tmp_path / "main.pt"
-    some = {"model": {f"aggregator.{i}": torch.randn(5) for i in range(5)}}
+    some = {"model": {f"decoder.{i}": torch.randn(5) for i in range(5)}}
     torch.save(some, buffer, _use_new_zipfile_serialization=zipped)
     whole, draw, reasons = buffer.getvalue(), random.Random(0), set()
     for _ in range(100):

@@ -64,7 +64,7 @@ def _wall_colour(points: Tensor) -> Tensor:
 
 def _config(**phase: object) -> TrainingConfig:
     config = PRESETS["tiny"]()
-    return replace(config, phases=tuple(replace(p, **phase) for p in config.phases))  # type: ignore[arg-type]
+    return replace(config, phases=tuple(replace(p, **phase) for p in config.phases))
 
 
 def _trainer(out: Path, config: TrainingConfig) -> Trainer:
@@ -284,7 +284,7 @@ def test_training_reduces_the_loss(tmp_path: Path) -> None:
             continue
         trainer = _trainer(tmp_path / phase.name, replace(_config(), phases=(phase,)))
         drawn = trainer._draw()
-        trainer._draw = lambda drawn=drawn: drawn  # type: ignore[method-assign]
+        trainer._draw = lambda drawn=drawn: drawn
         losses = [trainer.train_step() for _ in range(24)]
         for name in ("camera", "points", "depth"):
             assert losses[-1][name] < 0.9 * losses[0][name], (phase.name, name)
@@ -296,7 +296,7 @@ def test_transfer_teaches_the_fast_weights_alone(tmp_path: Path) -> None:
     trainer.next_phase()
     before = {name: p.clone() for name, p in trainer.model.named_parameters()}
     drawn = trainer._draw()
-    trainer._draw = lambda: drawn  # type: ignore[method-assign]
+    trainer._draw = lambda: drawn
     losses = [trainer.train_step()["transfer"] for _ in range(20)]
     assert losses[-1] < 0.5 * losses[0]
     moved = {n for n, p in trainer.model.named_parameters() if not torch.equal(p, before[n])}
@@ -330,7 +330,7 @@ def test_the_format_of_a_gpu_learns_too(tmp_path: Path, monkeypatch) -> None:
     trainer = _trainer(tmp_path, replace(_config(), phases=_config().phases[2:3]))
     assert trainer.model.compute_dtype == torch.bfloat16
     drawn = trainer._draw()
-    trainer._draw = lambda: drawn  # type: ignore[method-assign]
+    trainer._draw = lambda: drawn
     losses = [trainer.train_step()["points"] for _ in range(8)]
     assert losses[-1] < 0.9 * losses[0]
 

@@ -191,6 +191,17 @@ def invert(T: ArrayLike) -> Array:
     return inverse
 
 
+def rigid(T: ArrayLike) -> Array:
+    """The nearest rigid transforms to (..., 3, 4) or (..., 4, 4), of the same shape.
+
+    Float32 rotations are rigid to seven digits only, and a long chain of products does not stay so.
+    """
+    T = np.array(T, dtype=np.float64)
+    U, _, Vt = np.linalg.svd(T[..., :3, :3])
+    T[..., :3, :3] = U @ Vt
+    return T
+
+
 def se3_exp(twist: ArrayLike) -> Array:
     """The (4, 4) rigid transform of a (6,) twist: translation, then rotation vector in radians."""
     twist = np.asarray(twist, dtype=np.float64)

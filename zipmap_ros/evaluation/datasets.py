@@ -20,7 +20,7 @@ from zipmap_ros.geometry import Camera
 from zipmap_ros.model import ModelConfig
 from zipmap_ros.synthetic import MOTIONS, World
 
-# First seeds of the worlds to judge on. Training takes seeds from 1 000 000.
+# First seeds of the worlds to judge on. Training takes seeds from 5 000 000.
 SPLITS = {"test": 0, "validation": 50_000}
 _SYNTHETIC_FOV_DEG = 65.0
 _SYNTHETIC_STEP_NS = 100_000_000

@@ -55,11 +55,6 @@ class EurocSource:
         ]
         if len(self._entries) < 2:
             raise EvaluationError(f"{path}: images and true poses share no time, check the stamps")
-        duration = self._entries[-1][0] - self._entries[0][0]
-        self.fps = 1e9 * (len(self._entries) - 1) / duration
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
     def __iter__(self) -> Iterator[Frame]:
         for stamp_ns, name, world_T_camera in self._entries:

@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from zipmap_ros.evaluation import plots
+from zipmap_ros.evaluation.metrics.trajectory import THRESHOLDS_DEG
 from zipmap_ros.evaluation.runs import STILL, VELOCITY, Run, Views
 from zipmap_ros.evaluation.scores import MAP_THRESHOLD, MAP_VOXEL
 from zipmap_ros.frame import Frame
@@ -53,7 +54,7 @@ TRAJECTORY = (
     *(
         Column(f"pairs.{name}@{t}", f"{title}@{t}", 1, "more")
         for name, title in (("auc", "AUC"), ("racc", "Racc"), ("tacc", "Tacc"))
-        for t in (5, 15, 30)
+        for t in THRESHOLDS_DEG
     ),
 )
 DENSE = (
@@ -172,7 +173,7 @@ def write_html(evaluation: Evaluation, path: Path) -> None:
 
 def _figures(rows: Sequence[Row], example: Example) -> Iterator[tuple[str, Figure]]:
     panels = []
-    for key in ("ate_sim3.percent", "pairs.rotation_deg", "depth.abs_rel", "seconds_per_frame"):
+    for key in SUMMARY:
         column = next(c for c in (*TRAJECTORY, *DENSE) if c.key == key)
         lines: dict[str, list[tuple[int, float]]] = {}
         for row in rows:

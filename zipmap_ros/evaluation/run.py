@@ -56,8 +56,7 @@ LENGTHS = (8, 24, 50, 100, 200, 500)
 CHUNKS = (1, 8)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``zipmap evaluate``."""
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint", nargs="?", help="weights to judge (default: the small model that ships)"
     )
@@ -99,19 +98,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse and run; 0, or 2 after one line on standard error."""
+    """``zipmap evaluate``; 0, or 2 after one line on standard error."""
     parser = argparse.ArgumentParser(
         prog="zipmap evaluate",
         description="Judge a checkpoint on data, by sequence length and chunk size.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_arguments(parser)
-    return run(parser.parse_args(argv))
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Do what parsed arguments (see ``add_arguments``) ask for; 0, or 2 for bad input."""
+    _add_arguments(parser)
+    arguments = parser.parse_args(argv)
     try:
         folder = Path(arguments.out)
         folder.mkdir(parents=True, exist_ok=True)  # before the work, which may take hours
@@ -195,8 +190,8 @@ class _Gathered:
         if views is not None:
             self.scores[-1] |= view_scores(views, clip.frames)
         found = calibration(run, clip.frames)
-        if found is not None and np.isfinite(found[1]).all():
-            self.deciles.append(found[1])
+        if found is not None and np.isfinite(found).all():
+            self.deciles.append(found)
         if not run.finite or run.problem:
             self.problems.add(run.problem or "the output is not finite")
 
@@ -308,7 +303,3 @@ def _warm_up(model: ZipMap, clip: Clip) -> None:
     if model.config.streams:
         stream_run(model, clip.frames[:2], 1)
         mapper_run(model, clip.frames[:2])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

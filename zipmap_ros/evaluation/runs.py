@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from zipmap_ros.evaluation import EvaluationError
 from zipmap_ros.evaluation.baselines import constant_depth, constant_velocity, still_camera
 from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import Array, invert, pose, umeyama
+from zipmap_ros.geometry import Array, invert, rigid, umeyama
 from zipmap_ros.mapping.mapper import StreamMapper
 from zipmap_ros.mapping.prepare import prepare
 from zipmap_ros.model import ModelConfig, Prediction, ZipMap
@@ -241,11 +241,10 @@ def _matrix(frame: Frame) -> Array:
 
 
 def _network_poses(prediction: Prediction) -> Array:
-    camera_T_world = prediction.camera_T_world[0].double().cpu().numpy()
-    # Float32 rotations are rigid to 1e-6 only; the errors below are measured with their inverses.
-    U, _, Vt = np.linalg.svd(np.nan_to_num(camera_T_world[:, :3, :3]))
-    rigid = np.stack([pose(R, t) for R, t in zip(U @ Vt, camera_T_world[:, :3, 3], strict=True)])
-    return invert(rigid)
+    camera_T_world = prediction.camera_T_world[0].cpu().numpy()
+    if not np.isfinite(camera_T_world).all():
+        return np.full((len(camera_T_world), 4, 4), np.nan)
+    return invert(rigid(camera_T_world))
 
 
 def _to_numpy(prediction: Prediction) -> tuple[NDArray, NDArray, NDArray, NDArray]:

@@ -75,8 +75,8 @@ def depth_scores(run: Run, frames: Sequence[Frame]) -> dict[str, float]:
     }
 
 
-def calibration(run: Run, frames: Sequence[Frame]) -> tuple[Array, Array] | None:
-    """Mean confidence and AbsRel (Weiszfeld scale) by decile of confidence, each (10,)."""
+def calibration(run: Run, frames: Sequence[Frame]) -> Array | None:
+    """(10,) AbsRel (Weiszfeld scale) by decile of confidence; None without depth or confidence."""
     seen = [frames[i] for i in run.index]
     if run.confidence is None or not run.finite or all(f.depth is None for f in seen):
         return None

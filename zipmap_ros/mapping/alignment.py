@@ -377,14 +377,6 @@ class _Refinement:
         return JW @ J.T, JW @ left
 
 
-def rigid(T: Array) -> Array:
-    """The nearest rigid transform: a long chain of products does not stay one."""
-    U, _, Vt = np.linalg.svd(T[:3, :3])
-    T = T.copy()
-    T[:3, :3] = U @ Vt
-    return T
-
-
 def _noise(left: NDArray[np.floating], slopes: Image) -> Image:
     """(N,) standard deviations of brightness at pixels with these slopes, where what is left of it
     tells how much noise all have."""

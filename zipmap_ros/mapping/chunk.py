@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
-from zipmap_ros.geometry import Array, invert
+from zipmap_ros.geometry import Array, invert, rigid
 from zipmap_ros.mapping.prepare import View
 from zipmap_ros.model import Prediction, SceneState
 
@@ -31,10 +30,7 @@ def network_poses(views: Sequence[View], prediction: Prediction) -> list[Array] 
         outputs.append(prediction.intrinsics)
     if not all(torch.isfinite(output).all() for output in outputs):
         return None
-    camera_T_network = prediction.camera_T_world[0].double().cpu().numpy()
-    U, _, Vt = np.linalg.svd(camera_T_network[:, :, :3])
-    camera_T_network[:, :, :3] = U @ Vt  # float32 rotations are rigid to seven digits only
-    return list(invert(camera_T_network))
+    return list(invert(rigid(prediction.camera_T_world[0].cpu().numpy())))
 
 
 def relative_change(old: SceneState, new: SceneState) -> float:

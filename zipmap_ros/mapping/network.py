@@ -47,14 +47,7 @@ def load_network(parameters: Parameters) -> tuple[ZipMap, str]:
     allow_tf32(model.compute_dtype != torch.float32)
     free = free_memory(device)
     if free is not None:
-        check_memory(
-            model.config,
-            parameters.chunk_frames,
-            model.compute_dtype,
-            device,
-            free,
-            graph=True,
-        )
+        check_memory(model.config, parameters.chunk_frames, model.compute_dtype, device, free)
     make_fast(model, device)
     return model.to(device), sha256
 
@@ -122,9 +115,9 @@ def check_memory(
     dtype: torch.dtype,
     device: object,
     free: int,
-    graph: bool = False,
 ) -> None:
-    """Raise MappingError, with the numbers, where ``free`` bytes are too few to stream 4:3 images.
+    """Raise MappingError, with the numbers, where ``free`` bytes are too few to stream 4:3 images
+    with graphs, as on a GPU.
 
     ``device`` is named in the message.
     """
@@ -132,7 +125,7 @@ def check_memory(
     height = max(round(0.75 * width / config.patch_size), 1) * config.patch_size
 
     def need(frames: int) -> MemoryNeed:
-        return memory_need(config, height, width, frames, dtype, graph)
+        return memory_need(config, height, width, frames, dtype, graph=True)
 
     wanted = need(chunk_frames)
     if wanted.total <= free:

@@ -67,6 +67,7 @@ def shrunk(camera: Camera, image: Image) -> Camera:
 
 
 def backproject(pixels: Image, z: Image, camera: Camera) -> Image:
+    """(3, N) float32 points in the camera, of (2, N) pixels u, v and their depth (N,)."""
     x, y = (pixels[0] - camera.cx) / camera.fx, (pixels[1] - camera.cy) / camera.fy
     return np.stack([x * z, y * z, z]).astype(np.float32)
 

@@ -25,8 +25,7 @@ _DRAWN_POINTS = 200_000
 class Samples:
     """A few estimates, evenly over a stream whose length nobody knows."""
 
-    def __init__(self, count: int = _COLUMNS) -> None:
-        self._count = count
+    def __init__(self) -> None:
         self._stride = 1
         self._index = 0
         self._kept: list[Estimate] = []
@@ -35,16 +34,16 @@ class Samples:
         """Offer the next estimate."""
         if self._index % self._stride == 0:
             self._kept.append(estimate)
-            if len(self._kept) == 4 * self._count:
+            if len(self._kept) == 4 * _COLUMNS:
                 self._kept = self._kept[::2]
                 self._stride *= 2
         self._index += 1
 
     def chosen(self) -> list[Estimate]:
-        """At most ``count`` of them, the first and (nearly) the last among them."""
-        if len(self._kept) <= self._count:
+        """At most as many as the report has columns, the first and (nearly) the last among them."""
+        if len(self._kept) <= _COLUMNS:
             return list(self._kept)
-        index = np.linspace(0, len(self._kept) - 1, self._count).round().astype(int)
+        index = np.linspace(0, len(self._kept) - 1, _COLUMNS).round().astype(int)
         return [self._kept[i] for i in index]
 
 

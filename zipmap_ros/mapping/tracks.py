@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from zipmap_ros.geometry import Array, Camera, invert, se3_exp, se3_log
-from zipmap_ros.mapping.alignment import Picture, Reference, rigid
+from zipmap_ros.geometry import Array, Camera, invert, rigid, se3_exp, se3_log
+from zipmap_ros.mapping.alignment import Picture, Reference
 from zipmap_ros.mapping.correction import Correction
 from zipmap_ros.mapping.focal import Focal
 from zipmap_ros.mapping.pixels import Image, half, shrunk
@@ -194,8 +194,7 @@ class Tracks:
             pose, step = np.array(saved["pose"]), np.array(saved["step"])
             correction = Correction(arrays[f"{i}.log"], arrays[f"{i}.precision"])
             cameras[source] = Track(reference, pose, step, correction, Focal(**saved["focal"]))
-        moved = np.array(small["correction"])
-        return cls(cameras, moved, small.get("frames", 0), small.get("log", 0.0))
+        return cls(cameras, np.array(small["correction"]), small["frames"], small["log"])
 
 
 def _picture(grey: Image, depth: Image, camera: Camera) -> Picture:

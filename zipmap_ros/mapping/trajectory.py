@@ -29,10 +29,6 @@ class Trajectory:
         """Keep this many from now on."""
         self._entries = deque(self._entries, maxlen=max_poses)
 
-    def clear(self) -> None:
-        """Forget all poses."""
-        self._entries.clear()
-
     @property
     def stamps_ns(self) -> NDArray[np.int64]:
         """(N,) int64 nanoseconds."""

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -158,10 +158,6 @@ def silu_gradient(outer: Tensor, a: Tensor) -> Tensor:
     return outer * sigmoid * (1 + a * (1 - sigmoid))
 
 
-class _HasStartWeights(Protocol):
-    def start_weights(self, batch: int) -> FastWeights: ...
-
-
 @dataclass(frozen=True, eq=False)
 class SceneState:
     """All that the network remembers of a scene: each layer's fast weights, never changed in place.
@@ -177,15 +173,9 @@ class SceneState:
     frames_seen: int = 0
 
     @classmethod
-    def new(cls, model: nn.Module, batch: int = 1) -> SceneState:
-        """The state of ``batch`` scenes of which nothing has been seen, from a ZipMap."""
-        layers: list[_HasStartWeights] = model.fast_weight_layers()  # type: ignore[operator]
-        return cls.from_weights([layer.start_weights(batch) for layer in layers])
-
-    @classmethod
-    def from_weights(cls, layers: Sequence[FastWeights], frames_seen: int = 0) -> SceneState:
+    def from_weights(cls, layers: Sequence[FastWeights]) -> SceneState:
         """A state of bare weights, whose norms become its targets."""
-        return cls(tuple(layers), tuple(w.column_norms() for w in layers), frames_seen)
+        return cls(tuple(layers), tuple(w.column_norms() for w in layers))
 
     def _map(self, function) -> SceneState:
         def each(layers: tuple[FastWeights, ...]) -> tuple[FastWeights, ...]:
@@ -204,10 +194,6 @@ class SceneState:
     def scenes(self, count: int, heads: int) -> SceneState:
         """The first of the scenes of a batch, whose layers have ``heads`` fast-weight heads."""
         return self._map(lambda tensor: tensor[: count * heads])
-
-    def to(self, device: torch.device | str) -> SceneState:
-        """The state on another device."""
-        return self._map(lambda tensor: tensor.to(device))
 
     @property
     def nbytes(self) -> int:

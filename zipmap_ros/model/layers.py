@@ -38,7 +38,7 @@ def grid_positions(h: int, w: int, special_tokens: int, device: torch.device | s
     return torch.cat([patches.new_zeros(special_tokens, 2), patches])
 
 
-def rope_table(positions: Tensor, head_dim: int, dtype: torch.dtype = torch.float32) -> Rope:
+def rope_table(positions: Tensor, head_dim: int) -> Rope:
     """cos and sin, each (..., P, 2, head_dim / 2), for positions (..., P, 2).
 
     The first half of a head's channels turns with y, the second with x (RoFormer, axis by axis).
@@ -47,7 +47,7 @@ def rope_table(positions: Tensor, head_dim: int, dtype: torch.dtype = torch.floa
     half = head_dim // 2
     exponent = torch.arange(0, half, 2, device=positions.device, dtype=torch.float32) / half
     angles = positions[..., None].float() / ROPE_BASE**exponent  # (..., P, 2, half / 2)
-    cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+    cos, sin = angles.cos(), angles.sin()
     return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
 
 
@@ -57,8 +57,7 @@ def grid_rope(h: int, w: int, special_tokens: int, head_dim: int, device: torch.
     (..., P, heads, head_dim). Kept: images of a stream have one size."""
     with torch.inference_mode(False):  # a table made while inferring must serve training too
         positions = grid_positions(h, w, special_tokens, device)
-        cos, sin = rope_table(positions[:, None], head_dim)
-        return cos, sin
+        return rope_table(positions[:, None], head_dim)
 
 
 def apply_rope(x: Tensor, rope: Rope) -> Tensor:
@@ -149,9 +148,9 @@ class Mlp(nn.Module):
 class LayerScale(nn.Module):
     """A learned factor per channel on a residual branch."""
 
-    def __init__(self, width: int, init: float = 0.01) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.gamma = nn.Parameter(torch.full((width,), init))
+        self.gamma = nn.Parameter(torch.full((width,), 0.01))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., width) -> (..., width)."""

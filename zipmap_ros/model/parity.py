@@ -120,7 +120,7 @@ def check_network(golden: dict[str, Tensor], metadata: dict[str, str], report: R
         config = config_from_tensors(weights, cfg["vit_heads"], not spec["affine"], exact)
         model = build(config, weights, "the file").eval().to(golden["in.images"].device)
         run = GoldenRun(model, golden, report)
-        run.stream_or_batch(f"{prefix}" if prefix else "out.")
+        run.stream_or_batch(prefix)
         if exact:
             run.windows()
 

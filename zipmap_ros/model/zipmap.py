@@ -105,7 +105,8 @@ class ZipMap(nn.Module):
     def new_state(self, batch: int = 1) -> SceneState:
         """The state of ``batch`` scenes of which nothing has been seen."""
         with self._gradients():
-            return SceneState.new(self, batch)
+            starts = [layer.start_weights(batch) for layer in self.fast_weight_layers()]
+            return SceneState.from_weights(starts)
 
     def reconstruct(self, images: Tensor, outputs: Collection[str] = DENSE_OUTPUTS) -> Prediction:
         """All frames at once, every frame seeing every other (bidirectional).

@@ -95,7 +95,6 @@ class MapCloud:
 
     def __init__(self, max_points: int) -> None:
         self.settings = CloudSettings()
-        self.shown_points = 0
         self.ball: Ball | None = None
         self.shown_voxel = self.settings.voxel
         self._max_points = max_points
@@ -126,7 +125,6 @@ class MapCloud:
         chosen = kept[best]
         points, colors, confidence = points[chosen], colors[chosen], confidence[chosen]
         seen_s = seen_s[chosen]
-        self.shown_points = len(points)
         self.ball = Ball.around(points) if len(points) else None
         self._compare(self._blocks(cells, points, self._paint(colors, confidence, seen_s, now_s)))
 

@@ -21,7 +21,7 @@ from zipmap_ros.nodes.viewer_pictures import (
 )
 from zipmap_ros.nodes.viewer_scene import Settings
 from zipmap_ros.nodes.viewer_server import ViewerError
-from zipmap_ros.nodes.viewer_services import Robot
+from zipmap_ros.nodes.viewer_services import ZipmapServices
 
 PICTURE = 400  # px, width of the pictures that are sent
 CHOSEN = "\N{CHECK MARK} "  # before the button of the mode that is on
@@ -42,7 +42,9 @@ STATES = {
 class Panel:
     """The shared part of the page. Callbacks run on viser's threads and change `settings`."""
 
-    def __init__(self, server: viser.ViserServer, settings: Settings, robot: Robot) -> None:
+    def __init__(
+        self, server: viser.ViserServer, settings: Settings, robot: ZipmapServices
+    ) -> None:
         self._robot, self._settings = robot, settings
         self._paused = False
         self._shown = ""

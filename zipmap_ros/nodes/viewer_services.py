@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Protocol
+from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -28,27 +28,11 @@ SERVICES: dict[str, tuple[Any, float]] = {
 }
 
 
-class Robot(Protocol):
-    """What the buttons can do. Every method raises ViewerError; each returns what was answered."""
-
-    def query(self, map_T_view: Array) -> QueryView.Response:
-        """What a camera at this (4, 4) pose would see."""
-
-    def pause(self, paused: bool) -> str:
-        """Stop or go on taking images."""
-
-    def reset(self) -> str:
-        """Forget the scene."""
-
-    def save(self, name: str) -> str:
-        """Save the map under a new name."""
-
-    def set_mapping(self, mapping: bool) -> str:
-        """Mapping, or localisation only."""
-
-
 class ZipmapServices:
-    """The services of the node zipmap, called from the browsers' threads."""
+    """The services of the node zipmap, called from the browsers' threads.
+
+    What the buttons do raises ViewerError, and returns what was answered.
+    """
 
     def __init__(self, node: Node) -> None:
         group = MutuallyExclusiveCallbackGroup()
@@ -61,24 +45,24 @@ class ZipmapServices:
         self.map_frame = "map"
 
     def query(self, map_T_view: Array) -> QueryView.Response:
-        """See Robot."""
+        """What a camera at this (4, 4) pose would see."""
         return self._call("query_view", pose_request(map_T_view, self.map_frame))
 
     def pause(self, paused: bool) -> str:
-        """See Robot."""
+        """Stop or go on taking images."""
         return self._call("pause", SetBool.Request(data=paused)).message
 
     def reset(self) -> str:
-        """See Robot."""
+        """Forget the scene."""
         return self._call("reset", Trigger.Request()).message
 
     def save(self, name: str) -> str:
-        """See Robot."""
+        """Save the map under a new name."""
         answer = self._call("save_map", SaveMap.Request(name=name))
         return f"{answer.message}: {answer.path}"
 
     def set_mapping(self, mapping: bool) -> str:
-        """See Robot."""
+        """Mapping, or localisation only."""
         mode = SetMode.Request.MAPPING if mapping else SetMode.Request.LOCALIZATION
         return self._call("set_mode", SetMode.Request(mode=mode)).message
 

@@ -18,7 +18,7 @@ from zipmap_ros.nodes.viewer_cloud import Ball
 from zipmap_ros.nodes.viewer_pictures import beside, depth_picture, fit, shrink
 from zipmap_ros.nodes.viewer_scene import CAMERA_SIZE, QUERY_COLOR, THUMBNAIL, frustum
 from zipmap_ros.nodes.viewer_server import ViewerError
-from zipmap_ros.nodes.viewer_services import Robot
+from zipmap_ros.nodes.viewer_services import ZipmapServices
 from zipmap_ros.srv import QueryView
 
 PICTURE = 400  # px, width of what is shown
@@ -65,7 +65,9 @@ class Visitor:
 
     ball: Ball | None = None
 
-    def __init__(self, client: viser.ClientHandle, robot: Robot, point_size: Callable) -> None:
+    def __init__(
+        self, client: viser.ClientHandle, robot: ZipmapServices, point_size: Callable
+    ) -> None:
         self.client = client
         self.moved = False
         self._looked_at: Ball | None = None

@@ -15,11 +15,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from zipmap_ros.frame import Estimate, Frame
+
+if TYPE_CHECKING:
+    from zipmap_ros.mapping import StreamMapper
 
 T = TypeVar("T")
 _RATE_WINDOW_S = 3.0
@@ -27,18 +30,6 @@ _RATE_WINDOW_S = 3.0
 
 class WorkerError(RuntimeError):
     """A request that was not carried out."""
-
-
-class Mapper(Protocol):
-    """What the worker needs of a mapper (`mapping.mapper.StreamMapper`)."""
-
-    def begin(self, frame: Frame) -> Callable[[], list[Estimate]]:
-        """Prepare one frame, on any thread; the answer maps it and returns what is known then."""
-        ...
-
-    def flush(self) -> list[Estimate]:
-        """Compute the partial chunk that waits, if there is one."""
-        ...
 
 
 @dataclass
@@ -87,7 +78,7 @@ class Worker:
 
     def __init__(
         self,
-        mapper: Mapper,
+        mapper: StreamMapper,
         deliver: Callable[[Sequence[Estimate]], None],
         now_ns: Callable[[], int],
         report: Callable[[str], None],
@@ -100,7 +91,7 @@ class Worker:
         self._deliver, self._now_ns, self._report = deliver, now_ns, report
         self._wake = threading.Condition()
         self._frames: deque[Callable[[], list[Estimate]]] = deque()
-        self._requests: deque[tuple[Callable[[Any], Any], Future]] = deque()
+        self._requests: deque[tuple[Callable[[StreamMapper], Any], Future]] = deque()
         self._flush_at: float | None = None
         self._stopping = False
         self._counts = Counts()
@@ -137,7 +128,7 @@ class Worker:
                 self._counts.dropped[reason] += dropped
             return dropped
 
-    def post(self, call: Callable[[Any], T]) -> Future[T]:
+    def post(self, call: Callable[[StreamMapper], T]) -> Future[T]:
         """Run ``call(mapper)`` on the worker, after the frame it is busy with and before others."""
         future: Future[T] = Future()
         with self._wake:
@@ -148,11 +139,11 @@ class Worker:
                 self._wake.notify()
         return future
 
-    def tell(self, call: Callable[[Any], object]) -> None:
+    def tell(self, call: Callable[[StreamMapper], object]) -> None:
         """`post` without waiting for the end of it: what ``call`` raises is reported."""
         self.post(call).add_done_callback(self._report_failure)
 
-    def request(self, call: Callable[[Any], T], timeout_s: float) -> T:
+    def request(self, call: Callable[[StreamMapper], T], timeout_s: float) -> T:
         """`post` and wait for the answer.
 
         Raises WorkerError when it has not been done within ``timeout_s`` or the worker stops,
@@ -217,7 +208,7 @@ class Worker:
                 self._wake.wait(wait_s)
         return None
 
-    def _answer(self, call: Callable[[Any], Any], future: Future) -> None:
+    def _answer(self, call: Callable[[StreamMapper], Any], future: Future) -> None:
         if not future.set_running_or_notify_cancel():
             return
         try:

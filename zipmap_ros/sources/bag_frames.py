@@ -16,7 +16,7 @@ from zipmap_ros.sources.source import NS, SourceError, finite, read_or
 class FrameTree:
     """Frames by the last transform that was heard of each."""
 
-    def __init__(self, messages: Iterable[Any] = ()) -> None:
+    def __init__(self, messages: Iterable[Any]) -> None:
         """Takes all transforms of tf2_msgs/TFMessages."""
         self._parents: dict[str, tuple[str, Array]] = {}
         for message in messages:

@@ -13,6 +13,7 @@ from zipmap_ros.sources.source import NS, RecordedSource
 from zipmap_ros.synthetic import World
 
 FPS = 15.0
+FOV_DEG = 65.0  # horizontal
 LOOP_FRAMES = 300  # of one way round
 RENDERED_AT_ONCE = 4
 
@@ -31,11 +32,10 @@ class SyntheticSource(RecordedSource):
         frames: int = LOOP_FRAMES,
         width: int = 320,
         height: int = 240,
-        horizontal_fov_deg: float = 65.0,
     ) -> None:
         """The same seed gives the same frames. ``frames`` are those of the whole loop."""
         self.name, self.fps = f"synthetic:{seed}", FPS
-        self.camera = Camera.from_fov(width, height, horizontal_fov_deg)
+        self.camera = Camera.from_fov(width, height, FOV_DEG)
         self._world = World(seed)
         self._poses = self._world.trajectory(frames, "hand", seed, loop=True)
 

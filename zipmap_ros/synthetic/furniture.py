@@ -49,7 +49,7 @@ def chair(p: Placement, look: Look, w: float, d: float) -> None:
             p.box((0, d / 2 - 0.03, z), (w - 0.08, 0.03, 0.06), wood)
 
 
-def office_chair(p: Placement, look: Look, w: float, d: float) -> None:
+def office_chair(p: Placement, look: Look) -> None:
     """A column on a star foot, seat and rounded back."""
     cloth, metal = look.kept("cloth"), look.material("metal", (0.15, 0.15, 0.16))
     yaw = look.rng.uniform(-3, 3)
@@ -80,7 +80,7 @@ def desk(p: Placement, look: Look, w: float, d: float) -> None:
     monitor(p.at(rng.uniform(-0.2, 0.2), y + 0.12, 0.73, rng.uniform(-0.4, 0.4)), look)
     p.box((0, y - 0.2, 0.73), (0.42, 0.14, 0.02), look.material("metal", (0.2, 0.2, 0.2)))
     clutter(p.at(0, y, 0.73), look, w, deep, rng.randint(1, 4))
-    office_chair(p.at(rng.uniform(-0.2, 0.2), y - deep / 2 - 0.15), look, 0.5, 0.5)
+    office_chair(p.at(rng.uniform(-0.2, 0.2), y - deep / 2 - 0.15), look)
 
 
 def monitor(p: Placement, look: Look) -> None:

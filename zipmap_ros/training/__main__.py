@@ -40,8 +40,7 @@ UNSEEN_CLIPS, UNSEEN_FRAMES = 16, 48
 POOL_SHARE = 0.5  # of a GPU's free memory
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         choices=sorted(PRESETS),
@@ -82,12 +81,8 @@ def main(argv: list[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_arguments(parser)
-    return run(parser.parse_args(argv))
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """What ``main`` does once the arguments are parsed."""
+    _add_arguments(parser)
+    arguments = parser.parse_args(argv)
     try:
         if arguments.validate_every < 1:
             raise TrainingError(f"--validate-every is {arguments.validate_every}: give 1 or more")

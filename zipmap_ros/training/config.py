@@ -18,7 +18,7 @@ class PoolConfig:
     frames: int = 160  # of a clip
     width: int = 144  # pixels, as rendered; batches are cropped from it
     height: int = 116
-    first_seed: int = 10_000_000  # of its worlds; evaluation draws from 1_000_000 and 2_000_000
+    first_seed: int = 10_000_000  # of its worlds; evaluation draws from 0 and 50_000
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def image_height(width: int, patch: int, aspect: float) -> int:
     return max(1, round(aspect * width / patch)) * patch
 
 
-def _uniform(generator: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
+def _uniform(generator: torch.Generator, low: float, high: float) -> float:
     return low + (high - low) * float(torch.rand((), generator=generator))
 
 

@@ -14,16 +14,14 @@ from zipmap_ros.evaluation import EvaluationError
 from zipmap_ros.geometry import Array
 
 
-def depth_errors(
-    prediction: ArrayLike, truth: ArrayLike, mask: ArrayLike | None = None
-) -> dict[str, float]:
+def depth_errors(prediction: ArrayLike, truth: ArrayLike) -> dict[str, float]:
     """AbsRel, RMSE and accuracy of a depth as it is given, over all valid pixels at once.
 
-    ``mask`` is bool, of the same shape: pixels to judge. Keys ``abs_rel`` (mean of |d - d*| / d*),
+    Keys ``abs_rel`` (mean of |d - d*| / d*),
     ``rmse`` (in the unit of the depths), ``delta_1_25`` (percent of pixels where
     max(d / d*, d* / d) < 1.25) and ``pixels``. NaN without a valid pixel.
     """
-    d, d_true = _valid_pixels(prediction, truth, mask)
+    d, d_true = _valid_pixels(prediction, truth)
     if not len(d):
         return {"abs_rel": np.nan, "rmse": np.nan, "delta_1_25": np.nan, "pixels": 0.0}
     # A depth of 0 or less is no depth: it counts against delta, whatever the truth.
@@ -36,22 +34,20 @@ def depth_errors(
     }
 
 
-def median_scale(prediction: ArrayLike, truth: ArrayLike, mask: ArrayLike | None = None) -> float:
+def median_scale(prediction: ArrayLike, truth: ArrayLike) -> float:
     """The factor that takes the median predicted depth to the median true one; NaN without one."""
-    d, d_true = _valid_pixels(prediction, truth, mask)
+    d, d_true = _valid_pixels(prediction, truth)
     median = float(np.median(d)) if len(d) else 0.0
     return float(np.median(d_true)) / median if median > 0 else float("nan")
 
 
-def robust_scale(
-    prediction: ArrayLike, truth: ArrayLike, mask: ArrayLike | None = None, steps: int = 10
-) -> float:
+def robust_scale(prediction: ArrayLike, truth: ArrayLike, steps: int = 10) -> float:
     """The factor s that makes sum |s d - d*| small: Weiszfeld's reweighted least squares.
 
     Starts at the ratio of the means, then takes ``steps`` steps, as the video-depth tables do.
     NaN where the prediction holds nothing positive.
     """
-    d, d_true = _valid_pixels(prediction, truth, mask)
+    d, d_true = _valid_pixels(prediction, truth)
     if not len(d) or not d.mean() > 0:
         return float("nan")
     scale = d_true.mean() / d.mean()
@@ -61,27 +57,19 @@ def robust_scale(
     return float(scale)
 
 
-def confidence_deciles(
-    prediction: ArrayLike,
-    truth: ArrayLike,
-    confidence: ArrayLike,
-    mask: ArrayLike | None = None,
-) -> tuple[Array, Array]:
-    """Is a pixel of more confidence a better one? Mean confidence and AbsRel, each (10,).
+def confidence_deciles(prediction: ArrayLike, truth: ArrayLike, confidence: ArrayLike) -> Array:
+    """Is a pixel of more confidence a better one? (10,) AbsRel by decile of confidence.
 
     Decile 0 holds the tenth of the valid pixels with the least confidence. A useful confidence
     gives falling errors. All NaN with fewer than 10 valid pixels.
     """
-    d, d_true = _valid_pixels(prediction, truth, mask)
-    c, _ = _valid_pixels(confidence, truth, mask)
+    d, d_true = _valid_pixels(prediction, truth)
+    c, _ = _valid_pixels(confidence, truth)
     if len(d) < 10:
-        return np.full(10, np.nan), np.full(10, np.nan)
+        return np.full(10, np.nan)
     error = np.abs(d - d_true) / d_true
     deciles = np.array_split(np.argsort(c, kind="stable"), 10)
-    return (
-        np.array([c[members].mean() for members in deciles]),
-        np.array([error[members].mean() for members in deciles]),
-    )
+    return np.array([error[members].mean() for members in deciles])
 
 
 def psnr_db(prediction: ArrayLike, truth: ArrayLike) -> float:
@@ -94,20 +82,16 @@ def psnr_db(prediction: ArrayLike, truth: ArrayLike) -> float:
     return float(-10 * np.log10(error)) if error > 0 else float("inf")
 
 
-def _valid_pixels(
-    values: ArrayLike, truth: ArrayLike, mask: ArrayLike | None
-) -> tuple[Array, Array]:
-    """``values`` and ``truth`` where the truth is known and the mask allows, flat float64."""
+def _valid_pixels(values: ArrayLike, truth: ArrayLike) -> tuple[Array, Array]:
+    """``values`` and ``truth`` where the truth is known, flat float64."""
     values = np.asarray(values, dtype=np.float64)
     truth = np.asarray(truth, dtype=np.float64)
     valid: NDArray[np.bool_] = np.isfinite(truth) & (truth > 0)
-    if mask is not None:
-        valid &= np.asarray(mask, dtype=bool)
     if values.shape != truth.shape:
         raise EvaluationError(
             f"prediction {values.shape} and truth {truth.shape} differ in shape: "
             "bring them to one size first"
         )
     if not np.isfinite(values[valid]).all():
-        raise EvaluationError("the prediction is not finite on valid pixels: mask those out")
+        raise EvaluationError("the prediction is not finite where the truth is known")
     return values[valid], truth[valid]

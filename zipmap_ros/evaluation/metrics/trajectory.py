@@ -15,6 +15,8 @@ from zipmap_ros.geometry import Array, invert, rotation_angle_deg, umeyama
 
 # Below this length (metres) a translation has no direction.
 _NO_DIRECTION = 1e-9
+STRETCH = 1.0  # metres of the true path that an error is taken over
+THRESHOLDS_DEG = (5, 15, 30)
 
 
 def align(estimate: ArrayLike, truth: ArrayLike, with_scale: bool = True) -> tuple[float, Array]:
@@ -71,18 +73,16 @@ def relative_errors(aligned: ArrayLike, truth: ArrayLike, step: int = 1) -> dict
     return {"translation": _rms(translation), "rotation_deg": _rms(rotation_deg)}
 
 
-def relative_errors_per_metre(
-    aligned: ArrayLike, truth: ArrayLike, distance: float = 1.0
-) -> dict[str, float]:
+def relative_errors_per_metre(aligned: ArrayLike, truth: ArrayLike) -> dict[str, float]:
     """Relative pose error over stretches of the true path, divided by their length.
 
-    From every frame to the first one that lies at least ``distance`` metres further along the true
+    From every frame to the first one that lies at least STRETCH metres further along the true
     path, as KITTI does. Keys ``translation`` (RMSE, metres per metre), ``rotation_deg`` (RMSE,
-    degrees per metre) and ``pairs``; NaN when the path is shorter than ``distance``.
+    degrees per metre) and ``pairs``; NaN when the path is shorter than that.
     """
     aligned, truth = _pair(aligned, truth)
     travelled = _travelled(truth)
-    end = np.searchsorted(travelled, travelled + distance - 1e-9)
+    end = np.searchsorted(travelled, travelled + STRETCH - 1e-9)
     start = np.flatnonzero(end < len(truth))
     end = end[start]
     translation, rotation_deg = _pair_errors(aligned, truth, start, end)
@@ -110,9 +110,7 @@ def end_drift(aligned: ArrayLike, truth: ArrayLike) -> dict[str, float]:
     }
 
 
-def pairwise_accuracy(
-    estimate: ArrayLike, truth: ArrayLike, thresholds_deg: tuple[int, ...] = (5, 15, 30)
-) -> dict[str, float]:
+def pairwise_accuracy(estimate: ArrayLike, truth: ArrayLike) -> dict[str, float]:
     """Relative-pose accuracy over all pairs of frames, in percent; scale does not matter.
 
     A pair has a rotation error and a translation error, which is the angle between the estimated
@@ -132,7 +130,7 @@ def pairwise_accuracy(
     moves = np.isfinite(direction)
     both = np.where(moves, np.fmax(rotation, direction), rotation)
     result = {"rotation_deg": float(rotation.mean()) if len(rotation) else float("nan")}
-    for t in thresholds_deg:
+    for t in THRESHOLDS_DEG:
         result[f"racc@{t}"] = _share_percent(rotation, t)
         result[f"tacc@{t}"] = _share_percent(direction[moves], t)
         result[f"auc@{t}"] = float(np.mean([_share_percent(both, k) for k in range(1, t + 1)]))
