@@ -147,7 +147,7 @@ def camera(given: dict[str, Any]) -> Node:
         given,
         "camera_node",
         "camera",
-        parameters=[{**source, "rate_hz": number(given, "rate_hz")}],
+        parameters=[{**source, "rate_hz": number(given, "rate_hz"), "waits_for": "zipmap"}],
         remappings=[
             *remapped(given, "image", "camera_info", "depth"),
             ("consumed", "zipmap/pose"),

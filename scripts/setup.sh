@@ -51,7 +51,7 @@ install_packages() {
     install_torch
     say "3/3 zipmap_ros and what it needs"
     if [ "$ros" = yes ]; then
-        # ROS 2's compiled modules (cv_bridge) are bound to the numpy that came with them.
+        # ROS 2's compiled modules (of its messages) are bound to the numpy that came with them.
         local numpy
         numpy=$("$python" -c 'import numpy; print(numpy.__version__)')
         "$venv_python" -m pip install -r requirements-dev.txt -e '.[dev]' "numpy==$numpy"

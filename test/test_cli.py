@@ -297,6 +297,18 @@ def test_a_parameter_file_may_serve_the_web_view_too(capsys, tmp_path, folder, c
     assert run(capsys, "reconstruct", folder, *arguments)[0] == 0
 
 
+def test_a_dump_of_the_node_is_a_parameter_file(capsys, tmp_path, folder, checkpoint):
+    """It has what every node has, and null for what is not set."""
+    file = tmp_path / "dump.yaml"
+    others = ["diagnostic_updater: {period: 1.0}", "start_type_description_service: true"]
+    values = ", ".join([*others, "qos_overrides: {}", "cameras: null", "chunk_frames: 0"])
+    file.write_text(f"/zipmap:\n  ros__parameters: {{{values}}}\n")
+    arguments = ("reconstruct", folder, "--checkpoint", checkpoint, "--params", file)
+    assert "chunk_frames must be" in refused(capsys, *arguments)
+    file.write_text(file.read_text().replace("chunk_frames: 0", "chunk_frames: 1"))
+    assert run(capsys, *arguments, "--out", tmp_path / "out")[0] == 0
+
+
 def test_topics_of_a_bag_are_refused_for_what_is_none(capsys, folder, checkpoint):
     arguments = ("reconstruct", folder, "--checkpoint", checkpoint)
     assert "is of a bag, which" in refused(capsys, *arguments, "--topic", "/image")

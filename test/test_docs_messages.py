@@ -16,14 +16,14 @@ DOCUMENT = (ROOT / "docs" / "troubleshooting.md").read_text()
 # Where the node's messages are made.
 NODE = (
     *("stream_node", "intake", "camera_input", "convert", "transforms", "services", "worker"),
-    "diagnostics",
+    *("diagnostics", "node_parameters"),
 )
 MAPPING = ("mapper", "prepare", "network", "session", "undistort", "query", "voxel_map")
 FILES = [PACKAGE / "nodes" / f"{n}.py" for n in NODE] + [
     PACKAGE / "mapping" / f"{n}.py" for n in MAPPING
 ]
 FILES += [PACKAGE / "model" / "compiled.py", PACKAGE / "model" / "speed.py"]
-FILES += [PACKAGE / "geometry.py"]
+FILES += [PACKAGE / "geometry.py", PACKAGE / "sources" / "decode.py"]
 # Sentences that ask nothing of anybody, or that only a program that calls the library can meet.
 NOT_FOR_USERS = {
     "... network on ......, ready after ... s",
@@ -44,7 +44,7 @@ NOT_FOR_USERS = {
     "the viewing direction is parallel to up: choose another up",
     "umeyama needs two (N, 3) arrays with N >= 3, got ... and ...",
 }
-# Reasons of a ConvertError that do not cost a frame.
+# Reasons of a ConvertError or DecodeError that do not cost a frame.
 NOT_DROPPED = {"camera_info", "depth_encoding", "pose"}
 
 
@@ -105,8 +105,9 @@ def test_no_row_explains_a_message_that_nobody_says() -> None:
 
 
 def test_every_reason_to_drop_a_frame_is_explained() -> None:
-    code = "".join(path.read_text() for path in FILES if path.parent.name == "nodes")
-    calls = r'(?:\.drop|drop_queued|forget_queued|ConvertError)\(\s*"(\w+)"|\.dropped\["(\w+)"\]'
+    code = "".join(path.read_text() for path in FILES if path.parent.name in ("nodes", "sources"))
+    made = r"(?:\.drop|(?:drop|forget)_queued|(?:Convert|Decode)Error)"
+    calls = made + r'\(\s*"(\w+)"|\.dropped\["(\w+)"\]'
     reasons = {word for match in re.findall(calls, code) for word in match if word} - NOT_DROPPED
     reasons |= {mapper.BAD_IMAGE, mapper.NO_MEMORY, mapper.NO_MAP, mapper.RESET, mapper.ERROR}
     reasons |= {tracking.NOT_FINITE, tracking.JUMP, tracking.LOST}

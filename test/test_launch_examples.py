@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import launch_pytest
@@ -114,13 +115,19 @@ def ros() -> Iterator[Bench]:
         yield made
 
 
-def started(monkeypatch: pytest.MonkeyPatch, **given: str) -> dict[str, dict[str, Any]]:
-    """What stream.launch.py gives to each node that it starts, by executable."""
-    spec = importlib.util.spec_from_file_location("stream", ROOT / "launch" / "stream.launch.py")
+def loaded(name: str) -> ModuleType:
+    """A launch file as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "launch" / f"{name}.launch.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def started(monkeypatch: pytest.MonkeyPatch, **given: str) -> dict[str, dict[str, Any]]:
+    """What stream.launch.py gives to each node that it starts, by executable."""
+    module = loaded("stream")
     monkeypatch.setattr(module, "Node", lambda **words: words)
     context = LaunchContext()
     context.launch_configurations.update(given)
@@ -137,6 +144,18 @@ def test_compressed_images_are_where_the_images_are(monkeypatch: pytest.MonkeyPa
         assert rules["image"] == "/lens/image_raw"
         assert rules["image/compressed"] == "/lens/image_raw/compressed"
     assert started(monkeypatch)["stream_node"]["remappings"] == []
+
+
+def test_every_topic_of_the_node_may_be_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {name: f"/robot/{name}" for name in ("image", "camera_info", "depth", "odom")}
+    rules = dict(started(monkeypatch, **given)["stream_node"]["remappings"])
+    assert rules == {**given, "image/compressed": "/robot/image/compressed"}
+
+
+def test_a_source_hears_which_of_its_frames_was_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = started(monkeypatch, source="synthetic", image="/lens/image")["camera_node"]
+    rules = dict(source["remappings"])
+    assert (rules["consumed"], rules["image"]) == ("zipmap/pose", "/lens/image")
 
 
 def test_the_web_view_shows_the_camera_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +179,26 @@ def test_an_argument_that_cannot_be_is_named(
 ) -> None:
     with pytest.raises(Exception, match=r"yes|viewer_port:=abc is no number"):
         started(monkeypatch, **given)
+
+
+def test_true_may_be_written_as_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = dict.fromkeys(("rviz", "viewer", "loop", "use_sim_time"), "True")
+    nodes = started(monkeypatch, source="synthetic", **given)
+    assert nodes["camera_node"]["parameters"][0]["loop"] is True
+    for name in ("stream_node", "viewer_node", "rviz2"):
+        assert nodes[name]["parameters"][-1]["use_sim_time"] is True
+
+
+@pytest.mark.parametrize(("loop", "again"), [("true", True), ("True", True), ("false", False)])
+def test_a_bag_starts_again_if_it_is_to(
+    monkeypatch: pytest.MonkeyPatch, loop: str, again: bool
+) -> None:
+    module, context = loaded("bag"), LaunchContext()
+    monkeypatch.setattr(module, "ExecuteProcess", lambda cmd, output: cmd)
+    given = {"bag": "/path/run", "rate": "0.5", "delay": "1", "loop": loop}
+    context.launch_configurations.update(given)
+    (command,) = module.play(context)
+    assert ("--loop" in command) is again
 
 
 def test_rviz_has_the_topics_and_the_time_of_its_node(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,6 +227,14 @@ def test_of_two_cameras_the_one_ahead_is_shown() -> None:
     arguments = get_launch_description_from_any_launch_file(path).get_launch_arguments()
     first = next(a for a in arguments if a.name == "viewer_camera")
     assert "".join(part.text for part in first.default_value) == "front"
+
+
+def test_each_robot_has_a_node_in_its_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, context = loaded("robots"), LaunchContext()
+    monkeypatch.setattr(module, "GroupAction", lambda actions: actions)
+    context.launch_configurations["robots"] = "alpha  beta"
+    given = [dict(include.launch_arguments) for (include,) in module.robots(context)]
+    assert given == [{"namespace": "alpha"}, {"namespace": "beta"}]
 
 
 @pytest.mark.launch(fixture=examples)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from rclpy.node import Node
 from rosbench import (
     PATIENCE_S,
     Bench,
@@ -135,3 +136,32 @@ def test_a_camera_ends_with_its_source(ros: Bench, tmp_path: Path) -> None:
     sent = [scene(i)[..., ::-1].tolist() for i in range(20)]
     order = [sent.index(convert.image_to_rgb(m).tolist()) for m in heard]
     assert order == sorted(set(order))
+
+
+def test_a_camera_waits_for_the_node_it_is_for(ros: Bench, tmp_path: Path) -> None:
+    """Whoever else listens, as a web view does while the node loads, starts no video."""
+    for i in range(5):
+        cv2.imwrite(str(tmp_path / f"{i:02d}.png"), scene(i))
+    early = ros.listen(Image, "image", 10)
+    late: list[Image] = []
+    others = Node("zipmap", namespace="/elsewhere", context=ros.context)
+    node = Node("zipmap", context=ros.context)
+    for each in (others, node):
+        ros.executor.add_node(each)
+    others.create_subscription(Image, "/image", lambda message: None, 10)
+    process = camera_node(
+        *("source:=folder", f"path:={tmp_path}", "rate_hz:=20.0", "waits_for:=zipmap")
+    )
+    try:
+        until(lambda: ros.node.count_publishers("/image"))
+        time.sleep(1.0)  # twenty images of a camera that does not wait
+        assert not early and process.poll() is None
+        node.create_subscription(Image, "image", late.append, 10)
+        output, _ = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, output
+        until(lambda: len(late) == len(early) == 5)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        for each in (others, node):
+            each.destroy_node()

@@ -139,6 +139,7 @@ def test_a_gap_is_counted_in_frames_not_chunks():
     mapper = make(chunk_frames=4, keyframe_max_gap=8, **far, **FIXED)
     run(mapper, [0] * 12)
     assert mapper.keyframes.gap == 8
+    assert (mapper.counts.used, mapper.counts.gated) == (4, 8)
     assert run(mapper, [2] * 4)[0].kept  # 10 cm: after a gap a quarter is enough
 
 
@@ -202,8 +203,10 @@ def test_memory_that_runs_out_splits_the_chunk_and_then_drops_it():
 
     mapper = make(model=Small(path(60)), chunk_frames=4)
     assert len(run(mapper, range(4))) == 4 and mapper.model.calls == [[0, 1], [2, 3]]
+    Small.limit = 1
+    assert len(run(mapper, range(4, 8))) == 4 and mapper.model.calls[2:] == [[4], [5], [6], [7]]
     Small.limit = 0
-    assert run(mapper, range(4, 8)) == [] and mapper.counts.dropped["out_of_memory"] == 4
+    assert run(mapper, range(8, 12)) == [] and mapper.counts.dropped["out_of_memory"] == 4
 
 
 def test_a_fault_counts_all_frames_of_its_chunk():
@@ -418,6 +421,14 @@ def test_a_query_without_a_query_head_projects_the_map():
     away = mapper.query(pose(np.eye(3), [100, 0, 0]))
     assert "outside of what is mapped" in away.warning
     assert np.isnan(away.depth).all()
+
+
+def test_a_query_from_a_little_outside_of_the_map_is_not_doubted():
+    mapper = make(map_voxel_m=0.1, map_range_m=5.0, **FIXED)
+    run(mapper, range(5))
+    top = mapper.voxel_map.cloud().points[:, 2].max()
+    warned = [mapper.query(pose(BODY_T_OPTICAL[:3, :3], [0, 0, top + far])) for far in (3.0, 7.0)]
+    assert ["outside of what is mapped" in view.warning for view in warned] == [False, True]
 
 
 def test_a_query_of_the_network_gets_the_networks_own_gauge():

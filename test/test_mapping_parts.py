@@ -18,7 +18,7 @@ from zipmap_ros.mapping.gauge import Gauge, scaled
 from zipmap_ros.mapping.keyframes import Keyframes
 from zipmap_ros.mapping.points import frame_points
 from zipmap_ros.mapping.prepare import prepare
-from zipmap_ros.mapping.scale import MIN_RATIOS, Odometry, ScaleEstimator
+from zipmap_ros.mapping.scale import MIN_RATIOS, WINDOW, Odometry, ScaleEstimator
 from zipmap_ros.mapping.tracking import JUMP, LOST, NOT_FINITE, Tracker
 from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.undistort import MAX_HALF_FOV_DEG, distort, rectification
@@ -111,14 +111,18 @@ def test_prepare_carries_camera_and_depth_to_the_network_size():
     """A point keeps its ray: pixel coordinates scale alike in image, camera and depth."""
     config = replace(ModelConfig.tiny(), image_size=112)
     camera = Camera(320, 400, 300.0, 310.0, 150.0, 210.0)  # taller than wide: rows are cropped
-    depth = np.broadcast_to(np.arange(400, dtype=np.float32)[:, None] + 1, (400, 320)).copy()
     rgb = np.zeros((400, 320, 3), np.uint8)
-    view = prepare(frame(0, camera, rgb=rgb, depth=depth), config, undistort=True)
+    under = []  # row and column of the big image under each pixel of the small one
+    for depth in np.mgrid[:400, :320].astype(np.float32) + 1:
+        view = prepare(frame(0, camera, rgb=rgb, depth=depth), config, undistort=True)
+        assert view.camera is not None and view.measured is not None
+        under.append(view.measured - 0.5)
     assert view.pixels.shape == (3, 112, 112) and view.rgb.shape == (112, 112, 3)
-    assert view.camera is not None and view.measured is not None
-    rows = view.measured[:, 0] - 0.5  # row of the big image under each row of the small one
-    small = (np.arange(112) + 0.5 - view.camera.cy) / view.camera.fy
-    np.testing.assert_allclose((rows - camera.cy) / camera.fy, small, atol=1 / camera.fy)
+    small, middle = view.camera, np.arange(112) + 0.5
+    y, small_y = (under[0][:, 0] - camera.cy) / camera.fy, (middle - small.cy) / small.fy
+    np.testing.assert_allclose(y, small_y, atol=0.51 / camera.fy)
+    x, small_x = (under[1][0] - camera.cx) / camera.fx, (middle - small.cx) / small.fx
+    np.testing.assert_allclose(x, small_x, atol=0.51 / camera.fx)
 
 
 def test_prepare_rectifies_depth_as_it_does_the_image():
@@ -166,6 +170,15 @@ def test_a_selection_of_points_is_even_over_the_image():
     arguments = CAMERA, np.eye(4), 1.0, 9.0, 100
     y = frame_points(depth, depth, torch.zeros(3, 42, 56), *arguments).points[:, 1]
     assert len(y) == 100 and y.min() < -0.6 and y.max() > 0.6
+
+
+def test_the_points_of_a_frame_are_where_its_pixels_centres_are():
+    camera = Camera(6, 4, 5.0, 7.0, 2.8, 2.1)
+    T = look_at([1, 2, 3], [2, 2, 3])
+    depth = torch.arange(1, 25, dtype=torch.float32).reshape(4, 6)
+    cloud = frame_points(depth, torch.ones(4, 6), torch.zeros(3, 4, 6), camera, T, 1.0, 99.0, 1000)
+    expected = transform_points(T, camera.unproject(depth.numpy())).reshape(-1, 3)
+    np.testing.assert_allclose(cloud.points, expected, atol=1e-4)
 
 
 def test_a_change_of_gauge_moves_points_as_it_moves_poses():
@@ -243,6 +256,14 @@ def test_scale_ignores_empty_depth():
     assert estimator.spread == 0.0
 
 
+def test_a_restored_scale_forgets_as_much_as_any():
+    restored, ones = ScaleEstimator("depth"), np.ones((20, 20), np.float32)
+    restored.restore(ScaleEstimator("depth").state())
+    for _ in range(WINDOW + 1):
+        restored.add_depth(ones, ones, 2 * ones)
+    assert len(restored.state()["log_ratios"]) == WINDOW
+
+
 def test_scale_from_path_lengths_is_not_fooled_by_jitter_at_rest():
     rng = np.random.default_rng(3)
     estimator = ScaleEstimator("odom")
@@ -264,8 +285,17 @@ def test_odometry_is_interpolated_and_never_invented():
     assert T is not None and T[0, 3] == pytest.approx(0.25)
     assert odometry.at(950_000_000) is None and odometry.at(-1) is None
     assert odometry.at(500_000_000) is None  # 800 ms without odometry
+    odometry.add(2_000_000_000, np.eye(4))
     odometry.add(50, np.eye(4))  # time jumped back
     assert odometry.at(25_000_000) is None and odometry.at(50) is not None
+
+
+def test_cameras_that_are_not_in_step_take_no_odometry_from_each_other():
+    odometry = Odometry()
+    for stamp in (0, 100, 100, 90, 200, 190, 0):
+        odometry.add(stamp, moved(stamp))
+    assert [stamp for stamp, _ in odometry.entries] == [0, 90, 100, 190, 200]
+    assert all(odometry.at(stamp)[0, 3] == stamp for stamp in (0, 45, 90, 95, 100, 150, 200))
 
 
 def test_odometry_has_the_rotation_of_the_nearer_entry_and_changes_none():
@@ -352,14 +382,16 @@ def test_keyframes_by_motion_by_turn_and_after_a_gap():
     def wants(T, gap=10):
         return keyframes.wants([("", T)], 0.1, 5.0, gap)
 
+    def turned(degrees):
+        c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+        return pose([[c, -s, 0], [s, c, 0], [0, 0, 1]], [0, 0, 0])
+
     assert wants(np.eye(4))
     keyframes.kept([("", np.eye(4))])
     assert not wants(moved(0.05)) and wants(moved(0.11))
-    turned = np.eye(4)
-    turned[:3, :3] = [[0.99, -0.141, 0], [0.141, 0.99, 0], [0, 0, 1]]
-    assert wants(turned)
+    assert not wants(turned(3)) and wants(turned(8))
     keyframes.dropped(10)
-    assert wants(moved(0.05))
+    assert wants(moved(0.05)) and wants(turned(3))
     assert not wants(np.eye(4)), "a camera that stands still is never kept"
     keyframes.kept([("", moved(0.05))])
     assert not wants(moved(0.1))

@@ -21,6 +21,13 @@ def some_points(rng, count, size=1.0):
     )
 
 
+def flat(xs):
+    """A point in the middle of each of these voxels of 0.1, along x."""
+    points = np.full((len(xs), 3), 0.05)
+    points[:, 0] += 0.1 * np.array(xs)
+    return points, np.zeros((len(xs), 3), np.uint8), np.ones(len(xs))
+
+
 def merged_slowly(batches, voxel):
     """Voxel -> (weighted mean of position, colour and confidence, weight), one point at a time."""
     voxels: dict[tuple, tuple] = {}
@@ -70,11 +77,24 @@ def test_an_old_surface_gives_way_to_a_new_colour():
     assert voxel_map.cloud().colors[0].tolist() == pytest.approx([0, 0, 255], abs=3)
 
 
+def test_evidence_of_one_frame_is_bounded_too():
+    voxel_map = VoxelMap(0.1, 100, 10)
+    voxel_map.insert(*flat([0] * 2000))
+    assert voxel_map.state()["rows"][0, 7] == MAX_WEIGHT
+
+
 def test_points_that_are_nowhere_are_left_out():
     points = np.array([[0, 0, 0], [np.nan, 0, 0], [np.inf, 0, 0], [1e9, 0, 0]], np.float32)
     voxel_map = VoxelMap(0.05, 100, 1)
     voxel_map.insert(points, np.zeros((4, 3), np.uint8), np.ones(4, np.float32))
     assert len(voxel_map) == 1
+
+
+def test_a_place_is_near_by_the_size_of_the_voxels():
+    place = np.array([3e4, 0, 0])
+    VoxelMap(0.1, 100, 10).check_near(place)
+    with pytest.raises(MappingError, match="too far out"):
+        VoxelMap(0.05, 100, 10).check_near(place)
 
 
 def test_the_bounds_hold_and_what_goes_is_old_and_unsure():
@@ -93,6 +113,17 @@ def test_the_bounds_hold_and_what_goes_is_old_and_unsure():
         inserted += len(voxel_map) + voxel_map.evicted - before
     assert voxel_map.evicted == inserted - len(voxel_map) > 0
     assert (voxel_map.cloud().confidence > 10).sum() > 950
+
+
+def test_of_equal_evidence_the_oldest_goes():
+    voxel_map = VoxelMap(0.1, 16, 10)
+    voxel_map.insert(*flat(range(12)))
+    voxel_map.insertions += 5000
+    voxel_map.insert(*flat(range(100, 108)))
+    assert len(voxel_map) == 16 and voxel_map.evicted == 4
+    voxel_map.insertions += 5000
+    voxel_map.insert(*flat(range(200, 208)))
+    assert voxel_map.cloud().points[:, 0].min() > 9.9
 
 
 def test_a_batch_larger_than_the_map_fills_it():
@@ -118,19 +149,26 @@ def test_a_map_that_shrinks_keeps_the_newest_and_surest():
     assert kept.points[:, 0].min() < -0.9 and kept.points[:, 0].max() > 0.9
 
 
-def test_a_merged_voxel_is_as_young_as_its_youngest_point():
-    voxel_map = VoxelMap(0.1, 100, 10)
-    for x in (0.05, 0.15):
-        voxel_map.insert(np.array([[x, 0, 0]]), np.zeros((1, 3), np.uint8), np.ones(1))
-    coarse = VoxelMap(1.0, 100, 10)
+def test_what_was_evicted_before_is_counted_on():
+    small, other = VoxelMap(0.1, 16, 10), VoxelMap(0.2, 16, 10)
+    small.insert(*flat(range(20)))
+    other.absorb(small)
+    assert other.evicted == small.evicted == 4
+
+
+@pytest.mark.parametrize(("xs", "youngest"), [((0, 1), 2), ((0, 1, 0), 3)])
+def test_a_merged_voxel_is_as_young_as_its_youngest_point(xs, youngest):
+    voxel_map, coarse = VoxelMap(0.1, 100, 10), VoxelMap(1.0, 100, 10)
+    for x in xs:
+        voxel_map.insert(*flat([x]))
     coarse.absorb(voxel_map)
-    assert coarse.state()["seen"].tolist() == [2]
+    assert coarse.state()["seen"].tolist() == [youngest]
 
 
 def test_a_voxel_that_is_seen_again_is_young():
     voxel_map = VoxelMap(0.1, 100, 10)
-    for x in (0.05, 0.15, 0.05):
-        voxel_map.insert(np.array([[x, 0, 0]]), np.zeros((1, 3), np.uint8), np.ones(1))
+    for x in (0, 1, 0):
+        voxel_map.insert(*flat([x]))
     assert voxel_map.state()["seen"].tolist() == [3, 2]
     other = VoxelMap(0.2, 100, 10)
     other.absorb(voxel_map)
@@ -200,6 +238,15 @@ def test_projection_draws_the_nearest_point_where_it_is():
     assert np.isfinite(view.depth).sum() == 2
     covered = project_cloud(cloud, 0.2, map_T_camera, camera)
     assert np.isfinite(covered.depth).sum() > 20  # voxels have a size
+
+
+def test_a_point_covers_what_its_voxel_would():
+    camera = Camera(41, 31, 50.0, 50.0, 20.5, 15.5)
+    _, color, confidence = flat([0])
+    cloud = Cloud(np.array([[0, 0, 2]], np.float32), color, confidence.astype(np.float32))
+    view = project_cloud(cloud, 0.24, np.eye(4), camera)  # 6 pixels wide
+    v, u = np.nonzero(np.isfinite(view.depth))
+    assert (u.min(), u.max(), v.min(), v.max(), len(u)) == (17, 23, 12, 18, 49)
 
 
 def test_a_part_of_the_points_is_even_over_all():

@@ -68,6 +68,12 @@ def test_rgb8_is_a_view() -> None:
     assert np.shares_memory(view, np.frombuffer(message.data, np.uint8))
 
 
+def test_the_last_row_needs_no_padding() -> None:
+    message = image(picture(), "rgb8", padding=5)
+    message.data = message.data[:-5]
+    np.testing.assert_array_equal(convert.image_to_rgb(message), picture())
+
+
 @pytest.mark.parametrize("big", [False, True])
 def test_grey_images_of_8_and_16_bits(big: bool) -> None:
     grey = picture()[..., 0]
@@ -76,6 +82,14 @@ def test_grey_images_of_8_and_16_bits(big: bool) -> None:
     deep = grey.astype(np.uint16) * 257
     result = convert.image_to_rgb(image(deep, "mono16", 2, big)).astype(int)
     assert np.abs(result - expected).max() <= 1
+
+
+def test_images_of_bytes_that_do_not_say_what_they_are() -> None:
+    """As OpenCV writes them: grey, or blue first."""
+    rgb = picture()
+    np.testing.assert_array_equal(convert.image_to_rgb(image(rgb[..., ::-1], "8UC3", 2)), rgb)
+    grey = np.dstack([rgb[..., 0]] * 3)
+    np.testing.assert_array_equal(convert.image_to_rgb(image(rgb[..., 0], "8UC1")), grey)
 
 
 @pytest.mark.parametrize("encoding", ["yuv422", "uyvy", "yuv422_yuy2", "yuyv"])
@@ -160,8 +174,9 @@ def test_depth_of_both_kinds_becomes_metres_with_nan() -> None:
         convert.image_to_depth(convert.depth_to_image(metres, HEADER)), expected
     )
     millimetres = np.array([[1500, 0], [65535, 2000]], np.uint16)
-    depth = convert.image_to_depth(image(millimetres, "16UC1", padding=2))
-    np.testing.assert_allclose(depth, [[1.5, np.nan], [65.535, 2.0]], rtol=1e-6)
+    for encoding in ("16UC1", "mono16"):
+        depth = convert.image_to_depth(image(millimetres, encoding, padding=2))
+        np.testing.assert_allclose(depth, [[1.5, np.nan], [65.535, 2.0]], rtol=1e-6)
     with pytest.raises(ConvertError, match="32FC1 or 16UC1"):
         convert.image_to_depth(image(picture(), "rgb8"))
 
@@ -214,6 +229,14 @@ def test_uncalibrated_and_impossible_camera_infos() -> None:
         info.k = [*k[:i], bad, *k[i + 1 :]]
         with pytest.raises(ConvertError, match="calibrate"):
             convert.camera_info_to_camera(info)
+
+
+@pytest.mark.parametrize("side", ["width", "height"])
+def test_a_camera_info_without_a_size_is_refused(side: str) -> None:
+    info = convert.camera_to_camera_info(Camera.from_fov(8, 6, 60), HEADER)
+    setattr(info, side, 0)
+    with pytest.raises(ConvertError, match="no width and height"):
+        convert.camera_info_to_camera(info)
 
 
 def test_a_cloud_has_the_promised_layout_and_comes_back() -> None:

@@ -92,6 +92,10 @@ def test_start_values_are_taken_and_checked(context: rclpy.Context) -> None:
     with pytest.raises(ParameterError, match="must differ"):
         NodeParameters(node, lambda old, new: None)
     node.destroy_node()
+    node = Node("m", context=context, parameter_overrides=[Parameter("undistort", value=False)])
+    with pytest.raises(ParameterError, match=r"'undistort' to 'False'.* on or off wants quotes"):
+        NodeParameters(node, lambda old, new: None)
+    node.destroy_node()
 
 
 @pytest.mark.parametrize("name", ["stream_node", "camera_node"])

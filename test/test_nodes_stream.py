@@ -9,6 +9,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +30,6 @@ from rosbench import (
     PATIENCE_S,
     Bench,
     bench,
-    image,
     scene,
     stream_nodes,
     tiny_checkpoint,
@@ -39,20 +39,17 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
 
 from zipmap_ros import mapping
-from zipmap_ros.frame import Estimate, Frame
+from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import BODY_T_OPTICAL, look_at, pose
 from zipmap_ros.msg import Status
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes import intake as intake_module
 from zipmap_ros.nodes import stream_node as stream_node_module
 from zipmap_ros.nodes import transforms as transforms_module
-from zipmap_ros.nodes.camera_input import CameraInput
 from zipmap_ros.nodes.intake import Intake
-from zipmap_ros.nodes.outputs import Outputs, twist
 from zipmap_ros.nodes.services import requested_camera
 from zipmap_ros.nodes.stream_node import StreamNode
 from zipmap_ros.nodes.transforms import TransformError
-from zipmap_ros.parameters import Parameters
 from zipmap_ros.srv import LoadMap, QueryView, SaveMap, SetPose
 
 DOMAIN = 67
@@ -97,37 +94,6 @@ def intake(node: StreamNode) -> Intake:
 
 def dropped(node: StreamNode) -> dict[str, int]:
     return dict(node.worker.counts().dropped)
-
-
-def estimate(stamp_ns: int) -> Estimate:
-    """Two metres everywhere, of which nothing is known in the first row."""
-    depth = np.full((3, 4), 2.0, np.float32)
-    confidence = np.array([[1.0], [2.0], [2.0]], np.float32).repeat(4, 1)
-    points = np.ones((2, 3), np.float32)
-    return Estimate(
-        stamp_ns,
-        FRAME,
-        np.eye(4),
-        depth,
-        confidence,
-        CAMERA,
-        np.zeros((3, 4, 3), np.uint8),
-        points=points,
-        colors=points.astype(np.uint8),
-        point_confidence=points[:, 0],
-    )
-
-
-def heard_outputs(**changes: Any) -> tuple[Outputs, dict[str, list[Any]]]:
-    """Outputs without a node, and what they publish on each topic; all are listened to."""
-    heard: dict[str, list[Any]] = {}
-
-    def create(kind: type, topic: str, qos: Any) -> Any:
-        messages = heard[topic.removeprefix("~/")] = []
-        return SimpleNamespace(publish=messages.append, get_subscription_count=lambda: 1)
-
-    node: Any = SimpleNamespace(create_lifecycle_publisher=create)
-    return Outputs(node, Parameters().updated(changes)), heard
 
 
 def heard_states(node: StreamNode) -> list[int]:
@@ -197,13 +163,25 @@ def test_images_without_odometry_of_others_are_dropped_counted_and_named(
     until(lambda: states[-1] == Status.TRACKING)
 
 
+def test_the_first_image_without_a_mount_is_a_state_to_be_in(make: Any) -> None:
+    """A mount is static: it will not be there for the next image either."""
+    node = make(tf_timeout_s=0.0)
+    intake(node)._on_frame(frame(node.now_ns()))
+    assert dropped(node) == {"no_transform": 1}
+    assert node._status.state == Status.WAITING_FOR_TF
+
+
 def test_odometry_between_other_frames_is_named(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    node = make(tf_mode="map_to_odom")
+    node = make(tf_mode="map_to_odom", scale_source="odom")
     odometry = Odometry(header=convert.make_header(BEGUN_NS, "world"), child_frame_id="rover")
     node.transforms.add_odometry(odometry)  # TF may have what is needed
     monkeypatch.setattr(transforms_module, "OTHERS_SILENT_S", -1.0)
     with pytest.raises(TransformError, match="odom is of 'rover' in 'world', not of base_frame"):
         node.transforms.add_odometry(odometry)
+    odometry.pose.pose.orientation.w = 1.0
+    intake(node)._on_odometry(odometry)  # for the scale it is good enough
+    entries = node.worker.request(lambda mapper: mapper.odometry.entries, PATIENCE_S)
+    assert [stamp_ns for stamp_ns, _ in entries] == [BEGUN_NS]
 
 
 def test_unusable_images_are_named_while_there_are_no_others(make: Any) -> None:
@@ -213,6 +191,17 @@ def test_unusable_images_are_named_while_there_are_no_others(make: Any) -> None:
     assert dropped(node) == {"encoding": 1}
     state, hint = node._state()
     assert (state, "'32FC7' cannot be used" in hint) == (Status.WAITING_FOR_IMAGE, True)
+
+
+def test_one_silent_camera_of_two_is_named(make: Any) -> None:
+    node = make(tf_mode="camera", cameras=["front", "left"])
+    assert intake(node)._in_order(Frame(node.now_ns(), scene(0), source="left"))
+    assert intake(node).trouble() is None
+    front = intake(node)._cameras[0]
+    front.problem, front.last_image_s = "its last image was strange", -1e9
+    state, hint = intake(node).trouble()
+    assert state == Status.WAITING_FOR_IMAGE and "/left" not in hint
+    assert hint.startswith("/front/image has no publisher")
 
 
 @pytest.mark.parametrize("seconds", [-1, 2**31 - 1])
@@ -260,6 +249,13 @@ def test_a_lone_old_stamp_is_no_jump_of_time(make: Any) -> None:
     began_ns = now_ns - 60 * convert.NS
     assert [in_order(frame(began_ns + i)) for i in range(4)] == [False, False, True, True]
     until(lambda: node.facts.gauge_id > gauge_id)
+
+
+def test_old_stamps_that_fall_are_no_jump_of_time(make: Any) -> None:
+    node = make(tf_mode="camera")
+    in_order, now_ns = intake(node)._in_order, node.now_ns()
+    assert in_order(frame(now_ns))
+    assert not any(in_order(frame(now_ns - (60 + i) * convert.NS)) for i in range(5))
 
 
 @pytest.mark.parametrize(("images", "step_s"), [(12, 0.1), (3, 1.0), (4, 2.0)])
@@ -415,48 +411,6 @@ def test_twist_is_of_the_last_two_poses(make: Any, monkeypatch: pytest.MonkeyPat
     assert heard[1].pose.covariance[0] == heard[1].twist.covariance[0] == -1.0
 
 
-def test_a_turn_to_the_left_is_a_positive_angular_velocity() -> None:
-    c, s = np.cos(0.2), np.sin(0.2)
-    left = pose([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.zeros(3))
-    _, angular = twist(np.eye(4), left, 0.5)
-    assert (angular.x, angular.y, angular.z) == pytest.approx((0.0, 0.0, 0.4))
-
-
-def test_depth_of_little_confidence_is_unknown() -> None:
-    outputs, heard = heard_outputs()
-    outputs.publish(estimate(5), np.eye(4), FRAME, low=1.5)
-    depth = convert.image_to_depth(heard["depth/image"][0])
-    assert np.isnan(depth[0]).all() and (depth[1:] == 2).all()
-
-
-def test_the_points_of_a_chunk_are_stamped_as_its_last_frame() -> None:
-    outputs, heard = heard_outputs()
-    outputs.publish_points([estimate(5), estimate(9)])
-    (cloud,) = heard["points"]
-    assert (convert.stamp_to_ns(cloud.header.stamp), cloud.width) == (9, 4)
-
-
-def test_a_path_that_was_re_anchored_is_bounded_and_gives_no_velocity() -> None:
-    outputs, heard = heard_outputs()
-
-    def stamps(since_ns: int = 0) -> list[int]:
-        return [convert.stamp_to_ns(p.header.stamp) for p in outputs.path(since_ns).poses]
-
-    outputs.publish(estimate(5), np.eye(4), FRAME, low=1.5)
-    outputs.set_path(np.arange(4), np.stack([np.eye(4)] * 4), 3)
-    outputs.publish(estimate(50), pose(np.eye(3), [1, 0, 0]), FRAME, low=1.5)
-    assert (stamps(), stamps(since_ns=3)) == ([2, 3, 50], [3, 50])
-    assert heard["odometry"][-1].twist.twist.linear.x == 0.0
-
-
-def test_the_pose_of_a_queried_view_looks_along_x() -> None:
-    outputs, heard = heard_outputs()
-    outputs.publish_query(look_at([1, 2, 3], [1, 5, 3]), QueryView.Response())
-    looking = convert.pose_to_matrix(heard["query/pose"][0].pose)
-    np.testing.assert_allclose(looking[:3, 0], [0, 1, 0], atol=1e-9)
-    np.testing.assert_allclose(looking[:3, 2:], [[0, 1], [0, 2], [1, 3]], atol=1e-9)
-
-
 def test_a_status_that_is_made_later_is_published_later(make: Any) -> None:
     """The topic is latched: of two threads that tell the state the newer one must have it."""
     node = make(tf_mode="camera")
@@ -528,6 +482,24 @@ def test_what_is_not_active_is_not_on_tf_and_a_new_scene_is_another_gauge(
     assert len(sent) == 1 and node.facts.gauge_id > gauge_id
 
 
+def test_what_moves_is_held_only_while_nothing_new_comes(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, held = make(tf_mode="camera"), []
+    monkeypatch.setattr(node.transforms, "hold", lambda moving: held.append(moving))
+    now_s = time.monotonic()
+    for status, last_s, paused in (
+        ("tracking", now_s, False),
+        ("tracking", now_s, True),
+        ("tracking", -1e9, False),
+        ("lost", now_s, False),
+    ):
+        node.facts, node.paused = replace(node.facts, status=status), paused
+        node.transforms._last_s = last_s
+        node._hold()
+    assert held == [False, True, True, True]
+
+
 def test_services_answer_in_every_state(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken away while its handler runs, one could not send its answer, which ended the node."""
     node = make(tf_mode="camera")
@@ -570,6 +542,20 @@ def test_a_loaded_map_meets_no_image_from_before(
     assert node._mapper.state.frames_seen == seen
 
 
+def test_no_image_is_mapped_into_a_map_that_is_loaded_to_be_located_in(
+    make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not even one that comes before the parameter is set."""
+    node, modes = make(tf_mode="camera", map_directory=str(tmp_path)), []
+    assert node._served._save_map(SaveMap.Request(name="office"), SaveMap.Response()).success
+    monkeypatch.setattr(
+        node._served, "_apply_mode", lambda mode: modes.append(node._mapper.parameters.mode)
+    )
+    request = LoadMap.Request(name="office", mode=1)
+    assert node._served._load_map(request, LoadMap.Response()).success
+    assert modes == ["localization"]
+
+
 def test_set_pose_is_on_tf_before_the_next_image(make: Any) -> None:
     """LOST is when an operator says where the robot is."""
     node = make(tf_mode="camera")
@@ -586,19 +572,40 @@ def test_set_pose_is_on_tf_before_the_next_image(make: Any) -> None:
     assert node.transforms._held == {}
 
 
+def test_a_base_is_on_tf_where_set_pose_put_it(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    node, mount = make(), pose(BODY_T_OPTICAL[:3, :3], [0.3, 0.1, 0.2])
+    monkeypatch.setattr(node.transforms, "base_T_camera", lambda frame_id: mount)
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.used == 1)
+    request = SetPose.Request()
+    for x in (5, 7):  # the second time without an image between
+        there = pose([[0, -1, 0], [1, 0, 0], [0, 0, 1]], [x, 0, 0])
+        request.pose.pose = convert.matrix_to_pose(there)
+        assert node._served._set_pose(request, SetPose.Response()).success
+        held = node.transforms._held
+        map_T_base = held["map", "odom"] @ held["odom", "base_link"]
+        np.testing.assert_allclose(map_T_base, there, atol=1e-9)
+
+
+def test_a_pose_that_is_set_may_be_in_any_frame(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    node, there = make(tf_mode="off"), pose(np.eye(3), [1, 2, 3])
+    monkeypatch.setattr(node.transforms, "base_T_camera", lambda frame_id: BODY_T_OPTICAL)
+    monkeypatch.setattr(node.transforms, "to_map", lambda pose: there)
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.used == 1)
+    for set_pose in (
+        lambda: node._served._set_pose(SetPose.Request(), SetPose.Response()),
+        lambda: node._served._on_initial_pose(PoseWithCovarianceStamped()),
+    ):
+        there = there @ pose(np.eye(3), [1, 0, 0])
+        set_pose()
+        (last,) = node.outputs.path().poses
+        np.testing.assert_allclose(convert.pose_to_matrix(last.pose), there, atol=1e-9)
+
+
 def test_each_camera_has_a_thread_to_wait_for_tf_in(make: Any) -> None:
     one, six = make(), make(cameras=list("abcdef"))
     assert six.threads - len("abcdef") >= one.threads - 1 >= 4
-
-
-def test_the_velocity_is_that_of_one_camera() -> None:
-    """Poses of several at nearly one time differ by more than the robot moved."""
-    outputs, _ = heard_outputs(cameras=["front", "left"])
-    outputs._last["front"] = (0, np.eye(4))
-    outputs._last["left"] = (999_000_000, pose(np.eye(3), [0.995, 0, 0]))
-    message = PoseStamped(header=convert.make_header(1_000_000_000, "map"))
-    odometry = outputs._odometry(message, pose(np.eye(3), [1, 0, 0]), "base_link", "front")
-    assert odometry.twist.twist.linear.x == pytest.approx(1.0)
 
 
 def test_a_status_that_nobody_hears_any_more_ends_nothing(
@@ -615,131 +622,6 @@ def test_a_status_that_nobody_hears_any_more_ends_nothing(
     monkeypatch.setattr(node.context, "ok", lambda: False)
     node._publish_status()
     monkeypatch.undo()
-
-
-def test_an_image_may_come_while_its_camera_still_subscribes(
-    make: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another thread runs callbacks as soon as there is a subscription."""
-    node, frames, subscribe = make(), [], StreamNode.create_subscription
-
-    def create(self: StreamNode, kind: type, topic: str, callback: Any, *rest: Any, **more: Any):
-        made = subscribe(self, kind, topic, callback, *rest, **more)
-        if topic == "image":
-            callback(image(1, scene(0)))
-        return made
-
-    monkeypatch.setattr(StreamNode, "create_subscription", create)
-    made = CameraInput(node, "", node.values, frames.append, frames.append)
-    assert [frame.stamp_ns for frame in frames] == [1]
-    made.close()
-
-
-def camera_input(
-    name: str = "", **changes: Any
-) -> tuple[CameraInput, list[Frame], list[str], list[str]]:
-    """A camera's input without a node: its frames, its drops, and what it says."""
-    frames: list[Frame] = []
-    drops: list[str] = []
-    said: list[str] = []
-    logger = SimpleNamespace(info=said.append, warning=said.append)
-    node: Any = SimpleNamespace(
-        create_subscription=lambda *_, **__: None, get_logger=lambda: logger
-    )
-    parameters = Parameters().updated(changes)
-    return CameraInput(node, name, parameters, frames.append, drops.append), frames, drops, said
-
-
-def depth_image(stamp_ns: int, width: int = CAMERA.width, height: int = CAMERA.height) -> Image:
-    metres = np.full((height, width), 2.0, np.float32)
-    return convert.depth_to_image(metres, convert.make_header(stamp_ns, FRAME))
-
-
-def test_an_image_is_mapped_with_the_depth_of_its_moment_or_without() -> None:
-    camera, frames, drops, said = camera_input(scale_source="depth")
-    camera._on_depth(depth_image(BEGUN_NS))
-    camera._on_image(image(BEGUN_NS + 15_000_000, scene(0)))
-    camera._on_image(image(BEGUN_NS + 200_000_000, scene(1)))
-    assert len(frames) == 1  # the second waits for its depth
-    camera._on_depth(depth_image(BEGUN_NS + 190_000_000))
-    camera._on_image(image(BEGUN_NS + 300_000_000, scene(2)))  # whose depth never comes
-    camera._on_image(image(BEGUN_NS + 400_000_000, scene(3)))
-    camera._on_depth(depth_image(BEGUN_NS + 400_000_000, width=28))
-    assert [frame.depth is not None for frame in frames] == [True, True, False, False]
-    assert [frame.stamp_ns for frame in frames] == [
-        BEGUN_NS + ms * 1_000_000 for ms in (15, 200, 300, 400)
-    ]
-    assert any("register depth to it" in text for text in said) and drops == []
-
-
-def test_depth_that_cannot_be_read_costs_no_image() -> None:
-    camera, frames, drops, said = camera_input(scale_source="depth")
-    strange = depth_image(BEGUN_NS)
-    strange.encoding = "rgb8"
-    camera._on_depth(strange)
-    camera._on_image(image(BEGUN_NS, scene(0)))
-    assert [frame.depth for frame in frames] == [None] and drops == []
-    assert any(text.startswith("depth: ") for text in said)
-
-
-def test_what_waited_before_time_jumped_is_not_mapped_after_it() -> None:
-    camera, frames, _, _ = camera_input(scale_source="depth")
-    camera._on_image(image(BEGUN_NS, scene(0)))
-    camera.forget("reset")
-    camera._on_depth(depth_image(BEGUN_NS))
-    assert frames == []
-    camera.forget("reset")
-    camera._on_image(image(BEGUN_NS, scene(0)))
-    assert frames == []  # nor is it given the depth of before
-    camera._on_depth(depth_image(BEGUN_NS))
-    assert len(frames) == 1
-
-
-def test_a_calibration_of_another_resolution_is_scaled_and_of_another_shape_refused() -> None:
-    camera, frames, drops, _ = camera_input()
-    header = convert.make_header(0, FRAME)
-    large = CAMERA.resized(2 * CAMERA.width, 2 * CAMERA.height)
-    camera._on_info(convert.camera_to_camera_info(large, header))
-    camera._on_image(image(BEGUN_NS, scene(0)))
-    (found,) = [frame.camera for frame in frames]
-    assert found is not None and (found.width, found.height) == (CAMERA.width, CAMERA.height)
-    assert (found.fx, found.cy) == pytest.approx((CAMERA.fx, CAMERA.cy))
-    square = CAMERA.resized(CAMERA.width, CAMERA.width)
-    camera._on_info(convert.camera_to_camera_info(square, header))
-    camera._on_image(image(BEGUN_NS + 1, scene(0)))
-    assert drops == ["camera_info_size"] and "camera_info is for 56x56" in camera.problem
-    camera._on_info(convert.camera_to_camera_info(CAMERA, header))
-    camera._on_image(image(BEGUN_NS + 2, scene(0)))
-    assert frames[-1].camera == CAMERA and camera.problem == ""
-
-
-def test_a_calibration_that_became_unusable_is_used_no_more() -> None:
-    camera, frames, _, said = camera_input()
-    info = convert.camera_to_camera_info(CAMERA, convert.make_header(0, FRAME))
-    camera._on_info(info)
-    info.binning_x = info.binning_y = 10_000
-    camera._on_info(info)
-    camera._on_image(image(BEGUN_NS, scene(0)))
-    assert frames[0].camera is None and "going on without calibration" in said[0]
-
-
-def test_a_frame_says_which_camera_it_is_of() -> None:
-    camera, frames, _, _ = camera_input("front")
-    for frame_id in ("/lens", ""):
-        camera._on_image(image(BEGUN_NS, scene(0), frame_id))
-    assert [(f.source, f.frame_id) for f in frames] == [("front", "lens"), ("front", "camera")]
-
-
-def test_a_new_size_counts_once_ten_images_in_a_row_have_it() -> None:
-    """A few of another size among the camera's are a hiccup, or those of another publisher."""
-    camera, frames, drops, _ = camera_input()
-    sizes = [56, *[28] * 9, 56, *[28] * 9, 56]
-    for i, width in enumerate(sizes):
-        camera._on_image(image(BEGUN_NS + i, scene(0, width, 42)))
-    assert len(frames) == 3 and drops == ["resolution"] * 18
-    for i in range(11):
-        camera._on_image(image(2 * BEGUN_NS + i, scene(0, 28, 42)))
-    assert [frame.rgb.shape[1] for frame in frames[3:]] == [28, 28]
 
 
 def test_images_in_disorder_are_dropped_and_counted(make: Any) -> None:
@@ -984,6 +866,16 @@ def test_the_cloud_of_a_queried_view_is_in_the_map_and_has_what_is_known(
     assert answer.depth.header.frame_id not in ("map", FRAME)
 
 
+def test_waiting_for_tf_is_part_of_the_time_that_a_query_may_take(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, patience = make(tf_mode="camera", query_timeout_s=0.02), []
+    monkeypatch.setattr(node.transforms, "to_map", lambda pose: time.sleep(0.03) or np.eye(4))
+    monkeypatch.setattr(node.worker, "request", lambda call, timeout_s: patience.append(timeout_s))
+    node._served._query_view(QueryView.Request(), QueryView.Response())
+    assert patience == [0.0]
+
+
 def test_half_a_camera_or_a_huge_one_is_not_asked_for_a_view() -> None:
     assert requested_camera(CameraInfo()) is None
     whole = convert.camera_to_camera_info(CAMERA, convert.make_header(0, ""))
@@ -1011,6 +903,20 @@ def test_a_map_that_only_moved_is_another_map(make: Any) -> None:
     request.pose.pose = convert.matrix_to_pose(pose(np.eye(3), [5, 0, 0]))
     assert node._served._set_pose(request, SetPose.Response()).success
     assert node.facts.map_version != version
+
+
+def test_a_map_that_is_as_it_was_is_not_published_again(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, published = make(tf_mode="camera"), []
+    monkeypatch.setattr(node.outputs, "wanted", lambda topic: topic == "map")
+    monkeypatch.setattr(node.outputs, "publish_map", lambda *of: published.append(of))
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.used == 1)
+    node.worker.request(lambda mapper: None, PATIENCE_S)
+    for wanted in (1, 1):
+        node._publish_map()
+        assert len(published) == wanted
 
 
 def test_diagnostics_tell_a_network_that_does_not_keep_up_and_a_lost_camera(make: Any) -> None:

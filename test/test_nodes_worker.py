@@ -130,6 +130,17 @@ def test_a_partial_chunk_goes_ahead_once_after_the_timeout(bench: Bench) -> None
     assert bench.mapper.flushes == 1
 
 
+def test_a_chunk_goes_ahead_when_nothing_has_come_for_the_timeout(bench: Bench) -> None:
+    """Not so long after its first frame: a slow camera would never fill one."""
+    bench.worker.chunk_timeout_s = PATIENCE_S
+    flush_at: list[float | None] = []
+    for stamp in range(2):
+        bench.worker.submit(frame(stamp))
+        until(lambda wanted=stamp + 1: len(bench.delivered) == wanted)
+        flush_at.append(bench.worker._flush_at)
+    assert flush_at[0] < flush_at[1]
+
+
 def test_requests_run_on_the_mapper_thread_and_go_before_frames(bench: Bench) -> None:
     bench.mapper.gate.clear()
     for stamp in range(3):
@@ -261,11 +272,34 @@ def test_rates_are_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rate.hz() == 0.0
 
 
-def test_latency_is_stamp_to_delivery(bench: Bench) -> None:
+def test_a_frame_that_cannot_be_used_is_input_all_the_same(bench: Bench) -> None:
+    bench.worker.drop("encoding")
+    bench.worker.drop("encoding")
+    assert bench.worker.counts().input_rate_hz > 0
+
+
+def test_each_frame_of_a_chunk_is_output(bench: Bench) -> None:
+    (one,) = bench.mapper.map(frame(1))
+    bench.mapper.map = lambda frame: [one, one, one]
+    bench.worker.submit(frame(2))
+    until(lambda: bench.delivered)
+    bench.worker.request(lambda mapper: None, PATIENCE_S)
+    assert bench.worker.counts().output_rate_hz > 0
+
+
+def test_latency_is_stamp_to_the_end_of_delivery(bench: Bench) -> None:
+    now_ns = 1000
+    bench.worker._now_ns = lambda: now_ns
+
+    def deliver(estimates: Sequence[Estimate]) -> None:
+        nonlocal now_ns
+        now_ns += 500 * len(estimates)
+
+    bench.worker._deliver = deliver
     bench.worker.submit(frame(400))
-    until(lambda: bench.worker.counts().latency_max_s > 0)
+    until(lambda: bench.worker.counts().latency_max_s)
     counts = bench.worker.counts()
-    assert counts.latency_p50_s == counts.latency_max_s == pytest.approx(600e-9)
+    assert counts.latency_p50_s == counts.latency_max_s == pytest.approx(1100e-9)
 
 
 def test_most_frames_are_faster_than_the_95th_percentile(bench: Bench) -> None:

@@ -139,11 +139,22 @@ def test_tum_layout(tmp_path):
     assert np.allclose(second.map_T_camera[:3, :3], [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-6)
 
 
+def test_a_tum_sequence_of_another_size_or_out_of_order(tmp_path):
+    folder = tmp_path / "rgbd_dataset_freiburg1_small"
+    folder.mkdir()
+    write(folder / "a.png", picture(1))
+    (folder / "rgb.txt").write_text("1.2 a.png\n1.1 a.png\n")
+    frames = list(open_source("tum", str(folder)))
+    assert [frame.stamp_ns for frame in frames] == [1_100_000_000, 1_200_000_000]
+    assert all(frame.camera is None for frame in frames)
+
+
 @pytest.mark.parametrize(
     ("kind", "path", "says"),
     [
         ("film", "", "there is no source 'film'"),
         ("auto", "absent.mp4", "there is no .*absent.mp4: check the path"),
+        ("auto", "~/absent.mp4", "there is no /home/me/absent.mp4"),
         ("folder", "", "needs a path"),
         ("folder", "empty", "holds no images"),
         ("video", "text.mp4", "cannot be opened as a video"),
@@ -158,6 +169,7 @@ def test_tum_layout(tmp_path):
 )
 def test_what_cannot_be_opened_is_said_in_one_line(tmp_path, monkeypatch, kind, path, says):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(SourceError, match=says) as refused:

@@ -15,6 +15,7 @@ from zipmap_ros.geometry import Camera, camera_from_info, look_at, pose
 from zipmap_ros.sources import SourceError, open_source
 from zipmap_ros.sources import bag as bag_module
 from zipmap_ros.sources.bag import BagSource
+from zipmap_ros.sources.bag_frames import FrameTree
 from zipmap_ros.sources.decode import compressed_to_rgb, image_to_depth, image_to_rgb
 from zipmap_ros.sources.synthetic import SyntheticSource
 
@@ -101,6 +102,14 @@ def test_depth_and_pose_belong_to_the_image_of_their_time(tmp_path):
     assert read[1].depth is None
     assert read[1].map_T_camera is not None
     assert read[2].map_T_camera is None
+
+
+def test_images_that_may_be_depth_are_not_their_own(tmp_path):
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        message = bags.image_message(np.full((24, 32), 2000, np.uint16), "mono16", 1)
+        bag.write("/camera/depth/image_raw", message, 1)
+    (frame,) = open_source("bag", str(tmp_path / "bag"), "/camera/depth/image_raw")
+    assert frame.rgb.shape == (24, 32, 3) and frame.depth is None
 
 
 def test_the_topic_must_be_named_where_there_are_two(tmp_path):
@@ -326,20 +335,22 @@ def test_a_message_without_an_image_costs_itself_alone(tmp_path):
             stamp = 1_000_000_000 * (i + 1)
             message = replace(good, header=bags.header(stamp), data=data)
             bag.write("/camera/image_raw/compressed", message, stamp)
-    with pytest.warns(RuntimeWarning, match="cannot be decoded"):
+    with pytest.warns(RuntimeWarning, match="could not be decoded"):
         read = list(open_source("bag", str(tmp_path / "bag")))
     assert [frame.rgb.size > 0 for frame in read] == [True, False, False, True]
 
 
 def test_images_that_lie_about_themselves_are_refused():
     message = bags.image_message(colours(), "rgb8")
-    with pytest.raises(SourceError, match="'rgb7': use one of rgb8"):
+    with pytest.raises(SourceError, match="'rgb7' cannot be used: publish one of rgb8"):
         image_to_rgb(replace(message, encoding="rgb7"))
     with pytest.raises(SourceError, match="step 90"):
         image_to_rgb(replace(message, step=90))
     with pytest.raises(SourceError, match="bytes"):
         image_to_rgb(replace(message, data=message.data[:-1]))
-    with pytest.raises(SourceError, match="cannot be decoded"):
+    with pytest.raises(SourceError, match="pixels has nothing to see"):
+        image_to_rgb(replace(message, width=0))
+    with pytest.raises(SourceError, match="could not be decoded"):
         broken = bags.compressed_message(colours())
         compressed_to_rgb(replace(broken, data=broken.data[:20]))
     with pytest.raises(SourceError, match="32FC1 or 16UC1"):
@@ -364,7 +375,7 @@ def test_a_message_that_breaks_off_costs_itself_alone(tmp_path, monkeypatch):
 
 def test_an_odd_width_of_pairs_of_pixels_is_refused():
     message = bags.image_message(np.zeros((4, 5, 2), np.uint8), "uyvy")
-    with pytest.raises(SourceError, match="5x4 cannot be uyvy"):
+    with pytest.raises(SourceError, match="5x4 uyvy could not be converted"):
         image_to_rgb(message)
 
 
@@ -404,6 +415,25 @@ def test_a_mount_is_found_over_several_links_up_and_down(tmp_path):
     np.testing.assert_allclose(mount, pose(left, (-1.0, 5.0, 0.5)), atol=1e-12)
 
 
+def test_a_frame_with_a_slash_is_the_one_without(tmp_path):
+    lens = bags.transform_message("base_link", "lens", pose(np.eye(3), (1, 2, 3)))
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        bag.write("/tf_static", lens, 1)
+        image = bags.image_message(colours(), "rgb8", 1)
+        image.header.frame_id = "/lens"
+        bag.write(bags.IMAGE, image, 1)
+    mount = BagSource(str(tmp_path / "bag")).mount("base_link")
+    np.testing.assert_allclose(mount[:3, 3], (1, 2, 3))
+
+
+@pytest.mark.timeout(20)
+def test_frames_that_go_round_in_a_circle_end():
+    links = (("b", "a"), ("c", "b"), ("b", "c"))
+    tree = FrameTree(bags.transform_message(*link, np.eye(4)) for link in links)
+    assert list(tree.ancestors("a")) == ["a", "b", "c"]
+    assert tree.find("map", "a") is None
+
+
 def test_odometry_on_tf_may_go_over_a_static_link(tmp_path):
     """odom -> base_footprint moves, base_footprint -> base_link does not."""
     step = bags.transform_message("base_footprint", "base_link", pose(np.eye(3), (0, 0, 0.1)))
@@ -418,3 +448,13 @@ def test_odometry_on_tf_may_go_over_a_static_link(tmp_path):
     heard = list(BagSource(str(tmp_path / "bag")).odometry_from_tf("odom", "base_link"))
     assert [stamp for stamp, _ in heard] == [1, 2, 3]
     np.testing.assert_allclose([T[:3, 3] for _, T in heard], [(i, 0, 0.1) for i in (1, 2, 3)])
+
+
+def test_what_moves_above_odometry_gives_none(tmp_path):
+    """map -> odom says nothing of how the robot moved."""
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        bag.write_frame(frames(1)[0])
+        for i, (parent, child) in enumerate((("odom", "base_link"), ("map", "odom")), 1):
+            bag.write("/tf", bags.transform_message(parent, child, np.eye(4), i), i)
+    heard = BagSource(str(tmp_path / "bag")).odometry_from_tf("odom", "base_link")
+    assert [stamp for stamp, _ in heard] == [1]

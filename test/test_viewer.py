@@ -110,17 +110,29 @@ def test_the_first_map_is_sent_whole_and_where_it_is(cloud: MapCloud) -> None:
     np.testing.assert_allclose(placed[order], points[np.lexsort(points.T)], atol=1e-5)
 
 
-def test_only_what_changed_is_sent_again(cloud: MapCloud) -> None:
+@pytest.mark.parametrize("step", [0.04, -0.04])
+def test_only_what_changed_is_sent_again(cloud: MapCloud, step: float) -> None:
     points, colors, confidence = wall(64)
     cloud.update(points, colors, confidence, 0.0)
     whole = sum(b.nbytes for b in blocks(cloud))
     cloud.update(points, colors, confidence, 1.0)
     assert blocks(cloud) == []
-    points[:3, 0] += 0.04  # nearly half a voxel
+    points[:3, 0] += step  # nearly half a voxel
     cloud.update(points, colors, confidence, 2.0)
     changed = blocks(cloud)
     assert len(changed) == 1
     assert sum(b.nbytes for b in changed) == whole / 16
+
+
+@pytest.mark.parametrize(("step", "sent"), [(5, 0), (-5, 0), (40, 1), (-40, 1)])
+def test_a_block_is_sent_again_for_colours_that_differ_visibly(
+    cloud: MapCloud, step: int, sent: int
+) -> None:
+    points, colors, confidence = wall(16)
+    cloud.update(points, colors, confidence, 0.0)
+    blocks(cloud)
+    cloud.update(points, (colors.astype(int) + step).astype(np.uint8), confidence, 1.0)
+    assert len(blocks(cloud)) == sent
 
 
 def test_what_is_gone_is_removed_after_the_new_is_there(cloud: MapCloud) -> None:
@@ -204,6 +216,13 @@ def test_an_empty_map_and_points_that_are_none(cloud: MapCloud) -> None:
     points = np.array([[np.nan, 0, 0], [np.inf, 0, 0], [1e30, 0, 0]], np.float32)
     cloud.update(points, np.zeros((3, 3), np.uint8), np.full(3, 2, np.float32), 1.0)
     assert blocks(cloud) == []
+
+
+def test_a_ball_grows_no_more_than_it_must() -> None:
+    ball = Ball(np.zeros(3), 1.0)
+    assert ball.reaching(np.array([0.0, 0.5, 0.0])) is ball
+    centre, radius = ball.reaching(np.array([3.0, 0.0, 0.0]))
+    assert ([*centre], radius) == ([1.0, 0.0, 0.0], 2.0)
 
 
 # -- bytes, browsers
@@ -570,6 +589,16 @@ def test_a_node_that_says_little_is_there_until_it_goes(
     assert "tracking" in viewer._panel._shown
     ros_here.node.destroy_publisher(said)
     until(lambda: "no node" in viewer._panel._shown)
+
+
+def test_a_node_that_was_started_again_is_asked_for_its_trajectory(viewer: ViewerNode) -> None:
+    """Its gauge may have the number that the one before had."""
+    viewer._gauge_id = 1
+    for received in (10, 20):
+        viewer._on_status(Status(frames_received=received, gauge_id=1))
+    assert viewer._gauge_id == 1
+    viewer._on_status(Status(frames_received=3, gauge_id=1))
+    assert viewer._gauge_id is None
 
 
 def test_the_button_of_the_mode_that_is_on_is_marked(viewer: ViewerNode) -> None:

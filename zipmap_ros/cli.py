@@ -38,8 +38,9 @@ RECONSTRUCT_EXAMPLES = """examples:
   zipmap reconstruct run.mcap --topic /camera/image_raw --params config/stream.yaml
   zipmap reconstruct synthetic --max-frames 100 --json
 
-writes report.png, map.ply, trajectory.tum and depth/ (16-bit PNG in millimetres or thousandths of
-the map's unit, and NPZ with confidence). Ctrl-C ends it; what was computed until then is written
+writes report.png, map.ply, trajectory.tum, summary.json and depth/ (16-bit PNG in millimetres or
+thousandths of the map's unit, and NPZ with confidence). Ctrl-C ends it; what was computed until
+then is written
 """
 INFO_EXAMPLES = """examples:
   zipmap info
@@ -55,6 +56,13 @@ takes a minute and a C++ compiler (g++). The node and zipmap reconstruct find th
 version and this processor: after an update, compile again
 """
 
+# Parameters that `ros2 param dump` has of a node beside its own; here time is the frames' own.
+OF_EVERY_NODE = {
+    "use_sim_time",
+    "start_type_description_service",
+    "diagnostic_updater",
+    "qos_overrides",
+}
 # Verbs that parse their own arguments: the module whose main(argv) does.
 ELSEWHERE = {
     "evaluate": ("zipmap_ros.evaluation.run", "judge a checkpoint on data"),
@@ -267,8 +275,11 @@ def _read_parameters(path: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for content in ours:
         values |= content
-    # Every node has use_sim_time; here time is the frames' own. The web view may share the file.
-    return {k: v for k, v in values.items() if k != "use_sim_time" and not k.startswith("viewer_")}
+    return {  # the web view may share the file; a dump has null for what is not set
+        name: value
+        for name, value in values.items()
+        if value is not None and name not in OF_EVERY_NODE and not name.startswith("viewer_")
+    }
 
 
 def _nodes(tree: dict[str, Any], namespace: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

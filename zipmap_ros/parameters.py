@@ -355,6 +355,9 @@ def to_markdown() -> str:
             "`zipmap_ros/parameters.py` instead.",
             "A bad value is refused with the reason. Live parameters may be set while the node "
             "runs.",
+            "YAML takes on and off for booleans: in a file they want quotes (`tf_mode: "
+            '"off"`), on a command line two pairs of them',
+            "(`ros2 param set /zipmap undistort '\"off\"'`).",
             "",
             "| name | type | default | allowed | live | description |",
             "|---|---|---|---|---|---|",

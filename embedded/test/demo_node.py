@@ -14,6 +14,7 @@ from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor, SetParam
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -41,6 +42,7 @@ class Talker(Node):
         self.declare_parameter("camera.name", "front")
         self.declare_parameter("camera.sizes", [640, 480])
         self.declare_parameter("note", "free", ParameterDescriptor(dynamic_typing=True))
+        self.declare_parameter("rooms", Parameter.Type.STRING_ARRAY)
         self.add_on_set_parameters_callback(self.judge)
         self.text = self.create_publisher(String, "chatter", 10)
         self.image = self.create_publisher(Image, "image", qos_profile_sensor_data)

@@ -280,6 +280,7 @@ def test_parameters():
     )
     parameters = yaml.safe_load(dumped)["/robot/talker"]["ros__parameters"]
     assert parameters["camera"] == {"name": "front", "sizes": [640, 480]}
+    assert "rooms" in names and "rooms" not in parameters  # it is not set
     assert ros2("param", "set", "/robot/talker", "speed", "2.5") == "Set parameter successful\n"
     assert ros2("param", "get", "--hide-type", "/robot/talker", "speed") == "2.5\n"
     assert failing("param", "set", "/robot/talker", "camera.name", "rear") == (

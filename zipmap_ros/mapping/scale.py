@@ -23,6 +23,7 @@ CHANGE = 0.10  # relative difference from the locked scale that is worth a new o
 MIN_SEGMENT_M = 0.2  # metres of odometry that one ratio of path lengths is taken over
 MIN_DEPTH_PIXELS = 100
 MAX_ODOMETRY_GAP_NS = 500_000_000
+JUMP_NS = 1_000_000_000
 
 
 class ScaleEstimator:
@@ -127,10 +128,18 @@ class Odometry:
         self._entries: deque[tuple[int, Array]] = deque(maxlen=2000)
 
     def add(self, stamp_ns: int, odom_T_base: Array) -> None:
-        """Append a (4, 4) pose; a stamp that is not newer than the last starts anew."""
-        if self._entries and stamp_ns <= self._entries[-1][0]:
+        """Add a (4, 4) pose, also a little later than a newer one, as cameras are not in step.
+
+        A stamp more than JUMP_NS before the newest starts anew: time has jumped back.
+        """
+        newer = []
+        if self._entries and stamp_ns < self._entries[-1][0] - JUMP_NS:
             self._entries.clear()
-        self._entries.append((stamp_ns, odom_T_base))
+        while self._entries and self._entries[-1][0] >= stamp_ns:
+            newer.append(self._entries.pop())
+        if not newer or newer[-1][0] > stamp_ns:
+            newer.append((stamp_ns, odom_T_base))
+        self._entries.extend(reversed(newer))
 
     @property
     def entries(self) -> list[tuple[int, Array]]:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Publishes any source as a camera: image and, where the source knows them, camera_info and depth.
 
-A source is no live camera: it starts when the first subscriber is there. It runs in real time, or,
-with ``pace: consumed``, waits after each frame for a message on ``consumed`` with its stamp.
+A source is no live camera: it starts when there is a subscriber, the node named ``waits_for`` where
+others may be earlier. It runs in real time, or, with ``pace: consumed``, waits after each frame for
+a message on ``consumed`` with its stamp.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ class CameraNode(Node):
         self._loop = self._parameter("loop", False, "whether to start again at the end")
         pace = self._parameter("pace", PACES[0], "realtime, or consumed: wait for each frame")
         rate_hz = self._parameter("rate_hz", 0.0, "frames a second; 0: as the source says")
+        self._waits_for = self._parameter(
+            "waits_for", "", "node of this namespace that must subscribe first; empty: any"
+        )
         if pace not in PACES or rate_hz < 0:
             raise ValueError(f"pace {pace!r}, rate_hz {rate_hz}: use {' or '.join(PACES)}, >= 0")
         self._source = open_source(kind, path, topic)
@@ -76,7 +80,7 @@ class CameraNode(Node):
             self._publish_next()
 
     def _publish_next(self) -> None:
-        if self.finished.done() or not self._image.get_subscription_count():
+        if self.finished.done() or not self._is_listened_to():
             return
         frame = next(self._frames, None)
         if frame is None and self._loop and self._published:
@@ -87,6 +91,15 @@ class CameraNode(Node):
             self.finished.set_result(None)
             return
         self._publish(frame)
+
+    def _is_listened_to(self) -> bool:
+        if self._waits_for:
+            heard_by = self.get_subscriptions_info_by_topic(self._image.topic_name)
+            nodes = [(info.node_namespace, info.node_name) for info in heard_by]
+            if (self.get_namespace(), self._waits_for) not in nodes:
+                return False
+            self._waits_for = ""
+        return self._image.get_subscription_count() > 0
 
     def _readable(self) -> Iterator[Frame]:
         """From the start, without frames whose image could not be read."""

@@ -9,12 +9,11 @@ by 0.5 on the way in (`geometry.camera_from_info`) and out.
 from __future__ import annotations
 
 from array import array
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
-from cv_bridge import CvBridge
 from geometry_msgs.msg import Point, Pose, Quaternion, Transform, Vector3
 from numpy.typing import ArrayLike, NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
@@ -23,24 +22,12 @@ from std_msgs.msg import Header
 
 from zipmap_ros import geometry
 from zipmap_ros.geometry import Camera, GeometryError, camera_from_info
+from zipmap_ros.sources import decode
+from zipmap_ros.sources.decode import DecodeError
 
+T = TypeVar("T")
 NS = 1_000_000_000
 LAST_STAMP_NS = (2**31 - 86_400) * NS  # a day before the seconds of a message are full
-_BRIDGE = CvBridge()
-# Encodings that are taken, with the bytes of one pixel.
-BYTES_PER_PIXEL = {
-    "rgb8": 3,
-    "bgr8": 3,
-    "rgba8": 4,
-    "bgra8": 4,
-    "mono8": 1,
-    "mono16": 2,
-    "yuv422": 2,
-    "uyvy": 2,
-    "yuv422_yuy2": 2,
-    "yuyv": 2,
-    **{f"bayer_{p}{bits}": bits // 8 for bits in (8, 16) for p in ("rggb", "bggr", "gbrg", "grbg")},
-}
 CLOUD_DTYPE = np.dtype(
     [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<f4"), ("confidence", "<f4")]
 )
@@ -83,105 +70,46 @@ def make_header(stamp_ns: int, frame_id: str) -> Header:
 
 
 def image_to_rgb(message: Image) -> NDArray[np.uint8]:
-    """A sensor_msgs/Image to (H, W, 3) uint8 RGB; rgb8 stays a (read-only) view of the message.
-
-    Padded rows and big-endian pixels are honoured. Raises ConvertError for an encoding not in
-    ``BYTES_PER_PIXEL``, an empty image, or a step or data that is too short.
-    """
-    pixel_bytes = BYTES_PER_PIXEL.get(message.encoding)
-    if pixel_bytes is None:
-        raise ConvertError(
-            "encoding",
-            f"images with encoding {message.encoding!r} cannot be used: publish one of "
-            + ", ".join(BYTES_PER_PIXEL),
-        )
-    _check_layout(message, pixel_bytes)
-    if message.encoding.startswith("bayer_") and pixel_bytes == 2:
-        message = _high_bytes(message)
-    rgb8 = message.encoding == "rgb8"
-    try:
-        return _BRIDGE.imgmsg_to_cv2(message, "passthrough" if rgb8 else "rgb8")
-    except Exception as error:  # cv_bridge and OpenCV raise several kinds
-        raise ConvertError("image", f"an image could not be converted: {error}") from error
+    """`decode.image_to_rgb`, whose errors become ConvertErrors."""
+    return _decoded(decode.image_to_rgb, message)
 
 
 def compressed_to_rgb(message: CompressedImage) -> NDArray[np.uint8]:
-    """A JPEG or PNG sensor_msgs/CompressedImage, colour or grey, to (H, W, 3) uint8 RGB.
-
-    Raises ConvertError where the bytes are no image.
-    """
-    data = np.frombuffer(message.data, np.uint8) if len(message.data) else np.zeros(1, np.uint8)
-    try:
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise ConvertError("image", f"a compressed image is too strange: {error}") from error
-    if bgr is None:
-        raise ConvertError(
-            "image",
-            f"a compressed image ({message.format!r}, {data.size} bytes) could not be decoded",
-        )
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    """`decode.compressed_to_rgb`, the same."""
+    return _decoded(decode.compressed_to_rgb, message)
 
 
 def rgb_to_image(rgb: NDArray[np.uint8], header: Header) -> Image:
     """(H, W, 3) uint8 RGB to an rgb8 Image."""
-    return _BRIDGE.cv2_to_imgmsg(np.ascontiguousarray(rgb), "rgb8", header)
+    return _image(rgb, "rgb8", header)
 
 
 def image_to_depth(message: Image) -> NDArray[np.float32]:
-    """A depth Image, 32FC1 in metres or 16UC1 in millimetres, to (H, W) float32 metres.
-
-    What is not a positive finite number becomes NaN (REP-117). Raises ConvertError.
-    """
-    pixel_bytes = {"32FC1": 4, "16UC1": 2}.get(message.encoding)
-    if pixel_bytes is None:
-        raise ConvertError(
-            "depth_encoding",
-            f"depth with encoding {message.encoding!r} cannot be used: publish 32FC1 or 16UC1",
-        )
-    _check_layout(message, pixel_bytes)
-    raw = _BRIDGE.imgmsg_to_cv2(message, "passthrough")
-    depth = raw.astype(np.float32) * np.float32(0.001 if message.encoding == "16UC1" else 1.0)
-    depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
-    return depth
+    """`decode.image_to_depth`, the same."""
+    return _decoded(decode.image_to_depth, message)
 
 
 def depth_to_image(depth: NDArray[np.float32], header: Header) -> Image:
     """(H, W) float32 to a 32FC1 Image (REP-118)."""
-    return _BRIDGE.cv2_to_imgmsg(np.ascontiguousarray(depth, dtype=np.float32), "32FC1", header)
+    return _image(depth.astype("<f4", copy=False), "32FC1", header)
 
 
-def _high_bytes(message: Image) -> Image:
-    """The 8-bit Bayer mosaic of a 16-bit one, which cv_bridge does not take."""
-    high = np.ndarray(
-        (message.height, message.width),
-        np.uint8,
-        np.frombuffer(message.data, np.uint8),
-        offset=0 if message.is_bigendian else 1,
-        strides=(message.step, 2),
-    )
+def _image(pixels: NDArray, encoding: str, header: Header) -> Image:
     return Image(
-        header=message.header,
-        height=message.height,
-        width=message.width,
-        encoding=message.encoding.removesuffix("16") + "8",
-        step=message.width,
-        data=array("B", high.tobytes()),
+        header=header,
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        encoding=encoding,
+        step=pixels.shape[1] * pixels[0, 0].nbytes,
+        data=array("B", pixels.tobytes()),
     )
 
 
-def _check_layout(message: Image, pixel_bytes: int) -> None:
-    """Raise ConvertError where height, width, step and data of an image do not fit."""
-    height, width, step = message.height, message.width, message.step
-    if height == 0 or width == 0:
-        raise ConvertError("empty", f"an image of {width}x{height} pixels has nothing to see")
-    size = len(message.data)
-    if step < width * pixel_bytes or size < step * (height - 1) + width * pixel_bytes:
-        raise ConvertError(
-            "step",
-            f"an image of {width}x{height} {message.encoding} with step {step} and {size} bytes "
-            f"is not whole: each row needs {width * pixel_bytes} bytes",
-        )
+def _decoded(read: Callable[[Any], T], message: Any) -> T:
+    try:
+        return read(message)
+    except DecodeError as error:
+        raise ConvertError(error.reason, str(error)) from error
 
 
 def camera_info_to_camera(info: CameraInfo) -> Camera | None:

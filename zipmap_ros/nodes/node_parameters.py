@@ -12,11 +12,13 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
+from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from zipmap_ros.parameters import SPECS, ParameterError, Parameters, Spec
 
+QUOTE = "in a parameter file, text that looks like a number, on or off wants quotes"
 _TYPES = {
     "bool": Parameter.Type.BOOL,
     "int": Parameter.Type.INTEGER,
@@ -39,7 +41,10 @@ class NodeParameters:
         for spec in SPECS.values():
             # rclpy cannot tell the type of an empty array: such a parameter starts without value.
             default = _TYPES[spec.type_name] if spec.default == () else spec.default
-            value = node.declare_parameter(spec.name, default, describe(spec)).value
+            try:
+                value = node.declare_parameter(spec.name, default, describe(spec)).value
+            except InvalidParameterTypeException as error:
+                raise ParameterError(f"{error}: {QUOTE}") from error
             if value is not None:
                 given[spec.name] = value
         self.values = Parameters().updated(given)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from zipmap_ros.sources.source import RecordedSource, Source, SourceError
@@ -20,8 +21,10 @@ def open_source(kind: str = "auto", path: str = "", topic: str = "") -> Source:
            its depth and poses), tum (the TUM RGB-D layout), bag (a ROS 2 bag, ``topic`` the image
            topic when there are several), webcam (path: /dev/video0 or a number), or auto: as the
            path looks, ``synthetic`` or ``synthetic:SEED`` included
+    A leading ~ of ``path`` is the home folder: shells leave it alone in ``path:=~/clip.mp4``.
     Raises SourceError that says what is wrong and what to do.
     """
+    path = os.path.expanduser(path)
     if kind not in KINDS:
         raise SourceError(f"there is no source {kind!r}: use one of {', '.join(KINDS)}")
     if kind == "auto":

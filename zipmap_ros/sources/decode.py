@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Image messages of bags to arrays, with numpy and OpenCV alone."""
+"""Image messages to arrays, of a bag and of the node alike, with numpy and OpenCV alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from zipmap_ros.sources.source import SourceError
 
-# encoding -> (dtype, channels, how OpenCV turns it into RGB)
+# ROS names the first two pixels of the first row, OpenCV the second and third of the second.
+_BAYER = {
+    "rggb": cv2.COLOR_BayerBG2RGB,
+    "bggr": cv2.COLOR_BayerRG2RGB,
+    "gbrg": cv2.COLOR_BayerGR2RGB,
+    "grbg": cv2.COLOR_BayerGB2RGB,
+}
+# encoding -> (dtype, channels, how OpenCV turns it into RGB); of 16 bits the high ones are taken
 ENCODINGS: dict[str, tuple[str, int, int | None]] = {
     "rgb8": ("u1", 3, None),
     "bgr8": ("u1", 3, cv2.COLOR_BGR2RGB),
@@ -25,68 +32,98 @@ ENCODINGS: dict[str, tuple[str, int, int | None]] = {
     "uyvy": ("u1", 2, cv2.COLOR_YUV2RGB_UYVY),
     "yuv422_yuy2": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
     "yuyv": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
-    # ROS names the first two pixels of the first row, OpenCV the second and third of the second.
-    "bayer_rggb8": ("u1", 1, cv2.COLOR_BayerBG2RGB),
-    "bayer_bggr8": ("u1", 1, cv2.COLOR_BayerRG2RGB),
-    "bayer_gbrg8": ("u1", 1, cv2.COLOR_BayerGR2RGB),
-    "bayer_grbg8": ("u1", 1, cv2.COLOR_BayerGB2RGB),
+    **{f"bayer_{pattern}8": ("u1", 1, code) for pattern, code in _BAYER.items()},
+    **{f"bayer_{pattern}16": ("u2", 1, code) for pattern, code in _BAYER.items()},
 }
+# encoding -> (dtype, metres of a unit)
+DEPTH_ENCODINGS = {"32FC1": ("f4", 1.0), "16UC1": ("u2", 0.001), "mono16": ("u2", 0.001)}
+
+
+class DecodeError(SourceError):
+    """An image that cannot be used. ``reason`` is the short word it is counted under."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 def image_to_rgb(message: Any) -> NDArray[np.uint8]:
-    """A sensor_msgs/Image, padded rows and big-endian pixels honoured, as (H, W, 3) uint8 RGB.
+    """A sensor_msgs/Image to (H, W, 3) uint8 RGB; rgb8 stays a view of the message.
 
-    Raises SourceError for an encoding that is no image for the eye, or data of another size.
+    Padded rows and big-endian pixels are honoured. Raises DecodeError for an encoding not in
+    ``ENCODINGS``, an empty image, or a step or data that is too short.
     """
     if message.encoding not in ENCODINGS:
-        raise SourceError(
-            f"images are encoded {message.encoding!r}: use one of {', '.join(ENCODINGS)}"
+        raise DecodeError(
+            "encoding",
+            f"images with encoding {message.encoding!r} cannot be used: publish one of "
+            + ", ".join(ENCODINGS),
         )
     kind, channels, conversion = ENCODINGS[message.encoding]
     pixels = _pixels(message, kind, channels)
     if kind == "u2":
         pixels = (pixels >> 8).astype(np.uint8)
+    if conversion is None:
+        return pixels
     try:
-        rgb = pixels if conversion is None else cv2.cvtColor(pixels, conversion)
+        return np.asarray(cv2.cvtColor(pixels, conversion), np.uint8)
     except cv2.error as error:  # an odd width with two pixels to a colour, as one
-        size = f"{message.width}x{message.height}"
-        raise SourceError(f"an image of {size} cannot be {message.encoding}") from error
-    return np.ascontiguousarray(rgb, dtype=np.uint8)
+        size = f"{message.width}x{message.height} {message.encoding}"
+        raise DecodeError("image", f"an image of {size} could not be converted: {error}") from error
 
 
 def compressed_to_rgb(message: Any) -> NDArray[np.uint8]:
-    """A sensor_msgs/CompressedImage (jpeg or png) as (H, W, 3) uint8 RGB.
+    """A JPEG or PNG sensor_msgs/CompressedImage, colour or grey, to (H, W, 3) uint8 RGB.
 
-    Raises SourceError when it cannot be decoded.
+    Raises DecodeError where the bytes are no image.
     """
-    data = np.asarray(message.data, np.uint8)
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    data = _bytes(message)
+    try:
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error as error:
+        raise DecodeError("image", f"a compressed image is too strange: {error}") from error
     if bgr is None:
-        raise SourceError(f"a compressed image ({message.format!r}) cannot be decoded")
+        raise DecodeError(
+            "image",
+            f"a compressed image ({message.format!r}, {data.size} bytes) could not be decoded",
+        )
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def image_to_depth(message: Any) -> NDArray[np.float32]:
-    """A depth image, 32FC1 metres or 16UC1 millimetres, as (H, W) float32 metres, NaN unknown."""
-    if message.encoding == "32FC1":
-        return _pixels(message, "f4", 1).astype(np.float32)
-    if message.encoding not in ("16UC1", "mono16"):
-        raise SourceError(f"depth is encoded {message.encoding!r}: use 32FC1 or 16UC1")
-    raw = _pixels(message, "u2", 1)
-    return np.where(raw == 0, np.nan, raw / np.float32(1000)).astype(np.float32)
+    """A depth Image, 32FC1 in metres or 16UC1 (mono16) in millimetres, to (H, W) float32 metres.
+
+    What is not a positive finite number becomes NaN (REP-117). Raises DecodeError.
+    """
+    if message.encoding not in DEPTH_ENCODINGS:
+        raise DecodeError(
+            "depth_encoding",
+            f"depth with encoding {message.encoding!r} cannot be used: publish 32FC1 or 16UC1",
+        )
+    kind, metres = DEPTH_ENCODINGS[message.encoding]
+    depth = _pixels(message, kind, 1).astype(np.float32) * np.float32(metres)
+    depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
+    return depth
 
 
 def _pixels(message: Any, kind: str, channels: int) -> NDArray:
-    """The rows of an image message without their padding, in the machine's byte order."""
+    """(H, W) or (H, W, channels) view of an image message's pixels, in its byte order. The last row
+    may lack its padding."""
+    height, width, step = message.height, message.width, message.step
+    if height == 0 or width == 0:
+        raise DecodeError("empty", f"an image of {width}x{height} pixels has nothing to see")
     dtype = np.dtype(kind).newbyteorder(">" if message.is_bigendian else "<")
-    used = message.width * channels * dtype.itemsize
-    data = np.asarray(message.data, dtype=np.uint8)
-    if message.step < used or data.size < message.step * message.height or not data.size:
-        raise SourceError(
-            f"an image of {message.width}x{message.height} {message.encoding} has step "
-            f"{message.step} and {data.size} bytes: at least {used} a row are needed"
+    data, pixel = _bytes(message), channels * dtype.itemsize
+    if step < width * pixel or data.size < step * (height - 1) + width * pixel:
+        raise DecodeError(
+            "step",
+            f"an image of {width}x{height} {message.encoding} with step {step} and {data.size} "
+            f"bytes is not whole: each row needs {width * pixel} bytes",
         )
-    rows = data[: message.step * message.height].reshape(message.height, message.step)[:, :used]
-    pixels = np.ascontiguousarray(rows).view(dtype)
-    shape = (message.height, message.width, channels) if channels > 1 else pixels.shape
-    return pixels.reshape(shape).astype(dtype.newbyteorder("="))
+    shape, strides = (height, width, channels), (step, pixel, dtype.itemsize)
+    pixels: NDArray = np.ndarray(shape, dtype, data, strides=strides)
+    return pixels if channels > 1 else pixels[..., 0]
+
+
+def _bytes(message: Any) -> NDArray[np.uint8]:
+    return np.frombuffer(message.data, np.uint8) if len(message.data) else np.zeros(0, np.uint8)

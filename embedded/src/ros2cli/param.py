@@ -172,6 +172,8 @@ def dump(args: argparse.Namespace) -> None:
         parameters = _list(node, name, [])
         tree: dict[str, Any] = {}
         for parameter, value in zip(parameters, _get(node, name, parameters), strict=True):
+            if value.type == ParameterType.PARAMETER_NOT_SET:  # no file can say so
+                continue
             *branches, leaf = parameter.split(".")
             branch = tree
             for step in branches:

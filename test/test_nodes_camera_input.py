@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images, calibration and depth of one camera, without a node: paired, checked, counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from rosbench import CAMERA, FRAME, PATIENCE_S, image, scene
+from sensor_msgs.msg import Image
+
+from zipmap_ros.frame import Frame
+from zipmap_ros.nodes import convert
+from zipmap_ros.nodes.camera_input import CameraInput
+from zipmap_ros.parameters import Parameters
+
+BEGUN_NS = 1_000_000_000_000
+
+
+def camera_input(
+    name: str = "", subscribe: Callable[..., Any] = lambda *_, **__: None, **changes: Any
+) -> tuple[CameraInput, list[Frame], list[str], list[str]]:
+    """A camera's input without a node: its frames, its drops, and what it says."""
+    frames: list[Frame] = []
+    drops: list[str] = []
+    said: list[str] = []
+    logger = SimpleNamespace(info=said.append, warning=said.append)
+    node: Any = SimpleNamespace(create_subscription=subscribe, get_logger=lambda: logger)
+    parameters = Parameters().updated(changes)
+    return CameraInput(node, name, parameters, frames.append, drops.append), frames, drops, said
+
+
+def depth_image(stamp_ns: int, width: int = CAMERA.width, height: int = CAMERA.height) -> Image:
+    metres = np.full((height, width), 2.0, np.float32)
+    return convert.depth_to_image(metres, convert.make_header(stamp_ns, FRAME))
+
+
+def test_an_image_may_come_while_its_camera_still_subscribes() -> None:
+    """Another thread runs callbacks as soon as there is a subscription."""
+
+    def subscribe(kind: type, topic: str, callback: Any, *_: Any, **__: Any) -> None:
+        if topic == "image":
+            callback(image(1, scene(0)))
+
+    _, frames, _, _ = camera_input(subscribe=subscribe)
+    assert [frame.stamp_ns for frame in frames] == [1]
+
+
+def test_a_camera_whose_images_come_is_not_silent() -> None:
+    camera, frames, _, _ = camera_input()
+    camera.last_image_s = -1e9
+    camera._on_image(image(BEGUN_NS, scene(0)))
+    assert frames and time.monotonic() - camera.last_image_s < PATIENCE_S
+
+
+def test_an_image_is_mapped_with_the_depth_of_its_moment_or_without() -> None:
+    camera, frames, drops, said = camera_input(scale_source="depth")
+    camera._on_depth(depth_image(BEGUN_NS))
+    camera._on_image(image(BEGUN_NS + 15_000_000, scene(0)))
+    camera._on_image(image(BEGUN_NS + 200_000_000, scene(1)))
+    assert len(frames) == 1  # the second waits for its depth
+    camera._on_depth(depth_image(BEGUN_NS + 190_000_000))
+    camera._on_image(image(BEGUN_NS + 300_000_000, scene(2)))  # whose depth never comes
+    camera._on_image(image(BEGUN_NS + 400_000_000, scene(3)))
+    camera._on_depth(depth_image(BEGUN_NS + 400_000_000, width=28))
+    assert [frame.depth is not None for frame in frames] == [True, True, False, False]
+    assert [frame.stamp_ns for frame in frames] == [
+        BEGUN_NS + ms * 1_000_000 for ms in (15, 200, 300, 400)
+    ]
+    assert any("register depth to it" in text for text in said) and drops == []
+
+
+def test_depth_that_cannot_be_read_costs_no_image() -> None:
+    camera, frames, drops, said = camera_input(scale_source="depth")
+    strange = depth_image(BEGUN_NS)
+    strange.encoding = "rgb8"
+    camera._on_depth(strange)
+    camera._on_image(image(BEGUN_NS, scene(0)))
+    assert [frame.depth for frame in frames] == [None] and drops == []
+    assert any(text.startswith("depth: ") for text in said)
+
+
+def test_what_waited_before_time_jumped_is_not_mapped_after_it() -> None:
+    camera, frames, _, _ = camera_input(scale_source="depth")
+    camera._on_image(image(BEGUN_NS, scene(0)))
+    camera.forget("reset")
+    camera._on_depth(depth_image(BEGUN_NS))
+    assert frames == []
+    camera.forget("reset")
+    camera._on_image(image(BEGUN_NS, scene(0)))
+    assert frames == []  # nor is it given the depth of before
+    camera._on_depth(depth_image(BEGUN_NS))
+    assert len(frames) == 1
+
+
+def test_a_calibration_of_another_resolution_is_scaled_and_of_another_shape_refused() -> None:
+    camera, frames, drops, _ = camera_input()
+    header = convert.make_header(0, FRAME)
+    large = CAMERA.resized(2 * CAMERA.width, 2 * CAMERA.height)
+    camera._on_info(convert.camera_to_camera_info(large, header))
+    camera._on_image(image(BEGUN_NS, scene(0)))
+    (found,) = [frame.camera for frame in frames]
+    assert found is not None and (found.width, found.height) == (CAMERA.width, CAMERA.height)
+    assert (found.fx, found.cy) == pytest.approx((CAMERA.fx, CAMERA.cy))
+    square = CAMERA.resized(CAMERA.width, CAMERA.width)
+    camera._on_info(convert.camera_to_camera_info(square, header))
+    camera._on_image(image(BEGUN_NS + 1, scene(0)))
+    assert drops == ["camera_info_size"] and "camera_info is for 56x56" in camera.problem
+    camera._on_info(convert.camera_to_camera_info(CAMERA, header))
+    camera._on_image(image(BEGUN_NS + 2, scene(0)))
+    assert frames[-1].camera == CAMERA and camera.problem == ""
+
+
+def test_a_calibration_that_became_unusable_is_used_no_more() -> None:
+    camera, frames, _, said = camera_input()
+    info = convert.camera_to_camera_info(CAMERA, convert.make_header(0, FRAME))
+    camera._on_info(info)
+    info.binning_x = info.binning_y = 10_000
+    camera._on_info(info)
+    camera._on_image(image(BEGUN_NS, scene(0)))
+    assert frames[0].camera is None and "going on without calibration" in said[0]
+
+
+def test_a_camera_without_calibration_is_told_of_once_and_not_at_its_first_images() -> None:
+    camera, frames, _, said = camera_input()
+    for i in range(30):
+        camera._on_image(image(BEGUN_NS + i, scene(0)))
+        assert (len(said) > 0) is (i >= 10)
+    assert len(frames) == 30
+    assert said == ["no calibration on camera_info: the network's own focal length is used"]
+
+
+def test_a_frame_says_which_camera_it_is_of() -> None:
+    camera, frames, _, _ = camera_input("front")
+    for frame_id in ("/lens", ""):
+        camera._on_image(image(BEGUN_NS, scene(0), frame_id))
+    assert [(f.source, f.frame_id) for f in frames] == [("front", "lens"), ("front", "camera")]
+
+
+def test_a_new_size_counts_once_ten_images_in_a_row_have_it() -> None:
+    """A few of another size among the camera's are a hiccup, or those of another publisher."""
+    camera, frames, drops, _ = camera_input()
+    sizes = [56, *[28] * 9, 56, *[28] * 9, 56]
+    for i, width in enumerate(sizes):
+        camera._on_image(image(BEGUN_NS + i, scene(0, width, 42)))
+    assert len(frames) == 3 and drops == ["resolution"] * 18
+    for i in range(11):
+        camera._on_image(image(2 * BEGUN_NS + i, scene(0, 28, 42)))
+    assert [frame.rgb.shape[1] for frame in frames[3:]] == [28, 28]

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the node zipmap publishes, without a node: depth, points, poses, path, status."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import PoseStamped
+from rosbench import CAMERA, FRAME
+
+from zipmap_ros.frame import Estimate
+from zipmap_ros.geometry import look_at, pose
+from zipmap_ros.msg import Status
+from zipmap_ros.nodes import convert
+from zipmap_ros.nodes.outputs import Outputs, twist
+from zipmap_ros.nodes.status import MapperFacts, make_status
+from zipmap_ros.nodes.worker import Counts
+from zipmap_ros.parameters import Parameters
+from zipmap_ros.srv import QueryView
+
+
+def estimate(stamp_ns: int) -> Estimate:
+    """Two metres everywhere, of which nothing is known in the first row."""
+    depth = np.full((3, 4), 2.0, np.float32)
+    confidence = np.array([[1.0], [2.0], [2.0]], np.float32).repeat(4, 1)
+    points = np.ones((2, 3), np.float32)
+    return Estimate(
+        stamp_ns,
+        FRAME,
+        np.eye(4),
+        depth,
+        confidence,
+        CAMERA,
+        np.zeros((3, 4, 3), np.uint8),
+        points=points,
+        colors=points.astype(np.uint8),
+        point_confidence=points[:, 0],
+    )
+
+
+def heard_outputs(**changes: Any) -> tuple[Outputs, dict[str, list[Any]]]:
+    """Outputs without a node, and what they publish on each topic; all are listened to."""
+    heard: dict[str, list[Any]] = {}
+
+    def create(kind: type, topic: str, qos: Any) -> Any:
+        messages = heard[topic.removeprefix("~/")] = []
+        return SimpleNamespace(publish=messages.append, get_subscription_count=lambda: 1)
+
+    node: Any = SimpleNamespace(create_lifecycle_publisher=create)
+    return Outputs(node, Parameters().updated(changes)), heard
+
+
+def test_a_turn_to_the_left_is_a_positive_angular_velocity() -> None:
+    c, s = np.cos(0.2), np.sin(0.2)
+    left = pose([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.zeros(3))
+    _, angular = twist(np.eye(4), left, 0.5)
+    assert (angular.x, angular.y, angular.z) == pytest.approx((0.0, 0.0, 0.4))
+
+
+def test_the_velocity_is_that_of_one_camera() -> None:
+    """Poses of several at nearly one time differ by more than the robot moved."""
+    outputs, _ = heard_outputs(cameras=["front", "left"])
+    outputs._last["front"] = (0, np.eye(4))
+    outputs._last["left"] = (999_000_000, pose(np.eye(3), [0.995, 0, 0]))
+    message = PoseStamped(header=convert.make_header(1_000_000_000, "map"))
+    odometry = outputs._odometry(message, pose(np.eye(3), [1, 0, 0]), "base_link", "front")
+    assert odometry.twist.twist.linear.x == pytest.approx(1.0)
+
+
+def test_depth_of_little_confidence_is_unknown() -> None:
+    outputs, heard = heard_outputs()
+    outputs.publish(estimate(5), np.eye(4), FRAME, low=2.0)  # just enough is enough
+    depth = convert.image_to_depth(heard["depth/image"][0])
+    assert np.isnan(depth[0]).all() and (depth[1:] == 2).all()
+
+
+def test_the_points_of_a_chunk_are_stamped_as_its_last_frame() -> None:
+    outputs, heard = heard_outputs()
+    outputs.publish_points([estimate(5), estimate(9)])
+    (cloud,) = heard["points"]
+    assert (convert.stamp_to_ns(cloud.header.stamp), cloud.width) == (9, 4)
+
+
+def test_a_path_that_was_re_anchored_is_bounded_and_gives_no_velocity() -> None:
+    outputs, heard = heard_outputs()
+
+    def stamps(since_ns: int = 0) -> list[int]:
+        return [convert.stamp_to_ns(p.header.stamp) for p in outputs.path(since_ns).poses]
+
+    outputs.publish(estimate(5), np.eye(4), FRAME, low=1.5)
+    outputs.set_path(np.arange(4), np.stack([np.eye(4)] * 4), 3)
+    outputs.publish(estimate(50), pose(np.eye(3), [1, 0, 0]), FRAME, low=1.5)
+    assert (stamps(), stamps(since_ns=3)) == ([2, 3, 50], [3, 50])
+    assert heard["odometry"][-1].twist.twist.linear.x == 0.0
+
+
+def test_a_path_is_published_when_it_changed_and_only_then() -> None:
+    outputs, heard = heard_outputs()
+    outputs.publish(estimate(5), np.eye(4), FRAME, low=1.5)
+    for wanted in (1, 1):
+        outputs.publish_path()
+        assert len(heard["path"]) == wanted
+    outputs.set_path(np.array([5]), pose(np.eye(3), [1, 0, 0])[None], 3)
+    outputs.publish_path()
+    assert [message.poses[0].pose.position.x for message in heard["path"]] == [0.0, 1.0]
+
+
+def test_the_pose_of_a_queried_view_looks_along_x() -> None:
+    outputs, heard = heard_outputs()
+    outputs.publish_query(look_at([1, 2, 3], [1, 5, 3]), QueryView.Response())
+    looking = convert.pose_to_matrix(heard["query/pose"][0].pose)
+    np.testing.assert_allclose(looking[:3, 0], [0, 1, 0], atol=1e-9)
+    np.testing.assert_allclose(looking[:3, 2:], [[0, 1], [0, 2], [1, 3]], atol=1e-9)
+
+
+def status_of(facts: MapperFacts, counts: Counts) -> Status:
+    header = convert.make_header(0, "map")
+    return make_status(header, Status.TRACKING, "", Parameters(), facts, counts)
+
+
+def test_each_figure_of_the_worker_is_where_the_status_has_it() -> None:
+    rates = {"input_rate_hz": 5.0, "output_rate_hz": 4.0}
+    latencies = {"latency_p50_s": 1.0, "latency_p95_s": 2.0, "latency_max_s": 3.0}
+    counts = Counts(received=7, queue_length=6, **rates, **latencies)
+    status = status_of(MapperFacts(), counts)
+    assert (status.frames_received, status.queue_length) == (7, 6)
+    assert (status.input_rate, status.output_rate) == (5.0, 4.0)
+    assert (status.latency_p50, status.latency_p95, status.latency_max) == (1.0, 2.0, 3.0)
+
+
+def test_frames_dropped_by_worker_and_mapper_for_one_reason_are_all_counted() -> None:
+    facts = MapperFacts(dropped=Counter(reset=1))
+    status = status_of(facts, Counts(dropped=Counter(reset=2, paused=1)))
+    assert {pair.key: pair.value for pair in status.frames_dropped} == {"paused": "1", "reset": "3"}
