@@ -109,6 +109,17 @@ def test_chunks_wait_fill_and_can_be_flushed():
     assert mapper.flush() == [] and mapper.model.calls == [[0, 1, 2, 3], [4, 5]]
 
 
+def test_a_chunk_that_waits_may_be_given_up():
+    mapper = make(chunk_frames=4)
+    run(mapper, range(3))
+    for _ in range(2):
+        mapper.drop_pending("paused")
+    assert mapper.flush() == [] and mapper.pending == 0 == len(mapper.voxel_map)
+    assert (mapper.counts.received, mapper.counts.dropped) == (3, {"paused": 3})
+    mapper.drop_pending("reset")
+    assert "reset" not in mapper.counts.dropped
+
+
 def test_a_robot_that_stands_still_changes_nothing():
     mapper = make(keyframe_max_gap=5)
     run(mapper, [0])

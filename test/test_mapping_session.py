@@ -14,6 +14,10 @@ import numpy as np
 import pytest
 import torch
 from known_world import CAMERA, KnownWorld, frame, path, room_depth
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from safetensors.torch import load_file
+from safetensors.torch import save_file as save_torch
 
 from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, pose
 from zipmap_ros.mapping import MappingError, StreamMapper, load_session, save_session
@@ -203,12 +207,15 @@ def test_a_full_disk_is_an_error_that_names_the_session(model, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["folder", "file"])
+@pytest.mark.parametrize("kind", ["folder", "file", "another program's", "with notes"])
 def test_what_is_no_session_is_never_overwritten(model, tmp_path, kind):
     mine = tmp_path / "office"
-    if kind == "folder":
+    if kind == "with notes":
+        save_session(make(model), tmp_path, "office")
+        mine = mine / "notes.txt"
+    elif kind != "file":
         mine.mkdir()
-        mine = mine / "office.pgm"
+        mine = mine / ("manifest.json" if kind == "another program's" else "office.pgm")
     mine.write_text("a map of another program")
     with pytest.raises(MappingError, match="no saved session: take another name"):
         save_session(make(model), tmp_path, "office", overwrite=True)
@@ -269,9 +276,66 @@ def make_older(folder):
     (folder / "manifest.json").write_text(json.dumps({**manifest, "format": 1}))
 
 
+def a_pipe_for_a_manifest(folder):
+    remove_manifest(folder)
+    os.mkfifo(folder / "manifest.json")
+
+
+def a_link_for_a_state(folder):
+    state = folder / "state.safetensors"
+    state.symlink_to(state.rename(folder.parent / "elsewhere"))
+
+
+def made_up(**changes):
+    """A change of values in mapper.safetensors, by path, in a folder that looks whole."""
+
+    def change(folder):
+        file = folder / "mapper.safetensors"
+        with safe_open(file, "np") as opened:
+            small = json.loads(opened.metadata()["mapper"])
+            arrays = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+        for place, value in changes.items():
+            *way, last = place.split("__")
+            branch = small
+            for step in way:
+                branch = branch[step]
+            branch[last] = value
+        save_file(arrays, file, metadata={"mapper": json.dumps(small)})
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["files"][file.name] = file.stat().st_size
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    return change
+
+
+def another_state(change):
+    def damage(folder):
+        tensors = load_file(folder / "state.safetensors")
+        with safe_open(folder / "state.safetensors", "pt") as opened:
+            metadata = opened.metadata()
+        first = next(key for key, tensor in tensors.items() if tensor.is_floating_point())
+        tensors[first] = change(tensors[first])
+        save_torch(tensors, folder / "state.safetensors", metadata)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["files"]["state.safetensors"] = (folder / "state.safetensors").stat().st_size
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    return damage
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
+        (a_pipe_for_a_manifest, "is no saved session: .* is no plain file"),
+        (a_link_for_a_state, "is no saved session: .* is no plain file"),
+        (made_up(scale__scale="abc"), "cannot load .* is no number"),
+        (made_up(scale__scale=-1.0), "its scale is not above 0"),
+        (made_up(gauge__scale=float("nan")), "is no number"),
+        (made_up(gauge__anchor_map=[1.0]), "one of its poses is no finite"),
+        (made_up(tracks__frames="many"), "is no number"),
+        (made_up(keyframes__last={"": "there"}), "cannot load"),
+        (another_state(lambda tensor: tensor * float("nan")), "its state is not finite"),
+        (another_state(lambda tensor: tensor[..., :-1].contiguous()), "cannot load"),
         (make_older, "has format 1, this version reads 3"),
         (damage_size, "is damaged"),
         (damage_content, "cannot load"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from zipmap_ros.model import ModelConfig, ModelError, SceneState, ZipMap
 from zipmap_ros.model.cameras import decode_pose, encode_pose, pixel_rays, ray_map, unproject
 from zipmap_ros.model.encoder import resize_matrix
+from zipmap_ros.model.preprocess import preprocess_image
 
 H, W = 28, 42
 
@@ -285,3 +287,12 @@ def test_rays_and_unprojection_agree():
     direction = pixel_rays(K, H, W)[5, 7]
     torch.testing.assert_close(rays[3:6, 5, 7], direction / direction.norm())
     torch.testing.assert_close(rays[6:, 5, 7], torch.linalg.cross(rays[:3, 5, 7], rays[3:6, 5, 7]))
+
+
+@pytest.mark.parametrize("size", [(6000, 1), (1, 6000)])
+def test_a_line_of_pixels_is_no_image(size):
+    """As one of the network's width it would take gigabytes."""
+    with pytest.raises(ModelError, match="crop it closer to square"):
+        preprocess_image(np.zeros((*size, 3), np.uint8), 144, 12)
+    pixels, _ = preprocess_image(np.zeros((900, 300, 3), np.uint8), 144, 12)
+    assert pixels.shape == (3, 144, 144)

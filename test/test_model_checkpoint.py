@@ -248,6 +248,8 @@ def test_config_json_is_strict():
         ("width", "32"),
         ("width", True),
         ("width", -32),
+        ("width", 1 << 20),
+        ("encoder_depth", 3000),
         ("patch_size", 0),
         ("heads", 0),
         ("encoder_heads", 3),
@@ -265,7 +267,7 @@ def test_a_config_that_no_network_has_is_refused(name, value):
         ModelConfig.from_json(json.dumps({**values, name: value}))
 
 
-@pytest.mark.parametrize("text", ["null", "[]", "3", "{", "[" * 100_000])
+@pytest.mark.parametrize("text", ["null", "[]", "3", "{", "[" * 100_000, "9" * 5000])
 def test_a_config_that_is_none_is_refused(text):
     with pytest.raises(ModelError, match="the config"):
         ModelConfig.from_json(text)

@@ -219,6 +219,22 @@ def test_a_package_that_others_can_write_is_not_run(parameters, cache):
         package.chmod(0o600)
 
 
+def test_a_package_in_a_place_of_others_is_not_run(parameters, cache, tmp_path):
+    """Who can write the folder, or a link, puts what he likes there."""
+    (package,) = (cache / "zipmap_ros" / "compiled").glob("*.pt2")
+    model, sha256 = load_network(parameters)
+    package.parent.parent.chmod(0o777)
+    try:
+        with pytest.warns(RuntimeWarning, match="others may have written it"):
+            assert not CompiledStream(model, sha256).shapes
+    finally:
+        package.parent.parent.chmod(0o700)
+    (tmp_path / package.name).symlink_to(package)
+    with pytest.warns(RuntimeWarning, match="others may have written it"):
+        assert not CompiledStream(model, sha256, tmp_path).shapes
+    assert CompiledStream(model, sha256).shapes
+
+
 def test_a_damaged_package_is_not_run(parameters, cache, tmp_path):
     """The network itself is there."""
     (package,) = (cache / "zipmap_ros" / "compiled").glob("*.pt2")

@@ -258,6 +258,48 @@ def test_old_stamps_that_fall_are_no_jump_of_time(make: Any) -> None:
     assert not any(in_order(frame(now_ns - (60 + i) * convert.NS)) for i in range(5))
 
 
+def test_time_may_jump_back_while_the_node_is_inactive(make: Any) -> None:
+    """A bag that starts again while nobody takes images is another world all the same."""
+    node = make(tf_mode="camera")
+    gauge_id, now_ns = node.facts.gauge_id, node.now_ns()
+    intake(node)._on_frame(frame(now_ns))
+    node.trigger_deactivate()
+    node.trigger_activate()
+    assert node._state()[0] == Status.WAITING_FOR_IMAGE
+    began_ns = now_ns - 60 * convert.NS
+    in_order = intake(node)._in_order
+    assert [in_order(frame(began_ns + i)) for i in range(4)] == [False, False, True, True]
+    until(lambda: node.facts.gauge_id > gauge_id)
+    for transition in ("deactivate", "cleanup", "configure", "activate"):
+        getattr(node, f"trigger_{transition}")()
+    assert intake(node)._in_order(frame(began_ns - convert.NS))  # a new scene: any time is good
+
+
+@pytest.mark.parametrize("stop", ["pause", "reset", "deactivate"])
+def test_what_came_before_a_stop_is_not_mapped_after_it(make: Any, stop: str) -> None:
+    """Neither an image that waits for TF, nor those of a chunk that is not full."""
+    node = make(tf_mode="camera", chunk_frames=8, chunk_timeout_s=0.3)
+    taken = intake(node)
+    for i in range(3):
+        taken._on_frame(frame(node.now_ns(), i))
+    until(lambda: node.worker.request(lambda mapper: mapper.pending, 10.0) == 3)
+    place, stops = taken._place, {"deactivate": ("inactive", node.trigger_deactivate)}
+    stops["pause"] = ("paused", lambda: node.set_paused(True))
+    stops["reset"] = ("reset", lambda: node.forget_queued("reset"))
+    reason, do_stop = stops[stop]
+
+    def slow(frame: Frame) -> bool:
+        do_stop()
+        return place(frame)
+
+    taken._place = slow
+    taken._on_frame(frame(node.now_ns(), 3))
+    until(lambda: node.facts.dropped[reason] == 3)
+    assert dropped(node) == {reason: 1}
+    time.sleep(0.5)  # longer than a chunk waits
+    assert node.facts.used == node.facts.gated == 0 == node.facts.map_points
+
+
 @pytest.mark.parametrize(("images", "step_s"), [(12, 0.1), (3, 1.0), (4, 2.0)])
 def test_a_short_or_slow_bag_that_starts_again_is_noticed(
     make: Any, images: int, step_s: float
@@ -506,7 +548,7 @@ def test_services_answer_in_every_state(make: Any, monkeypatch: pytest.MonkeyPat
     served = {service.srv_name: service for service in node.services}
     assert "/zipmap/query_view" in served
 
-    def clean_up(pose: Any) -> Any:
+    def clean_up(pose: Any, *_: Any) -> Any:
         node.trigger_deactivate()
         node.trigger_cleanup()
         return np.eye(4)
@@ -870,10 +912,20 @@ def test_waiting_for_tf_is_part_of_the_time_that_a_query_may_take(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node, patience = make(tf_mode="camera", query_timeout_s=0.02), []
-    monkeypatch.setattr(node.transforms, "to_map", lambda pose: time.sleep(0.03) or np.eye(4))
+    monkeypatch.setattr(node.transforms, "to_map", lambda *_: time.sleep(0.03) or np.eye(4))
     monkeypatch.setattr(node.worker, "request", lambda call, timeout_s: patience.append(timeout_s))
     node._served._query_view(QueryView.Request(), QueryView.Response())
     assert patience == [0.0]
+
+
+def test_a_query_waits_no_longer_for_tf_than_it_may_take(make: Any) -> None:
+    node = make(tf_mode="camera", query_timeout_s=0.05, tf_timeout_s=10.0)
+    request = QueryView.Request()
+    request.pose.header.frame_id = "nowhere"
+    began = time.monotonic()
+    response = node._served._query_view(request, QueryView.Response())
+    assert not response.success and "no transform from 'nowhere'" in response.message
+    assert time.monotonic() - began < 9.0
 
 
 def test_half_a_camera_or_a_huge_one_is_not_asked_for_a_view() -> None:
@@ -883,6 +935,9 @@ def test_half_a_camera_or_a_huge_one_is_not_asked_for_a_view() -> None:
     for width, height, k in ((56, 42, [0.0] * 9), (0, 0, whole.k), (56, 5000, whole.k)):
         with pytest.raises(convert.ConvertError):
             requested_camera(CameraInfo(width=width, height=height, k=k))
+    whole.roi.width = whole.roi.height = 5000
+    with pytest.raises(convert.ConvertError, match="5000x5000 is too large: at most 4096"):
+        requested_camera(whole)
 
 
 def test_an_initial_pose_that_cannot_be_used_ends_nothing(make: Any) -> None:

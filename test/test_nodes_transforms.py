@@ -270,6 +270,20 @@ def test_a_moving_base_has_no_place_ahead_of_its_estimates(ros: Bench) -> None:
     tree.close()
 
 
+def test_a_clock_at_its_end_ends_nothing(ros: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stamp ahead of it would not fit into a message."""
+    tree = Tree(ros, map_frame="map_w", odom_frame="odom_w", base_frame="base_w")
+    tree.transforms._base_T_camera["lens_w"] = np.eye(4)
+    tree.transforms.publish(estimate(tree.now_ns, at(1.0), "lens_w"), 1)
+    end = Time(seconds=2**31 - 1)
+    monkeypatch.setattr(tree.transforms._node.get_clock(), "now", lambda: end)
+    sent: list[TransformStamped] = []
+    tree.transforms._broadcaster.sendTransform = sent.extend
+    tree.transforms.hold(moving=True)
+    assert len(sent) == 2
+    tree.close()
+
+
 def test_odometry_goes_on_where_it_was_after_time_has_jumped(ros: Bench) -> None:
     tree = Tree(ros, map_frame="map_p", odom_frame="odom_p", base_frame="base_p")
     tree.transforms._base_T_camera["lens_p"] = np.eye(4)

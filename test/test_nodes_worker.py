@@ -34,6 +34,7 @@ class Mapper:
         self.begun: list[tuple[int, str]] = []
         self.seen: list[int] = []
         self.flushes = 0
+        self.given_up: list[str] = []
 
     def begin(self, frame: Frame) -> Callable[[], list[Estimate]]:
         self.begun.append((frame.stamp_ns, threading.current_thread().name))
@@ -50,6 +51,9 @@ class Mapper:
     def flush(self) -> list[Estimate]:
         self.flushes += 1
         return []
+
+    def drop_pending(self, reason: str) -> None:
+        self.given_up.append(reason)
 
 
 class Bench:
@@ -248,6 +252,18 @@ def test_dropping_the_queue_counts_each_frame(bench: Bench) -> None:
     bench.worker.drop("encoding")
     assert bench.worker.counts().dropped == {"time_jump": 2, "encoding": 1}
     bench.mapper.gate.set()
+    until(lambda: bench.mapper.given_up == ["time_jump"])
+
+
+def test_a_frame_of_before_the_queue_was_emptied_goes_too(bench: Bench) -> None:
+    """It waited for TF meanwhile, say."""
+    came = bench.worker.emptied
+    bench.worker.drop_queued("reset")
+    bench.worker.submit(frame(1), came)
+    bench.worker.submit(frame(2), bench.worker.emptied)
+    until(lambda: bench.delivered == [2])
+    assert bench.worker.counts().dropped == {"reset": 1}
+    assert bench.worker.counts().received == 2
 
 
 def test_counts_stay_as_they_were_taken(bench: Bench) -> None:

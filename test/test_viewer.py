@@ -528,6 +528,8 @@ def test_an_answer_from_outside_of_the_map_is_called_a_guess() -> None:
     assert words(answer, 7, is_outside=True).startswith(
         f"{said} **From outside of what has been mapped"
     )
+    answer.message = "<script>"  # the page would run it
+    assert "&lt;script&gt;" in words(answer, 7, is_outside=False)
 
 
 # -- the node
@@ -589,6 +591,20 @@ def test_a_node_that_says_little_is_there_until_it_goes(
     assert "tracking" in viewer._panel._shown
     ros_here.node.destroy_publisher(said)
     until(lambda: "no node" in viewer._panel._shown)
+
+
+def test_a_status_that_cannot_be_shown_ends_nothing(ros_here: Bench, viewer: ViewerNode) -> None:
+    odd = Status(state=Status.TRACKING, frames_dropped=[KeyValue(key="jump", value="many")])
+    viewer._on_status(odd)
+    viewer._tick()
+    viewer._on_status(Status(state=Status.TRACKING))
+    viewer._tick()
+    assert "tracking" in viewer._panel._shown
+
+
+def test_a_column_of_pixels_is_no_large_picture() -> None:
+    assert fit(np.zeros((20_000, 1, 3), np.uint8), 400).size < 4_000_000
+    assert fit(np.zeros((3, 4, 3), np.uint8), 400).shape == (300, 400, 3)
 
 
 def test_a_node_that_was_started_again_is_asked_for_its_trajectory(viewer: ViewerNode) -> None:

@@ -96,9 +96,7 @@ class StreamMapper:
         self.gauge: Gauge | None = None
         self.last_camera: Camera | None = None
         self.state_update = 0.0
-        if self._pending:
-            self.counts.dropped[RESET] += len(self._pending)
-        self._pending = []
+        self.drop_pending(RESET)
         self.gauge_id += 1
 
     @property
@@ -190,6 +188,11 @@ class StreamMapper:
             ready += self.flush()
         return ready
 
+    def drop_pending(self, reason: str) -> None:
+        """Give up the partial chunk that waits, its frames counted under ``reason``."""
+        chunk, self._pending = self._pending, []
+        self.counts.dropped += Counter({reason: len(chunk)})
+
     def flush(self) -> list[Estimate]:
         """Compute the partial chunk that waits, if there is one."""
         chunk, self._pending = self._pending, []
@@ -259,8 +262,7 @@ class StreamMapper:
         Raises MappingError when frames differ in size or there are none.
         """
         self.reset()
-        received = (self._received(self._prepare(frame)) for frame in frames)
-        views = [view for view in received if view is not None]
+        views = [v for f in frames if (v := self._received(self._prepare(f))) is not None]
         if len({view.pixels.shape for view in views}) != 1:
             raise MappingError(
                 f"batch needs frames of one size, got {len(views)} of "
@@ -311,11 +313,10 @@ class StreamMapper:
                 view = mended(view, drawn)
         else:
             view = project_map(self.voxel_map, map_T_camera, camera)
-        margin = self._parameters.map_range_m
         outside = self.voxel_map.distance(map_T_camera[:3, 3])
         if np.isinf(outside):
             return replace(view, warning="the map is empty: nothing was seen with confidence")
-        if outside > margin:
+        if outside > self._parameters.map_range_m:
             warning = f"the camera is {outside:.3g} m outside of what is mapped"
             return replace(view, warning=warning)
         return view
@@ -412,7 +413,6 @@ class StreamMapper:
         p = self._parameters
         depth, confidence = (x[0, i] for x in dense(prediction))
         depth = depth * self.gauge.scale
-        height, width = depth.shape
         K = prediction.intrinsics[0, i].double().cpu().numpy()
         estimate = Estimate(
             stamp_ns=view.frame.stamp_ns,
@@ -420,7 +420,7 @@ class StreamMapper:
             map_T_camera=map_T_camera,
             depth=depth.cpu().numpy(),
             confidence=confidence.cpu().numpy(),
-            camera=view.camera or Camera.from_matrix(K, width, height),
+            camera=view.camera or Camera.from_matrix(K, *depth.shape[::-1]),
             rgb=view.rgb,
             scale=self.gauge.scale,
             kept=kept,

@@ -33,10 +33,11 @@ from zipmap_ros.mapping.tracking import Tracker
 from zipmap_ros.mapping.tracks import Tracks
 from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.voxel_map import VoxelMap
-from zipmap_ros.model import ModelError, SceneState
+from zipmap_ros.model import SceneState
 
 FORMAT = 3
 _MANIFEST = "manifest.json"
+_FILES = {"state.safetensors", "mapper.safetensors", "map.ply", "trajectory.tum"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -53,7 +54,7 @@ def save_session(
     if mapper.pending:
         raise MappingError(f"{mapper.pending} frames wait for their chunk: save after it")
     new, old = _beside(target)
-    if target.exists() and not (target / _MANIFEST).is_file():
+    if target.exists() and not _is_session(target):
         raise MappingError(f"{target} is there and no saved session: take another name")
     if not overwrite and (target.exists() or old.exists()):
         raise MappingError(f"the session {name!r} exists: set overwrite, or take another name")
@@ -90,8 +91,12 @@ def load_session(mapper: StreamMapper, directory: str | Path, name: str) -> None
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         device = next(mapper.model.parameters()).device
         state = SceneState.load(folder / "state.safetensors", device)
+        mapper.model.check_state(state, 1)
+        if not all(tensor.isfinite().all() for layer in state.layers for tensor in layer):
+            raise ValueError("its state is not finite")
         parts = _parts(mapper, small, arrays)
-    except (OSError, SafetensorError, ModelError, KeyError, ValueError) as error:
+        _check_parts(parts)
+    except Exception as error:  # whatever a file that somebody changed raises
         raise MappingError(f"cannot load the session {name!r}: {error}") from error
     mapper.reset()
     mapper.state = state
@@ -144,11 +149,13 @@ def _write(mapper: StreamMapper, folder: Path) -> int:
 def _check(mapper: StreamMapper, folder: Path) -> None:
     """Raise MappingError unless the folder is a whole session of this mapper's network."""
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text())
-        sizes = {file: (folder / file).stat().st_size for file in manifest["files"]}
+        if folder.is_symlink():
+            raise OSError("it is a link")
+        manifest = json.loads(_plain_file(folder / _MANIFEST).read_text())
+        sizes = {file: _plain_file(folder / file).stat().st_size for file in sorted(_FILES)}
         format_, files = manifest["format"], manifest["files"]
         checkpoint, config = manifest["checkpoint_sha256"], manifest["model"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise MappingError(f"{folder} is no saved session: {error}") from error
     if format_ != FORMAT:
         raise MappingError(f"{folder} has format {format_}, this version reads {FORMAT}")
@@ -159,6 +166,46 @@ def _check(mapper: StreamMapper, folder: Path) -> None:
             f"{folder} was made with another checkpoint (SHA-256 {checkpoint or 'unknown'}): "
             "load that one, or map anew"
         )
+
+
+def _plain_file(path: Path) -> Path:
+    """The path itself. Raises OSError for a link, a pipe or a device, which may never end."""
+    if path.is_symlink() or not path.is_file():
+        raise OSError(f"{path} is no plain file")
+    return path
+
+
+def _is_session(folder: Path) -> bool:
+    """Whether `save_session` wrote the folder, and nobody else anything into it."""
+    try:
+        manifest = json.loads(_plain_file(folder / _MANIFEST).read_text())
+    except (OSError, ValueError, RecursionError):
+        return False
+    found = {path.name for path in folder.iterdir()}
+    return "checkpoint_sha256" in manifest and found <= {_MANIFEST, *_FILES}
+
+
+def _check_parts(parts: dict[str, Any]) -> None:
+    """Raise ValueError for what no mapper has written, with which every later frame would fail."""
+    gauge, tracks, tracker = parts["gauge"], parts["tracks"], parts["tracker"]
+    keyframes = parts["keyframes"]
+    poses = [tracks.correction, *keyframes.last.values(), *parts["trajectory"].poses]
+    poses += [*tracker.believed.values(), *tracker.latest.values()]
+    poses += [gauge.anchor_network, gauge.anchor_map] if gauge else []
+    numbers = [keyframes.gap, tracks.frames, tracks.log, parts["scale"].scale]
+    numbers += [gauge.scale] if gauge else []
+    for track in tracks.cameras.values():
+        picture = track.reference.picture
+        poses += [track.pose, track.reference.world_T_camera]
+        size = picture.camera.height, picture.camera.width
+        if not picture.grey.shape == picture.depth.shape == size:
+            raise ValueError(f"one of its images has {picture.grey.shape}, its camera {size}")
+    if not all(np.shape(pose) == (4, 4) and np.isfinite(pose).all() for pose in poses):
+        raise ValueError("one of its poses is no finite (4, 4) matrix")
+    if not all(type(number) in (int, float) and np.isfinite(number) for number in numbers):
+        raise ValueError(f"one of {numbers} is no number")
+    if min([parts["scale"].scale] + ([gauge.scale] if gauge else [])) <= 0:
+        raise ValueError("its scale is not above 0")
 
 
 def _contents(mapper: StreamMapper) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

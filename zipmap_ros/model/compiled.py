@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import tempfile
 import warnings
 from functools import cache
@@ -169,8 +170,7 @@ def _layers(flat: tuple[Tensor, ...] | list[Tensor]) -> tuple[FastWeights, ...]:
 
 def _load(path: Path) -> Package | None:
     """The package, which is a program: None for one that others than the user can write."""
-    status = path.stat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+    if not _is_ours(path):
         problem = "others may have written it"
     else:
         try:
@@ -183,6 +183,22 @@ def _load(path: Path) -> Package | None:
         stacklevel=2,
     )
     return None
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether nobody but the user, or root, can have put a program here: neither the file nor a
+    folder above it is another's. One where only owners may move files, as /tmp, is no danger."""
+    if path.is_symlink():
+        return False
+    for place in (path, *path.absolute().parents, *path.resolve().parents):
+        status = place.lstat()
+        if status.st_uid not in (os.getuid(), 0):
+            return False
+        others = 0o002 if place != path and status.st_gid == os.getgid() else 0o022
+        shared = place != path and status.st_mode & stat.S_ISVTX
+        if status.st_mode & others and not shared and not stat.S_ISLNK(status.st_mode):
+            return False
+    return True
 
 
 def _first_line(error: Exception) -> str:

@@ -65,8 +65,9 @@ class ModelConfig:
 
     def _check_sizes(self) -> None:
         for name in _SIZES:
-            if getattr(self, name) < 1:
-                raise ModelError(f"{name} is {getattr(self, name)}: give at least 1")
+            most = 1 << 9 if name.endswith("depth") else 1 << 16
+            if not 1 <= getattr(self, name) <= most:
+                raise ModelError(f"{name} is {getattr(self, name)}: give 1 to {most}")
         if min(self.dense_channels) < 1 or self.registers < 0 or self.newton_schulz_steps < 0:
             raise ModelError("dense_channels, registers or newton_schulz_steps are below zero")
         if not 0 < self.base_lr < math.inf:
@@ -99,7 +100,7 @@ class ModelConfig:
         """
         try:
             values = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"the config is not JSON: {error}") from error
         if not isinstance(values, dict):
             raise ModelError(f"the config is {type(values).__name__}, not an object with names")

@@ -14,6 +14,9 @@ from torch import Tensor
 from zipmap_ros.geometry import Camera
 from zipmap_ros.model.errors import ModelError
 
+# The height of a resized image, in target sizes: a column of pixels would take gigabytes.
+TALLEST = 8
+
 
 def preprocess_image(
     image: NDArray[np.uint8],
@@ -46,6 +49,8 @@ def preprocess_image(
             f"an image of {width}x{height} becomes {new_width}x{new_height}, less than one patch "
             f"of {patch}: crop it closer to square"
         )
+    if new_height > TALLEST * target_size:
+        raise ModelError(f"an image of {width}x{height} is too narrow: crop it closer to square")
     resized = picture.resize((new_width, new_height), Image.Resampling.BICUBIC)
     pixels = torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1).float() / 255
     if camera is not None:

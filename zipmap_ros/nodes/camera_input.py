@@ -238,10 +238,10 @@ class CameraInput:
 
     def _say(self, text: str, key: str = "") -> None:
         """Warn once of each kind of trouble."""
-        key = key or text
-        if key not in self._said:
+        key = (key or text)[:200]
+        if key not in self._said and len(self._said) < 100:
             self._said.add(key)
-            self._node.get_logger().warning(text)
+            self._node.get_logger().warning(text[:2000])
 
 
 def _recent() -> deque[Image]:

@@ -41,11 +41,14 @@ class Intake:
     where the robot was at its stamp: what cannot be placed on the robot is not mapped either.
     """
 
-    def __init__(self, node: StreamNode) -> None:
+    def __init__(self, node: StreamNode, last_stamps: dict[str, int]) -> None:
+        """``last_stamps``, by the name of the camera, are those of the activation before: time may
+        have jumped back since. They are kept up to date."""
         self._node, self._worker = node, node.worker
-        self._begun_s = time.monotonic()
+        self._begun_s, self._seen = time.monotonic(), False
+        self._jumped = 0  # how often the queue had been emptied when a frame last said so
         # All by the name of the camera.
-        self._last_stamps: dict[str, int] = {}
+        self._last_stamps = last_stamps
         self._older: dict[str, list[int]] = {}  # last stamps, since one was newer
         self._told: dict[str, str] = {}  # the frame whose mount the mapper knows
         self._unplaced: dict[str, tuple[int, str]] = {}  # images in a row, and why
@@ -74,6 +77,7 @@ class Intake:
             camera.forget(reason)
         self._last_stamps.clear()
         self._older.clear()
+        self._seen = False
 
     def trouble(self) -> tuple[int, str] | None:
         """The state that says what is missing, with what to do; None while images come in."""
@@ -81,7 +85,7 @@ class Intake:
         if missing:
             return Status.WAITING_FOR_TF, "; ".join(missing)
         silent = self._silent()
-        if silent or not self._last_stamps:
+        if silent or not self._seen:
             unusable = [c.problem for c in self._cameras if c.problem]
             said = [c.silence() for c in silent] or unusable
             return Status.WAITING_FOR_IMAGE, "; ".join(said)
@@ -104,12 +108,13 @@ class Intake:
         return [c for c in self._cameras if time.monotonic() - c.last_image_s > limit_s]
 
     def _on_frame(self, frame: Frame) -> None:
+        emptied = self._worker.emptied  # now: whoever pauses or resets from here on means it too
         if self._node.paused:
             self._worker.drop("paused")
         elif self._in_order(frame):
             self._check_clock(frame)
             if self._place(frame):
-                self._worker.submit(frame)
+                self._worker.submit(frame, max(emptied, self._jumped))
         self._node.refresh_status()
 
     def _in_order(self, frame: Frame) -> bool:
@@ -128,7 +133,9 @@ class Intake:
                 self._worker.drop("out_of_order")
                 return False
             self._node.time_jumped(f"images are {(last_ns - frame.stamp_ns) / NS:.1f} s older")
+            self._jumped = self._worker.emptied
         self._last_stamps[frame.source] = frame.stamp_ns
+        self._seen = True
         return True
 
     def _check_clock(self, frame: Frame) -> None:

@@ -99,7 +99,7 @@ class Services:
     @_answered
     def _query_view(self, request: QueryView.Request, response: QueryView.Response) -> None:
         began = time.perf_counter()
-        map_T_camera = self._node.transforms.to_map(request.pose)
+        map_T_camera = self._node.transforms.to_map(request.pose, self._node.values.query_timeout_s)
         camera = requested_camera(request.camera)
         left_s = self._node.values.query_timeout_s - (time.perf_counter() - began)
         view: QueriedView = self._node.worker.request(
@@ -212,12 +212,12 @@ def requested_camera(info: CameraInfo) -> Camera | None:
     k = np.asarray(info.k, dtype=np.float64)
     if not info.width and not info.height and not k.any():
         return None
-    if max(info.width, info.height) > MAX_QUERY_PIXELS:
-        raise ConvertError(
-            "camera_info",
-            f"a view of {info.width}x{info.height} is too large: at most {MAX_QUERY_PIXELS} a side",
-        )
     camera = convert.camera_info_to_camera(info)
     if camera is None:
         raise ConvertError("camera_info", "the camera has a size but k[0] is 0: give k as well")
+    if max(camera.width, camera.height) > MAX_QUERY_PIXELS:
+        size = f"{camera.width}x{camera.height}"
+        raise ConvertError(
+            "camera_info", f"a view of {size} is too large: at most {MAX_QUERY_PIXELS} a side"
+        )
     return camera

@@ -43,6 +43,8 @@ MAP_TIMEOUT_S = 5.0
 # SIGINT ends the node within 2 s: a chunk that takes longer is left behind.
 STOP_TIMEOUT_S = 1.0
 WARN_EVERY_S = 5.0
+# Frames dropped for these reasons, by request or for the time they are of, are no trouble.
+GIVEN_UP = {"inactive", "load_map", "paused", "reset", "time_jump"}
 THREADS = 6
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -130,6 +132,7 @@ class StreamNode(LifecycleNode):
         self._mapper: StreamMapper = mapper
         self.facts = MapperFacts.of(mapper)
         self._path_gauge, self._map_version = -1, self.facts.map_version
+        self._last_stamps: dict[str, int] = {}
         self.outputs = Outputs(self, p)
         self.worker = Worker(
             mapper,
@@ -158,13 +161,14 @@ class StreamNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe."""
         result = super().on_activate(state)
-        self._intake = Intake(self)
+        self._intake = Intake(self, self._last_stamps)
         self._publish_status()
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe; state and map stay."""
         self._unsubscribe()
+        self.worker.drop_queued("inactive")
         self._publish_status()
         return super().on_deactivate(state)
 
@@ -223,9 +227,9 @@ class StreamNode(LifecycleNode):
     def deliver(self, estimates: Sequence[Estimate]) -> None:
         """Publish what the mapper found; on the worker's thread."""
         mapper = self._mapper
-        dropped = self.facts.dropped.total()
+        before = self.facts.dropped
         self.facts = MapperFacts.of(mapper)
-        if self.facts.dropped.total() > dropped:
+        if set(self.facts.dropped - before) - GIVEN_UP:
             self.warn("mapper", self.facts.problem)
         if self.facts.gauge_id != self._path_gauge:
             self._follow_trajectory(len(estimates))
@@ -283,7 +287,7 @@ class StreamNode(LifecycleNode):
     # -- time
 
     def _on_clock_jump(self, jump: TimeJump) -> None:
-        if self._intake is not None:
+        if self.configured:
             self.time_jumped("the clock went back")
 
     def time_jumped(self, why: str) -> None:
@@ -301,6 +305,7 @@ class StreamNode(LifecycleNode):
     def forget_queued(self, reason: str) -> None:
         """Drop what waits to be mapped, counted under ``reason``; any stamp may come next."""
         self.worker.drop_queued(reason)
+        self._last_stamps.clear()
         if self._intake is not None:
             self._intake.forget(reason)
 
@@ -342,9 +347,10 @@ class StreamNode(LifecycleNode):
 
     def _make_status(self) -> Status:
         state, hint = self._state()
+        facts = self.facts  # before the counts: what is counted in both is not there yet
         counts = self.worker.counts() if self.configured else Counts()
         header = convert.make_header(self.now_ns(), self.values.map_frame)
-        return make_status(header, state, hint, self.values, self.facts, counts)
+        return make_status(header, state, hint, self.values, facts, counts)
 
     def _publish_status(self) -> None:
         with self._status_lock:  # so that what is latched is the last that was made
@@ -374,7 +380,7 @@ class StreamNode(LifecycleNode):
         self.worker.tell(lambda mapper: setattr(mapper, "parameters", new))
         if self._intake is not None and old.scale_source != new.scale_source:
             self._unsubscribe()
-            self._intake = Intake(self)
+            self._intake = Intake(self, self._last_stamps)
         if old.mode != new.mode:
             self._publish_status()
 

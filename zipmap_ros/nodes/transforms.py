@@ -177,7 +177,7 @@ class Transforms:
             self._buffer.expect_ours(convert.stamp_to_ns(odometry.header.stamp))
             self._broadcaster.sendTransform(transform)
 
-    def to_map(self, pose: PoseStamped) -> Array:
+    def to_map(self, pose: PoseStamped, at_most_s: float = math.inf) -> Array:
         """(4, 4) map_T_pose of a pose in any TF frame; no frame means map_frame.
 
         The latest transform is used where the stamp is 0. Raises TransformError, and ConvertError
@@ -188,7 +188,8 @@ class Transforms:
         frame = pose.header.frame_id.lstrip("/") or map_frame
         if frame == map_frame:
             return frame_T_pose
-        return self._lookup(map_frame, frame, Time.from_msg(pose.header.stamp)) @ frame_T_pose
+        stamp = Time.from_msg(pose.header.stamp)
+        return self._lookup(map_frame, frame, stamp, at_most_s) @ frame_T_pose
 
     def map_T_body(self, estimate: Estimate) -> Array:
         """(4, 4) pose of base_frame, or of the optical frame where there is no base."""
@@ -252,7 +253,8 @@ class Transforms:
         now_ns = self._node.get_clock().now().nanoseconds
         odom_frame = self._parameters().odom_frame
         held = {pair: T for pair, T in self._held.items() if moving or pair[1] == odom_frame}
-        self._broadcast(held, now_ns + ahead_ns - self._foreign_ns)
+        stamp_ns = now_ns + ahead_ns - self._foreign_ns
+        self._broadcast(held, min(stamp_ns, convert.LAST_STAMP_NS))
 
     def _send(self, transforms: dict[tuple[str, str], Array], stamp_ns: int) -> None:
         self._held = {**self._held, **transforms}
@@ -274,8 +276,8 @@ class Transforms:
             ]
         )
 
-    def _lookup(self, target: str, source: str, stamp: Time) -> Array:
-        timeout = Duration(seconds=self._parameters().tf_timeout_s)
+    def _lookup(self, target: str, source: str, stamp: Time, at_most_s: float = math.inf) -> Array:
+        timeout = Duration(seconds=min(self._parameters().tf_timeout_s, at_most_s))
         try:
             found = self._buffer.lookup_transform(target, source, stamp, timeout)
         except TransformException as error:

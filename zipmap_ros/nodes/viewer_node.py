@@ -257,7 +257,7 @@ class ViewerNode(Node):
         visitors = self._present()
         if bool(visitors) != bool(self._watching):
             self._watch() if visitors else self._unwatch()
-        self._show_status()
+        self._attempt(self._show_status)
         if not visitors:
             return
         self._budget.refill(time.monotonic())
@@ -269,10 +269,14 @@ class ViewerNode(Node):
             self._update_map,
             self._scene.send_map,
         ):
-            try:
-                step()
-            except ValueError as error:  # a message that cannot be shown must not stop the rest
-                self.get_logger().warning(str(error), throttle_duration_sec=5.0)
+            self._attempt(step)
+
+    def _attempt(self, step: Any) -> None:
+        try:
+            step()
+        except Exception as error:  # a message that cannot be shown must not stop the rest
+            said = f"{type(error).__name__}: {error}"[:300]
+            self.get_logger().warning(said, throttle_duration_sec=5.0)
 
     def _show_status(self) -> None:
         """What the node said last, as long as there is one: a low rate is no sign of its end."""

@@ -26,7 +26,8 @@ def shrink(image: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
 
 def fit(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     """(H, W, 3) at most ``width`` pixels wide; small ones are made of larger pixels."""
-    factor = -(-width // image.shape[1])
+    image = shrink(image, 4 * width)
+    factor = min(-(-width // image.shape[1]), -(-4 * width // image.shape[0]))
     return shrink(image.repeat(factor, axis=0).repeat(factor, axis=1), width)
 
 

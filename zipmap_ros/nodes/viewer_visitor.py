@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import threading
 from collections import deque
@@ -108,7 +109,7 @@ class Visitor:
         centre, radius = ball
         camera = self.client.camera
         aspect = camera.image_width / max(camera.image_height, 1)
-        narrower = math.atan(math.tan(camera.fov / 2) * min(aspect, 1.0))
+        narrower = math.atan(math.tan(camera.fov / 2) * min(max(aspect, 0.05), 1.0))
         away = radius / math.sin(narrower)
         side, height = math.radians(SIDE_DEG), math.radians(HEIGHT_DEG)
         level = [-math.cos(side) * math.cos(height), -math.sin(side) * math.cos(height)]
@@ -200,4 +201,5 @@ def words(response: QueryView.Response, points: int, is_outside: bool) -> str:
     source = "the network's state" if network else "the map, projected"
     said = f"From {source} in {response.duration * 1e3:.0f} ms, {points:,} points."
     guess = "**From outside of what has been mapped, so hardly more than a guess: come closer.**"
-    return " ".join(filter(None, [said, response.message, guess if is_outside else ""]))
+    answer = html.escape(response.message)  # the page shows it as Markdown, HTML and all
+    return " ".join(filter(None, [said, answer, guess if is_outside else ""]))

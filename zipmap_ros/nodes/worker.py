@@ -95,18 +95,23 @@ class Worker:
         self._flush_at: float | None = None
         self._stopping = False
         self._counts = Counts()
+        self.emptied, self._emptied_for = 0, ""
         self._inputs, self._outputs = _Rate(), _Rate()
         self._latencies_s: deque[float] = deque(maxlen=300)
         self._thread = threading.Thread(target=self._run, name="mapper", daemon=True)
         self._thread.start()
 
-    def submit(self, frame: Frame) -> None:
+    def submit(self, frame: Frame, emptied: int | None = None) -> None:
         """Prepare a frame and queue it; when the queue is full the oldest goes, counted as
-        ``queue_full``.
+        ``queue_full``. ``emptied`` as it was when the frame came: when the queue was emptied
+        since, the frame goes as well, for the same reason.
         """
         rest = self._mapper.begin(frame)
         with self._wake:
             self._arrived()
+            if emptied is not None and emptied != self.emptied:
+                self._counts.dropped[self._emptied_for] += 1
+                return
             self._frames.append(rest)
             while len(self._frames) > self.queue_frames:
                 self._frames.popleft()
@@ -124,9 +129,11 @@ class Worker:
         with self._wake:
             dropped = len(self._frames)
             self._frames.clear()
+            self.emptied, self._emptied_for = self.emptied + 1, reason
             if dropped:
                 self._counts.dropped[reason] += dropped
-            return dropped
+        self.tell(lambda mapper: mapper.drop_pending(reason))  # also a partial chunk
+        return dropped
 
     def post(self, call: Callable[[StreamMapper], T]) -> Future[T]:
         """Run ``call(mapper)`` on the worker, after the frame it is busy with and before others."""
