@@ -4,6 +4,7 @@
 import threading
 
 import pytest
+from rclpy.impl.dds.library import ALIVE, BuiltinEndpoint, SampleInfo, dds
 from rclpy.impl.node_graph import NodeNameNonExistentError
 from rclpy.qos import ReliabilityPolicy, qos_profile_sensor_data
 from std_msgs.msg import String
@@ -73,3 +74,19 @@ def test_counts_and_subscriptions_of_the_graph(graph):
     )
     with pytest.raises(NodeNameNonExistentError, match="/nobody"):
         node.get_subscriber_names_and_types_by_node("nobody", "/")
+
+
+def test_a_topic_whose_name_is_not_text(graph):
+    """It is there, readable as far as may be, and what comes later is seen as well."""
+    node = graph.init().node()
+    qos = dds.dds_create_qos()
+    found = BuiltinEndpoint(topic_name=b"rt/caf\xe9", type_name=b"\xff::msg::dds_::T_", qos=qos)
+    with node._ros_graph.changed:  # in the place of its thread: Cyclone DDS makes no such names
+        node._ros_graph._read_endpoint(
+            found, SampleInfo(valid_data=True, instance_state=ALIVE), is_writer=True
+        )
+    dds.dds_delete_qos(qos)
+    node.create_publisher(String, "later", 10)
+    graph.spin_until(lambda: node.count_publishers("/later") == 1)
+    names = dict(node.get_topic_names_and_types())
+    assert names["/caf\N{REPLACEMENT CHARACTER}"] == ["\N{REPLACEMENT CHARACTER}/msg/T"]

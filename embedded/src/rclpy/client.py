@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes as ct
 import itertools
 import threading
+import time
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -77,7 +78,8 @@ class Client(ServiceEndpoint, Generic[SrvType]):
     def call_async(self, request: Any) -> Future:
         """Call; the response becomes the result of the future. Cancelling that forgets the call.
 
-        Raises RCLError once the context is shut down.
+        Where none but Fast DDS would hear it nothing is sent: a server there would take the header
+        for the request. Raises RCLError once the context is shut down.
         """
         if not self.context.ok():
             raise RCLError("Failed to send a request: client's context is invalid")
@@ -87,7 +89,10 @@ class Client(ServiceEndpoint, Generic[SrvType]):
             self._pending[number] = future
         future._wake_when_done(partial(self._forget, number))
         try:
-            self._send(request, self.srv_type.Request, self._id, number)
+            if self._is_fast_dds_alone():
+                self._warn_of_fast_dds()
+            else:
+                self._send(request, self.srv_type.Request, self._id, number)
         except BaseException:
             self.remove_pending_request(future)
             raise
@@ -118,10 +123,14 @@ class Client(ServiceEndpoint, Generic[SrvType]):
         self._check_handle()
         if not self.context.ok():
             raise RCLError("Failed to check for a service: client's context is invalid")
-        return self._is_reachable()
+        if self._is_reachable():
+            return True
+        if self._is_fast_dds_alone():
+            self._warn_of_fast_dds()
+        return False
 
     def _is_reachable(self) -> bool:
-        servers = self._writer.matched_handles()
+        servers = self._writer.matched_handles() - self._graph.fast_dds
         answers = self._reader.matched_handles()
         if not servers or not answers:
             return False
@@ -129,6 +138,14 @@ class Client(ServiceEndpoint, Generic[SrvType]):
         return bool(
             {e.participant for e in endpoints if e.handle in servers}
             & {e.participant for e in endpoints if e.handle in answers}
+        )
+
+    def _is_fast_dds_alone(self) -> bool:
+        fast_dds = self._graph.fast_dds
+        return (
+            bool(fast_dds)
+            and bool(servers := self._writer.matched_handles())
+            and (servers <= fast_dds)
         )
 
     def wait_for_service(self, timeout_sec: float | None = None) -> bool:
@@ -140,12 +157,18 @@ class Client(ServiceEndpoint, Generic[SrvType]):
         if self.service_is_ready():
             return True
         graph = self._graph
+        left = None if timeout_sec is None or timeout_sec < 0 else timeout_sec
+        begin = time.monotonic()
+
+        def is_over() -> bool:
+            return not self.context.ok() or self._is_reachable()
+
         self.context._add_waker(graph.wake)
         try:
-            graph.wait_for(
-                lambda: not self.context.ok() or self._is_reachable(),
-                None if timeout_sec is None or timeout_sec < 0 else timeout_sec,
-            )
+            graph.wait_for(lambda: is_over() or self._is_fast_dds_alone(), left)
+            if not is_over() and self._is_fast_dds_alone():
+                self._warn_of_fast_dds()
+                graph.wait_for(is_over, left and left - (time.monotonic() - begin))
         finally:
             self.context._remove_waker(graph.wake)
         return self.context.ok() and self._is_reachable()

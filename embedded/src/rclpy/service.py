@@ -48,6 +48,9 @@ class Service(ServiceEndpoint, Generic[SrvType]):
         self._wait_for_client(header.writer)
         self._send(response, self.srv_type.Response, header.client_id, header.sequence_number)
 
+    def _watch_clients(self) -> None:
+        self._graph.watch_fast_dds(self._reader.topic_name, self._warn_of_fast_dds)
+
     def _wait_for_client(self, request_writer: int) -> None:
         """Wait until responses reach the client, where it says which reader is its own."""
         if request_writer in self._known_clients:

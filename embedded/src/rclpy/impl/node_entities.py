@@ -270,6 +270,7 @@ class NodeEntities:
             callback_group or self.default_callback_group, qos_profile, self._ros_graph,
         )  # fmt: skip
         self._ros_adopt(self._services, service)
+        service._watch_clients()
         self._ros_graph.add_endpoints(
             self._ros_announced, readers=[reader.guid], writers=[writer.guid]
         )

@@ -88,6 +88,9 @@ class ServiceEndpoint(Executable):
     ) -> tuple[Any, RequestHeader] | None:
         """Next well-formed message (for one client); `what` it is, for the warning."""
         while self._reader.handle and (sample := self._reader.take()) is not None:
+            if sample.publication_handle in self._graph.fast_dds:
+                self._warn_of_fast_dds()
+                continue
             try:
                 header = RequestHeader(*_read_header(sample.data), sample.publication_handle)
                 if client_id is None or header.client_id == client_id:
@@ -97,13 +100,22 @@ class ServiceEndpoint(Executable):
         return None
 
     def _warn(self, what: str, error: cdr.CdrError) -> None:
-        subject = f"{what} '{self.srv_name}'"
-        if self._node is not None and subject not in self._node._ros_warned_of:
+        self._warn_once(
+            f"{what} '{self.srv_name}'",
+            f"was malformed and dropped: {error}; further ones are dropped without a word",
+        )
+
+    def _warn_of_fast_dds(self) -> None:
+        self._warn_once(
+            f"service '{self.srv_name}'",
+            "has a server or client with Fast DDS, which is passed over: services work between "
+            "machines with Cyclone DDS only (RMW_IMPLEMENTATION=rmw_cyclonedds_cpp)",
+        )
+
+    def _warn_once(self, subject: str, text: str) -> None:
+        if self._handle and self._node is not None and subject not in self._node._ros_warned_of:
             self._node._ros_warned_of.add(subject)
-            self._node.get_logger().warning(
-                f"{subject} was malformed and dropped: {error}; "
-                "further ones are dropped without a word"
-            )
+            self._node.get_logger().warning(f"{subject} {text}")
 
     def __enter__(self) -> Any:
         return self

@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 from collections.abc import Mapping
+from contextlib import suppress
+from fcntl import ioctl
 from html import escape
 from pathlib import Path
 
@@ -15,12 +19,24 @@ _LOCAL_REPAIR = "<NackDelay>10ms</NackDelay><BurstSize><MaxRexmit>131072B</MaxRe
 # How long a writer that is destroyed waits for a reader that does not answer. Cyclone's second for
 # each would keep a node with a dozen publishers alive for ten after Ctrl-C.
 _LEAVING = "<WriterLingerDuration>100ms</WriterLingerDuration>"
+# With a farewell goes a hash of who leaves: Fast DDS reads nothing else of it, and would keep who
+# has left for the lease of ten seconds. Topics of ROS have no keys: messages stay as they are.
+_KEY_HASHES = "<GenerateKeyhash>true</GenerateKeyhash>"
+# Types as Fast DDS (vendor 1.15) describes them would keep Cyclone from matching; ROS matches by
+# name.
+_COMPATIBILITY = (
+    "<Compatibility><IgnoreTypeInformation>1.15</IgnoreTypeInformation></Compatibility>"
+)
 # Peers are asked again and again, and never forgotten. Cyclone would ask twice in a tenth of a
 # second and drop who does not answer: a host that starts later would never be found.
 _ASK_AGAIN = "<SPDPInterval>5s</SPDPInterval>"
 _LOOPBACK = '<Interfaces><NetworkInterface name="lo"/></Interfaces>'
+_AND_LOOPBACK = (
+    '<Interfaces><NetworkInterface autodetermine="true"/><NetworkInterface name="lo"/></Interfaces>'
+)
 # What a receive buffer should hold: several large clouds. The kernel grants what it allows.
 _RECEIVE_BUFFER = 16 * 2**20
+_GET_ADDRESS, _GET_FLAGS, _UP = 0x8915, 0x8913, 1
 _RANGES = ("LOCALHOST", "SUBNET", "OFF", "SYSTEM_DEFAULT")
 
 
@@ -36,25 +52,31 @@ def domain_configuration(environment: Mapping[str, str] = os.environ) -> str:
     """XML for Cyclone DDS, followed by CYCLONEDDS_URI, which can override it.
 
     Unless ROS_AUTOMATIC_DISCOVERY_RANGE is SUBNET, discovery is by unicast to this host, nothing
-    is sent beyond it. No interface is chosen: a participant on loopback alone is invisible to those
-    of a ROS 2 that uses the host's other address (see `loopback`). Hosts of ROS_STATIC_PEERS are
-    asked in any range but OFF.
+    is sent beyond it. A participant on loopback alone is invisible to those of a ROS 2 that uses
+    the host's other address (see `loopback`), and one on that address ignores what Fast DDS sends
+    from the loopback: we use both, and ask from both. Hosts of ROS_STATIC_PEERS are asked in any
+    range but OFF.
     """
     reach, peers = _range(environment), _static_peers(environment)
-    general, discovery, internal = "", "", _LEAVING + _buffers()
+    general, discovery, internal = "", "", _LEAVING + _KEY_HASHES + _buffers()
     if reach == "OFF" or (reach == "LOCALHOST" and not peers):
         general, internal = _LOCAL_MESSAGES, internal + _LOCAL_REPAIR
     if reach == "OFF":
         general += f"{_LOOPBACK}<AllowMulticast>false</AllowMulticast>"
         discovery = f"<Tag>ros_discovery_off_{os.getpid()}</Tag>"
     elif reach == "LOCALHOST":
+        own_address = _own_address() if is_closed(environment) else None
+        if own_address is not None:
+            general += _AND_LOOPBACK
+            peers = [own_address]
         general += "<AllowMulticast>false</AllowMulticast>"
         discovery = _unicast(["localhost", *peers])
     elif peers:
         discovery = _peers(peers)
     xml = (
         f"<CycloneDDS><Domain><General>{general}</General>"
-        f"<Discovery>{discovery}</Discovery><Internal>{internal}</Internal></Domain></CycloneDDS>"
+        f"<Discovery>{discovery}</Discovery><Internal>{internal}</Internal>{_COMPATIBILITY}"
+        "</Domain></CycloneDDS>"
     )
     own = environment.get("CYCLONEDDS_URI", "")
     return f"{xml},{own}" if own else xml
@@ -95,6 +117,19 @@ def _peers(peers: list[str]) -> str:
             "</Peers>",
         ]
     )
+
+
+def _own_address() -> str | None:
+    """An address of this host beside those of loopback, None where there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for _, name in socket.if_nameindex():
+            request = struct.pack("40s", name.encode())
+            with suppress(OSError):
+                flags = struct.unpack_from("=H", ioctl(probe, _GET_FLAGS, request), 16)[0]
+                address = socket.inet_ntoa(ioctl(probe, _GET_ADDRESS, request)[20:24])
+                if flags & _UP and not address.startswith("127."):
+                    return address
+    return None
 
 
 def _buffers() -> str:

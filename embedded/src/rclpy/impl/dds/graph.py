@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from weakref import WeakMethod
 
 from rmw_dds_common.msg import Gid, NodeEntitiesInfo, ParticipantEntitiesInfo
 from rosidl_embedded import cdr
@@ -20,9 +22,11 @@ from rclpy.impl.dds.endpoint import Reader, Writer
 from rclpy.impl.dds.library import (
     ALIVE,
     ANY_STATE,
+    BUILTIN_PARTICIPANT,
     BUILTIN_PUBLICATION,
     BUILTIN_SUBSCRIPTION,
     BuiltinEndpoint,
+    BuiltinParticipant,
     SampleInfo,
     check,
     dds,
@@ -35,6 +39,8 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile
 
 _TOPIC = "ros_discovery_info"
 _BATCH = 64
+# With which the GUIDs of Fast DDS begin.
+_FAST_DDS = b"\x01\x0f"
 NodeName = tuple[str, str]  # namespace, name
 
 
@@ -69,10 +75,15 @@ class Graph:
         self._lock = threading.RLock()
         self.changed = threading.Condition(self._lock)
         self._endpoints: dict[bytes, RemoteEndpoint] = {}
+        # Handles of the endpoints of Fast DDS, which do not understand our services, nor we theirs.
+        self.fast_dds: set[int] = set()
+        # Participants that will say on `ros_discovery_info` which nodes they have.
+        self._announcing: set[bytes] = set()
         self._nodes: dict[bytes, list[NodeEntitiesInfo]] = {}
         self._local: list[LocalNode] = []
         self._batches = 0
-        self._listeners: list[Callable[[], None]] = []
+        self._watched: list[tuple[str, WeakMethod[Callable[[], None]]]] = []
+        self._calls: list[WeakMethod[Callable[[], None]]] = []
         self._open_channels(participant)
         self.thread = threading.Thread(target=self._run, name="ros-graph", daemon=True)
         self.thread.start()
@@ -85,12 +96,16 @@ class Graph:
         keep_all = QoSProfile(history=HistoryPolicy.KEEP_ALL, durability=latched)
         with dds_qos(keep_all, writer=False, ignore_own=True) as qos:
             self._reader = Reader(participant, _TOPIC, descriptor, qos)
-        self._builtin: dict[int, tuple[int, bool]] = {}
-        for topic, is_writer in ((BUILTIN_PUBLICATION, True), (BUILTIN_SUBSCRIPTION, False)):
+        self._builtin: dict[int, tuple[int, type[ct.Structure], Callable]] = {}
+        for topic, kind, read in (
+            (BUILTIN_PARTICIPANT, BuiltinParticipant, self._read_participant),
+            (BUILTIN_PUBLICATION, BuiltinEndpoint, partial(self._read_endpoint, is_writer=True)),
+            (BUILTIN_SUBSCRIPTION, BuiltinEndpoint, partial(self._read_endpoint, is_writer=False)),
+        ):
             reader = dds.dds_create_reader(participant, topic, None, None)
             check(reader, "read the discovery")
             condition = check(dds.dds_create_readcondition(reader, ANY_STATE), "wait for it")
-            self._builtin[condition] = (reader, is_writer)
+            self._builtin[condition] = (reader, kind, read)
         self._stop = Trigger(participant)
         self._waitset = WaitSet(participant)
         self._waitset.attach_only({*self._builtin, self._reader.condition, self._stop.handle})
@@ -150,7 +165,7 @@ class Graph:
                     gid=_gid(self._guid), node_entities_info_seq=self._own_nodes()
                 )
                 self._writer.write(cdr.serialize(message))
-            self._notify()
+            self.changed.notify_all()
 
     def _own_nodes(self) -> list[NodeEntitiesInfo]:
         return [
@@ -207,7 +222,7 @@ class Graph:
         Those that never do, plain DDS processes, do not count.
         """
         with self._lock:
-            announcing = {
+            announcing = self._announcing | {
                 endpoint.participant
                 for endpoint in self._endpoints.values()
                 if endpoint.is_writer and endpoint.dds_topic == _TOPIC
@@ -229,16 +244,16 @@ class Graph:
         """Have whoever waits look again."""
         notify_all(self.changed)
 
-    def add_listener(self, listener: Callable[[], None]) -> None:
-        """Call `listener` on every change, in the graph's thread; it must not block."""
+    def watch_fast_dds(self, dds_topic: str, listener: Callable[[], None]) -> None:
+        """Call a method when Fast DDS writes to a topic: at once, or later in another thread."""
         with self._lock:
-            self._listeners.append(listener)
-
-    def remove_listener(self, listener: Callable[[], None]) -> None:
-        """Stop calling it."""
-        with self._lock:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
+            self._watched = [watched for watched in self._watched if watched[1]() is not None]
+            self._watched.append((dds_topic, WeakMethod(listener)))
+            is_there = self.fast_dds and any(
+                e.is_writer and e.handle in self.fast_dds for e in self.endpoints(dds_topic)
+            )
+        if is_there:
+            listener()
 
     def close(self) -> None:
         """Announce that all nodes are gone and end the thread."""
@@ -262,35 +277,47 @@ class Graph:
                 return
             with self._lock:
                 for condition in triggered & self._builtin.keys():
-                    self._read_endpoints(*self._builtin[condition])
+                    self._read_builtin(*self._builtin[condition])
                 if self._reader.condition in triggered:
                     self._read_nodes()
-                self._notify()
-
-    def _notify(self) -> None:
-        self.changed.notify_all()
-        for listener in list(self._listeners):
-            listener()
+                self.changed.notify_all()
+                calls, self._calls = self._calls, []
+            # Without the lock: they may write to others that do not read.
+            for call in calls:
+                _call(call)
 
     def _read_nodes(self) -> None:
         while (sample := self._reader.take()) is not None:
             try:
                 message = cdr.deserialize(sample.data, ParticipantEntitiesInfo)
             except cdr.CdrError:
+                # As from Humble with Fast DDS, whose GIDs are longer: no names are to be expected.
+                for endpoint in self._endpoints.values():
+                    if endpoint.handle == sample.publication_handle:
+                        self._nodes.setdefault(endpoint.participant, [])
                 continue
             self._nodes[bytes(message.gid.data)] = message.node_entities_info_seq
 
-    def _read_endpoints(self, reader: int, is_writer: bool) -> None:
-        samples = (ct.POINTER(BuiltinEndpoint) * _BATCH)()
+    def _read_builtin(self, reader: int, kind: type[ct.Structure], read: Callable) -> None:
+        samples = (ct.POINTER(kind) * _BATCH)()
         infos = (SampleInfo * _BATCH)()
         count = _BATCH
         while count == _BATCH:
             samples[0] = None  # type: ignore[call-overload]
             count = dds.dds_take(reader, samples, infos, _BATCH, _BATCH)
             for sample, info in zip(samples[: max(0, count)], infos, strict=False):
-                self._read_endpoint(sample.contents, info, is_writer)
+                read(sample.contents, info)
             if count > 0:
                 dds.dds_return_loan(reader, samples, count)
+
+    def _read_participant(self, sample: BuiltinParticipant, info: SampleInfo) -> None:
+        guid = bytes(sample.key)
+        if info.valid_data and info.instance_state == ALIVE:
+            if "enclave=" in user_data_of(sample.qos):
+                self._announcing.add(guid)
+        else:
+            self._announcing.discard(guid)
+            self._nodes.pop(guid, None)
 
     def _read_endpoint(self, sample: BuiltinEndpoint, info: SampleInfo, is_writer: bool) -> None:
         guid = bytes(sample.key)
@@ -298,17 +325,29 @@ class Graph:
             self._endpoints[guid] = RemoteEndpoint(
                 guid,
                 bytes(sample.participant_key),
-                sample.topic_name.decode(),
-                ros_type_name(sample.type_name.decode()),
+                sample.topic_name.decode("utf-8", "replace"),
+                ros_type_name(sample.type_name.decode("utf-8", "replace")),
                 is_writer,
                 info.instance_handle,
                 profile_of(sample.qos),
                 user_data_of(sample.qos),
             )
+            if guid.startswith(_FAST_DDS):
+                self.fast_dds.add(info.instance_handle)
+                topic = self._endpoints[guid].dds_topic
+                if is_writer:
+                    self._calls += [call for watched, call in self._watched if watched == topic]
         else:
+            self.fast_dds.discard(info.instance_handle)
             endpoint = self._endpoints.pop(guid, None)
             if endpoint is not None and endpoint.dds_topic == _TOPIC and endpoint.is_writer:
                 self._nodes.pop(endpoint.participant, None)
+
+
+def _call(method: WeakMethod[Callable[[], None]]) -> None:
+    """Call a method if its object is still there, and keep no reference to that."""
+    if (bound := method()) is not None:
+        bound()
 
 
 def _gid(guid: bytes) -> Gid:

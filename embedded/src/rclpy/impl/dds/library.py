@@ -10,6 +10,7 @@ from pathlib import Path
 INFINITY = 2**63 - 1
 ANY_STATE = 127
 ALIVE = 16
+BUILTIN_PARTICIPANT = 0x7FFF0001
 BUILTIN_PUBLICATION = 0x7FFF0003
 BUILTIN_SUBSCRIPTION = 0x7FFF0004
 SDK_DATA = 2
@@ -87,6 +88,12 @@ class BuiltinEndpoint(ct.Structure):
         ("type_name", ct.c_char_p),
         ("qos", ct.c_void_p),
     ]
+
+
+class BuiltinParticipant(ct.Structure):
+    """A sample of the built-in topic of participants."""
+
+    _fields_ = [("key", ct.c_ubyte * 16), ("qos", ct.c_void_p)]
 
 
 _entity, _ret, _pointer, _int, _u32 = ct.c_int32, ct.c_int32, ct.c_void_p, ct.c_int, ct.c_uint32
