@@ -156,6 +156,7 @@ def test_a_source_hears_which_of_its_frames_was_used(monkeypatch: pytest.MonkeyP
     source = started(monkeypatch, source="synthetic", image="/lens/image")["camera_node"]
     rules = dict(source["remappings"])
     assert (rules["consumed"], rules["image"]) == ("zipmap/pose", "/lens/image")
+    assert source["parameters"][0]["waits_for"] == "zipmap"
 
 
 def test_the_web_view_shows_the_camera_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,7 +207,7 @@ def test_a_full_disk_is_an_error_that_names_the_session(model, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["folder", "file", "another program's", "with notes"])
+@pytest.mark.parametrize("kind", ["folder", "file", "program's", "number", "list", "with notes"])
 def test_what_is_no_session_is_never_overwritten(model, tmp_path, kind):
     mine = tmp_path / "office"
     if kind == "with notes":
@@ -215,11 +215,12 @@ def test_what_is_no_session_is_never_overwritten(model, tmp_path, kind):
         mine = mine / "notes.txt"
     elif kind != "file":
         mine.mkdir()
-        mine = mine / ("manifest.json" if kind == "another program's" else "office.pgm")
-    mine.write_text("a map of another program")
-    with pytest.raises(MappingError, match="no saved session: take another name"):
+        mine = mine / ("office.pgm" if kind == "folder" else "manifest.json")
+    text = {"number": "5", "list": '["checkpoint_sha256"]'}.get(kind, "another program's map")
+    mine.write_text(text)
+    with pytest.raises(MappingError, match="no saved session, or holds more than one: take"):
         save_session(make(model), tmp_path, "office", overwrite=True)
-    assert mine.read_text() == "a map of another program"
+    assert mine.read_text() == text
     assert [path.name for path in tmp_path.iterdir()] == ["office"]
 
 

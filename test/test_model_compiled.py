@@ -227,6 +227,8 @@ def test_a_package_in_a_place_of_others_is_not_run(parameters, cache, tmp_path):
     try:
         with pytest.warns(RuntimeWarning, match="others may have written it"):
             assert not CompiledStream(model, sha256).shapes
+        with pytest.raises(ModelError, match=r"others can write .* set XDG_CACHE_HOME"):
+            compile_stream(model, sha256, HEIGHT, WIDTH)
     finally:
         package.parent.parent.chmod(0o700)
     (tmp_path / package.name).symlink_to(package)
@@ -258,6 +260,21 @@ def test_compiling_leaves_one_package_of_each_shape(parameters, cache, monkeypat
     assert cli.main(["compile", "--checkpoint", parameters.checkpoint, "--json"]) == 2
     assert capsys.readouterr().err.endswith("C++ compiler such as g++: no compiler of that name\n")
     assert sorted(folder.iterdir()) == before
+
+
+def test_a_new_cache_is_the_users_alone_whatever_the_umask(monkeypatch, tmp_path):
+    def compiler(program: object, package_path: str, **_: object) -> None:
+        Path(package_path).write_bytes(b"x")
+
+    monkeypatch.setattr(torch.export, "export", lambda *_, **__: None)
+    monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", compiler)
+    before = os.umask(0)
+    try:
+        folder = tmp_path / "cache" / "zipmap_ros" / "compiled"
+        new = compile_stream(ZipMap(ModelConfig.tiny()).eval(), SHA256, 28, 42, packages=folder)
+    finally:
+        os.umask(before)
+    assert all(place.stat().st_mode & 0o077 == 0 for place in (new, *new.parents[:3]))
 
 
 def test_compiling_leaves_what_others_use(monkeypatch, tmp_path):

@@ -55,7 +55,9 @@ def save_session(
         raise MappingError(f"{mapper.pending} frames wait for their chunk: save after it")
     new, old = _beside(target)
     if target.exists() and not _is_session(target):
-        raise MappingError(f"{target} is there and no saved session: take another name")
+        raise MappingError(
+            f"{target} is there and no saved session, or holds more than one: take another name"
+        )
     if not overwrite and (target.exists() or old.exists()):
         raise MappingError(f"the session {name!r} exists: set overwrite, or take another name")
     try:
@@ -182,7 +184,8 @@ def _is_session(folder: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     found = {path.name for path in folder.iterdir()}
-    return "checkpoint_sha256" in manifest and found <= {_MANIFEST, *_FILES}
+    is_ours = isinstance(manifest, dict) and "checkpoint_sha256" in manifest
+    return is_ours and found <= {_MANIFEST, *_FILES}
 
 
 def _check_parts(parts: dict[str, Any]) -> None:

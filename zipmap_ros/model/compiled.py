@@ -97,7 +97,14 @@ def compile_stream(
         raise ModelError("only a network that streams, in eval mode and on the CPU, is compiled")
     shape, name = f"{width}x{height}-{chunk_frames}", _name(model, checkpoint)
     path = (packages or cache_folder()) / f"{shape}-{name}"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    missing = [place for place in (path.parent, *path.parent.parents) if not place.exists()]
+    for place in reversed(missing):  # one by one: mkdir leaves the mode of parents to the umask
+        place.mkdir(mode=0o700, exist_ok=True)
+    if not _is_ours(path.parent):
+        raise ModelError(
+            f"others can write {path.parent} or a folder above it, and what is there is run as a "
+            "program: set XDG_CACHE_HOME to a folder of your own"
+        )
     images = torch.zeros(1, chunk_frames, 3, height, width)
     # Which also makes the tables that the network keeps: they are constants of the package.
     _, state = model.stream(images, model.new_state(), chunk_frames, OUTPUTS)
@@ -171,7 +178,7 @@ def _layers(flat: tuple[Tensor, ...] | list[Tensor]) -> tuple[FastWeights, ...]:
 def _load(path: Path) -> Package | None:
     """The package, which is a program: None for one that others than the user can write."""
     if not _is_ours(path):
-        problem = "others may have written it"
+        problem = "others may have written it, or what lies in a folder above it"
     else:
         try:
             return Package(path)
@@ -186,17 +193,19 @@ def _load(path: Path) -> Package | None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether nobody but the user, or root, can have put a program here: neither the file nor a
-    folder above it is another's. One where only owners may move files, as /tmp, is no danger."""
+    """Whether a file or folder, and the three folders above it, the cache's, belong to the user or
+    root, and are no link and not for everybody to write, nor the file for the group.
+
+    One where only owners may move files, as /tmp, is no danger.
+    """
     if path.is_symlink():
         return False
-    for place in (path, *path.absolute().parents, *path.resolve().parents):
-        status = place.lstat()
+    for place in (path, *path.resolve().parents[:3]):
+        status = place.stat()
         if status.st_uid not in (os.getuid(), 0):
             return False
-        others = 0o002 if place != path and status.st_gid == os.getgid() else 0o022
-        shared = place != path and status.st_mode & stat.S_ISVTX
-        if status.st_mode & others and not shared and not stat.S_ISLNK(status.st_mode):
+        others = 0o002 if place.is_dir() and status.st_gid == os.getgid() else 0o022
+        if status.st_mode & others and not (place.is_dir() and status.st_mode & stat.S_ISVTX):
             return False
     return True
 

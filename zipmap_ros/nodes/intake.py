@@ -46,10 +46,10 @@ class Intake:
         have jumped back since. They are kept up to date."""
         self._node, self._worker = node, node.worker
         self._begun_s, self._seen = time.monotonic(), False
-        self._jumped = 0  # how often the queue had been emptied when a frame last said so
         # All by the name of the camera.
         self._last_stamps = last_stamps
         self._older: dict[str, list[int]] = {}  # last stamps, since one was newer
+        self._jumped: dict[str, int] = {}  # how often the queue was emptied when a frame said so
         self._told: dict[str, str] = {}  # the frame whose mount the mapper knows
         self._unplaced: dict[str, tuple[int, str]] = {}  # images in a row, and why
         self._clock_hints: dict[str, str] = {}
@@ -114,7 +114,7 @@ class Intake:
         elif self._in_order(frame):
             self._check_clock(frame)
             if self._place(frame):
-                self._worker.submit(frame, max(emptied, self._jumped))
+                self._worker.submit(frame, max(emptied, self._jumped.get(frame.source, 0)))
         self._node.refresh_status()
 
     def _in_order(self, frame: Frame) -> bool:
@@ -133,7 +133,7 @@ class Intake:
                 self._worker.drop("out_of_order")
                 return False
             self._node.time_jumped(f"images are {(last_ns - frame.stamp_ns) / NS:.1f} s older")
-            self._jumped = self._worker.emptied
+            self._jumped[frame.source] = self._worker.emptied
         self._last_stamps[frame.source] = frame.stamp_ns
         self._seen = True
         return True

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import cv2
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from zipmap_ros.sources.source import SourceError
@@ -35,6 +37,7 @@ ENCODINGS: dict[str, tuple[str, int, int | None]] = {
     **{f"bayer_{pattern}8": ("u1", 1, code) for pattern, code in _BAYER.items()},
     **{f"bayer_{pattern}16": ("u2", 1, code) for pattern, code in _BAYER.items()},
 }
+MOST_PIXELS = 1 << 26  # of a compressed image: a few KB of PNG may claim gigabytes
 # encoding -> (dtype, metres of a unit)
 DEPTH_ENCODINGS = {"32FC1": ("f4", 1.0), "16UC1": ("u2", 0.001), "mono16": ("u2", 0.001)}
 
@@ -75,9 +78,10 @@ def image_to_rgb(message: Any) -> NDArray[np.uint8]:
 def compressed_to_rgb(message: Any) -> NDArray[np.uint8]:
     """A JPEG or PNG sensor_msgs/CompressedImage, colour or grey, to (H, W, 3) uint8 RGB.
 
-    Raises DecodeError where the bytes are no image.
+    Raises DecodeError where the bytes are no image, or one of more than MOST_PIXELS.
     """
     data = _bytes(message)
+    _check_size(data)
     try:
         bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     except cv2.error as error:
@@ -88,6 +92,19 @@ def compressed_to_rgb(message: Any) -> NDArray[np.uint8]:
             f"a compressed image ({message.format!r}, {data.size} bytes) could not be decoded",
         )
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _check_size(data: NDArray[np.uint8]) -> None:
+    """Raise DecodeError where the header of a compressed image claims more than MOST_PIXELS."""
+    try:
+        with PIL.Image.open(io.BytesIO(data.data)) as picture:
+            width, height = picture.size
+    except PIL.Image.DecompressionBombError as error:
+        raise DecodeError("image", f"a compressed image is too large: {error}") from error
+    except Exception:  # whatever PIL makes of it: OpenCV will say what it is
+        return
+    if width * height > MOST_PIXELS:
+        raise DecodeError("image", f"a compressed image of {width}x{height} is too large")
 
 
 def image_to_depth(message: Any) -> NDArray[np.float32]:
