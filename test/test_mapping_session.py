@@ -294,7 +294,7 @@ def made_up(**changes):
         file = folder / "mapper.safetensors"
         with safe_open(file, "np") as opened:
             small = json.loads(opened.metadata()["mapper"])
-            arrays = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+            arrays = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 - no dictionary
         for place, value in changes.items():
             *way, last = place.split("__")
             branch = small

@@ -23,7 +23,7 @@ CHANGE = 0.10  # relative difference from the locked scale that is worth a new o
 MIN_SEGMENT_M = 0.2  # metres of odometry that one ratio of path lengths is taken over
 MIN_DEPTH_PIXELS = 100
 MAX_ODOMETRY_GAP_NS = 500_000_000
-JUMP_NS = 1_000_000_000
+JUMP_NS = 1_000_000_000  # odometry so much older than the newest is of another time
 
 
 class ScaleEstimator:

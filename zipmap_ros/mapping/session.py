@@ -90,7 +90,7 @@ def load_session(mapper: StreamMapper, directory: str | Path, name: str) -> None
     try:
         with safe_open(str(folder / "mapper.safetensors"), "np") as file:
             small = json.loads((file.metadata() or {})["mapper"])
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dictionary
         device = next(mapper.model.parameters()).device
         state = SceneState.load(folder / "state.safetensors", device)
         mapper.model.check_state(state, 1)

@@ -36,6 +36,7 @@ QOS = {
 }
 # A depth image belongs to an image whose stamp is this close.
 DEPTH_TOLERANCE_NS = 20_000_000
+MOST_KINDS, LONGEST_TEXT = 100, 1000  # of what is warned of
 # So many images of one new size in a row are a camera that was set to it, not a hiccup.
 RESIZED_AFTER = 10
 
@@ -237,11 +238,11 @@ class CameraInput:
         return f"{self.name}/{topic}" if self.name else topic
 
     def _say(self, text: str, key: str = "") -> None:
-        """Warn once of each kind of trouble."""
-        key = (key or text)[:200]
-        if key not in self._said and len(self._said) < 100:
+        """Warn once of each kind of trouble; a publisher may name ever new ones, at any length."""
+        key = (key or text)[:LONGEST_TEXT]
+        if key not in self._said and len(self._said) < MOST_KINDS:
             self._said.add(key)
-            self._node.get_logger().warning(text[:2000])
+            self._node.get_logger().warning(text[:LONGEST_TEXT])
 
 
 def _recent() -> deque[Image]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -271,7 +272,7 @@ class ViewerNode(Node):
         ):
             self._attempt(step)
 
-    def _attempt(self, step: Any) -> None:
+    def _attempt(self, step: Callable[[], object]) -> None:
         try:
             step()
         except Exception as error:  # a message that cannot be shown must not stop the rest

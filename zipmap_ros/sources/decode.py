@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Image messages to arrays, of a bag and of the node alike, with numpy and OpenCV alone."""
+"""Image messages to arrays, of a bag and of the node alike, without anything of ROS."""
 
 from __future__ import annotations
 
