@@ -144,7 +144,8 @@ def test_a_node_lives_with_attributes_of_a_program(graph):
     node.create_publisher(String, "x", 1).publish(String(data="said"))
     graph.spin_until(lambda: calls)
     assert node.declare_parameter("p", 1).value == 1 and node.trigger_configure()
-    assert node.get_fully_qualified_name() == "/program" and node.count_publishers("x") == 1
+    assert node.get_fully_qualified_name() == "/program"
+    graph.spin_until(lambda: node.count_publishers("x") == 1)
     node.get_logger().info("here")
     node.destroy_node()
     assert node.get_node_names() == []
