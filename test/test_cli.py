@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from itertools import islice
@@ -255,6 +256,15 @@ def test_a_bag_twice_gives_the_same_files_with_mount_and_odometry(
     assert stamp == "0.000000000"
 
 
+def test_a_damaged_bag_is_one_line(capsys, tmp_path, checkpoint):
+    write_bag(tmp_path / "run", {"/image": 2})
+    (file,) = (tmp_path / "run").glob("*.db3")
+    with sqlite3.connect(file) as bag:
+        bag.execute("ALTER TABLE messages RENAME COLUMN data TO bytes")
+    says = refused(capsys, "reconstruct", tmp_path / "run", "--checkpoint", checkpoint)
+    assert "run is damaged after 0 messages on /image: " in says
+
+
 def test_odometry_that_is_not_there_is_said(capsys, tmp_path, folder, checkpoint):
     params = tmp_path / "odom.yaml"
     params.write_text("/**:\n  ros__parameters:\n    scale_source: odom\n")
@@ -353,6 +363,10 @@ def test_bad_checkpoints_and_parameters_are_one_line(capsys, tmp_path, folder, c
         ("/**:\n  other: 1", "no ROS 2 parameter file"),
         ("a: [", "cannot read parameters"),
         ("- 1", "cannot read parameters"),
+        ("a: 2001-99-99", "cannot read parameters"),
+        ('a: !!int ""', "cannot read parameters"),
+        ("&a\nx: *a", "cannot read parameters"),
+        ("[" * 3000, "cannot read parameters"),
         ("zipmap: {ros__parameters: [1, 2]}", "give names and values"),
         ("zipmap: {ros__parameters: text}", "give names and values"),
         ("zipmap: {ros__parameters: {1: 2}}", "there is no parameter '1'"),

@@ -105,6 +105,44 @@ def test_what_is_no_euroc_sequence_is_refused(sequence, tmp_path_factory):
         EurocSource(str(sequence))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("[32, 24]", "[.inf, 24]", "OverflowError"),
+        ("[32, 24]", '!!int ""', "IndexError"),
+        ("[32, 24]", "!!timestamp x", "AttributeError"),
+        ("[32, 24]", "[" * 3000, "RecursionError"),
+        ("[30.0, 31.0", "[.nan, 31.0", "no finite intrinsics"),
+        ("[30.0, 31.0", "[0.0, 31.0", "focal lengths above 0"),
+        ("[30.0, 31.0", "[30.0, -31.0", "focal lengths above 0"),
+        ("-0.28", ".inf", "no finite intrinsics"),
+        ("data: [0.0", "data: [.nan", "T_BS is not finite"),
+        ("data: [0.0, -1.0", "data: [0.0, 0.0", "T_BS is no rotation"),
+    ],
+)
+def test_a_camera_that_cannot_be_is_refused(sequence, old, new, says):
+    sensor = sequence / "mav0/cam0/sensor.yaml"
+    assert old in SENSOR
+    sensor.write_text(SENSOR.replace(old, new))
+    with pytest.raises(EvaluationError, match=rf"sensor\.yaml.*{says}"):
+        EurocSource(str(sequence))
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("9" * 20 + ",a.png", "has the stamp 99999999999999999999 ns"),
+        ("-1,a.png", "has the stamp -1 ns"),
+        (f'{START},"' + "x" * 200_000, "field larger"),
+    ],
+)
+def test_rows_that_cannot_be_are_refused(sequence, row, says):
+    with open(sequence / "mav0/cam0/data.csv", "a") as file:
+        file.write(row + "\n")
+    with pytest.raises(EvaluationError, match=rf"cam0/data\.csv.*{says}"):
+        EurocSource(str(sequence))
+
+
 def test_an_image_that_cannot_be_read_is_named(sequence):
     (sequence / f"mav0/cam0/data/{IMAGES[1]}.png").write_bytes(b"no image")
     with pytest.raises(EvaluationError, match=str(IMAGES[1])):

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import io
+import os
+import struct
+import zlib
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
 from zipmap_ros.geometry import Camera, invert, rotation_angle_deg, transform_points
@@ -187,6 +192,63 @@ def test_an_image_that_breaks_off_is_named(tmp_path):
     assert [frame.rgb.size > 0 for frame in frames] == [True, False, True] and len(said) == 1
 
 
+def gif() -> bytes:
+    data = io.BytesIO()
+    PIL.Image.fromarray(picture(1)).save(data, "GIF")
+    return data.getvalue()
+
+
+def signed_tiff() -> bytes:
+    """Of a sample format that OpenCV reads, and PIL, which tells the size, does not know."""
+    data = bytearray(cv2.imencode(".tif", picture(1))[1])
+    (directory,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, directory)
+    for at in range(directory + 2, directory + 2 + 12 * entries, 12):
+        tag, _, _, where = struct.unpack_from("<HHII", data, at)
+        if tag == 339:
+            struct.pack_into("<3H", data, where, 2, 2, 2)
+    return bytes(data)
+
+
+def png_header(width: int, height: int) -> bytes:
+    data = bytearray(cv2.imencode(".png", picture(1))[1])
+    struct.pack_into(">II", data, 16, width, height)
+    struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (gif(), "cannot be decoded"),
+        (signed_tiff(), "cannot be decoded"),
+        (png_header(8_200, 8_200), "a compressed image of 8200x8200 is too large"),
+    ],
+)
+def test_an_image_file_is_measured_before_it_is_decoded(tmp_path, data, says):
+    write(tmp_path / "a.png", picture(1))
+    (tmp_path / "b.png").write_bytes(data)
+    with pytest.warns(RuntimeWarning, match=rf"b\.png.* {says}"):
+        frames = list(open_source("folder", str(tmp_path)))
+    assert [frame.rgb.size > 0 for frame in frames] == [True, False]
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".bmp", ".webp", ".tif"])
+def test_every_format_of_a_folder_is_read(tmp_path, ending):
+    write(tmp_path / f"a{ending}", picture(5))
+    (frame,) = open_source("folder", str(tmp_path))
+    assert np.abs(frame.rgb.astype(int) - picture(5)).mean() < 9
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path):
+    write(tmp_path / "a.png", picture(1))
+    os.mkfifo(tmp_path / "b.png")
+    with pytest.warns(RuntimeWarning, match=r"b\.png cannot be decoded"):
+        frames = list(open_source("folder", str(tmp_path)))
+    assert [frame.rgb.size > 0 for frame in frames] == [True, False]
+
+
 def test_depth_that_breaks_off_is_left_out_and_said(tmp_path):
     write(tmp_path / "frame-1.color.png", picture(1))
     (tmp_path / "frame-1.depth.png").write_bytes(b"\x89PNG half")
@@ -197,7 +259,14 @@ def test_depth_that_breaks_off_is_left_out_and_said(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("1 0 0", "is no 4x4 matrix"), ("-inf -inf -inf -inf\n" * 4, "is not finite")],
+    [
+        ("1 0 0", "is no 4x4 matrix"),
+        ("-inf -inf -inf -inf\n" * 4, "is not finite"),
+        ("0 0 0 0\n" * 4, "is no rotation"),
+        ("5 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", "is no rotation"),
+        ("1 0 0 0\n0 1 0 0\n0 0 -1 0\n0 0 0 1\n", "is no rotation"),
+        ("1 0 0 0\n0 1 0 0\n0 0 1 0\n9 9 9 9\n", "is no rotation"),
+    ],
 )
 def test_a_bad_pose_of_a_scene_costs_itself_alone(tmp_path, text, says):
     """A file that breaks off, and ScanNet's way to say that tracking was lost."""
@@ -230,6 +299,42 @@ def test_a_bad_pose_of_a_tum_sequence_costs_itself_alone(tmp_path, bad, says):
         first, second = open_source("tum", str(tmp_path))
     assert first.map_T_camera is None and first.rgb.size
     assert second.map_T_camera[:3, 3].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("focal", ["0", "-500", "nan", "inf"])
+def test_a_scene_with_a_camera_that_cannot_be_is_refused(tmp_path, focal):
+    write(tmp_path / "frame-1.color.png", picture(1))
+    (tmp_path / "camera-intrinsics.txt").write_text(f"{focal} 0 16\n0 500 12\n0 0 1\n")
+    with pytest.raises(SourceError, match=r"intrinsics\.txt has no finite K with focal lengths"):
+        open_source("folder", str(tmp_path))
+
+
+@pytest.mark.parametrize("number", ["1403636579763555584", "9" * 200])
+def test_a_frame_beyond_2038_is_refused(tmp_path, number):
+    """Nanoseconds, where the layout numbers frames."""
+    write(tmp_path / f"frame-{number}.color.png", picture(1))
+    with pytest.raises(SourceError, match=rf"{number}\.color\.png, .* is before 0 or beyond 2038"):
+        open_source("folder", str(tmp_path))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("stamp", ["1305031102175304000", "-5", "1E+400", "1E+999990"])
+@pytest.mark.parametrize("name", ["rgb.txt", "groundtruth.txt"])
+def test_a_stamp_of_a_tum_sequence_that_cannot_be_is_refused(tmp_path, name, stamp):
+    write(tmp_path / "a.png", picture(1))
+    (tmp_path / "rgb.txt").write_text("1.1 a.png\n")
+    with open(tmp_path / name, "a") as file:
+        file.write(f"{stamp} 0 0 0 0 0 0 1\n")
+    with pytest.raises(SourceError) as refused:
+        open_source("tum", str(tmp_path))
+    assert str(refused.value).startswith(f"the stamp {stamp} s in {tmp_path / name} is before 0")
+
+
+def test_a_tum_sequence_may_have_comments_in_any_encoding(tmp_path):
+    write(tmp_path / "a.png", picture(1))
+    (tmp_path / "rgb.txt").write_bytes("# Küche\n1.1 a.png\n".encode("latin-1"))
+    (frame,) = open_source("auto", str(tmp_path))
+    assert frame.stamp_ns == 1_100_000_000 and frame.rgb.size
 
 
 def test_a_list_of_a_tum_sequence_may_break_off(tmp_path):

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from dataclasses import replace
 from itertools import islice
+from unittest.mock import Mock
 
+import cv2
 import make_bag as bags
 import numpy as np
 import pytest
@@ -245,6 +249,23 @@ def test_compressed_images(kind):
     np.testing.assert_allclose(quarters(read), quarters(colours()), atol=0 if kind == "png" else 4)
 
 
+def test_compressed_images_are_jpeg_or_png():
+    message = replace(bags.compressed_message(colours()), data=cv2.imencode(".tif", colours())[1])
+    with pytest.raises(SourceError, match="could not be decoded"):
+        compressed_to_rgb(message)
+
+
+@pytest.mark.parametrize("length", [0x00_00_FF_FF, 0xFF_00_00_00])
+def test_a_chunk_of_a_png_longer_than_the_png_never_reaches_opencv(monkeypatch, length):
+    """Which allocates all of it."""
+    message = bags.compressed_message(colours(), kind="png")
+    data = bytearray(message.data)
+    struct.pack_into(">I", data, data.index(b"IDAT") - 4, length)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(SourceError, match="could not be decoded"):
+        compressed_to_rgb(replace(message, data=np.frombuffer(data, np.uint8)))
+
+
 def test_camera_info_with_nothing_in_it_is_no_camera():
     assert camera_from_info(bags.camera_info_message(CAMERA)) == CAMERA
     assert camera_from_info(bags.camera_info_message(replace(CAMERA, fx=0.0))) is None
@@ -371,6 +392,68 @@ def test_a_message_that_breaks_off_costs_itself_alone(tmp_path, monkeypatch):
     source._depth_topic = ""  # images of the same type
     with pytest.warns(RuntimeWarning, match="a message on /camera/image_raw cannot be read"):
         assert len(list(source)) == 2
+
+
+def test_a_bag_that_is_damaged_at_its_start_is_refused(tmp_path):
+    """The length of its first message is one byte off."""
+    bags.make_bag(tmp_path / "bag", written := frames(3))
+    (file,) = (tmp_path / "bag").glob("*.mcap")
+    data = bytearray(file.read_bytes())
+    times = struct.pack("<QQ", written[0].stamp_ns, written[0].stamp_ns)
+    data[data.index(times) - 7] = 0x7F
+    file.write_bytes(data)
+    with pytest.raises(SourceError, match="damaged after 0 messages on /camera/image_raw: "):
+        BagSource(str(tmp_path / "bag"))
+
+
+@pytest.mark.parametrize("error", [KeyError("pos2msg"), MemoryError(), struct.error("22 bytes")])
+def test_a_bag_that_cannot_be_opened_says_why(tmp_path, monkeypatch, error):
+    bags.make_bag(tmp_path / "bag", frames(1))
+    monkeypatch.setattr(bag_module.AnyReader, "_open", Mock(side_effect=error))
+    with pytest.raises(SourceError, match="bag cannot be read as a bag: ") as refused:
+        BagSource(str(tmp_path / "bag"))
+    assert repr(error) in str(refused.value)
+
+
+def test_metadata_of_a_bag_may_be_damaged(tmp_path):
+    bags.make_bag(tmp_path / "bag", frames(1), "sqlite3")
+    metadata = tmp_path / "bag" / "metadata.yaml"
+    metadata.write_text(re.sub(r"\bname: .*", "name: null", metadata.read_text()))
+    with pytest.raises(SourceError, match="cannot be read as a bag"):
+        BagSource(str(tmp_path / "bag"))
+
+
+@pytest.mark.filterwarnings("ignore:left out")  # of the other topics
+@pytest.mark.parametrize("error", [KeyError(7), OverflowError("int"), struct.error("22 bytes")])
+def test_what_comes_before_the_damage_of_a_bag_is_kept(tmp_path, monkeypatch, error):
+    """As of a video that breaks off."""
+    written = frames(4)
+    bags.make_bag(tmp_path / "bag", written, odometry=True)
+    read = bag_module.AnyReader.messages
+
+    def broken(reader, connections):
+        for i, message in enumerate(read(reader, connections)):
+            if i == 2:
+                raise error
+            yield message
+
+    monkeypatch.setattr(bag_module.AnyReader, "messages", broken)
+    source = BagSource(str(tmp_path / "bag"))
+    with pytest.warns(RuntimeWarning, match="damaged after 2 messages on /camera/image_raw: "):
+        kept = list(source)
+    assert [frame.stamp_ns for frame in kept] == [frame.stamp_ns for frame in written[:2]]
+    np.testing.assert_array_equal(kept[1].depth, written[1].depth)
+    with pytest.warns(RuntimeWarning, match="damaged after 2 messages on /odom: "):
+        assert len(list(source.odometry())) == 2
+
+
+@pytest.mark.filterwarnings("ignore:left out")  # of the other topics
+def test_a_message_that_rosbags_cannot_take_apart_costs_itself_alone(tmp_path, monkeypatch):
+    bags.make_bag(tmp_path / "bag", frames(1))
+    broken = Mock(side_effect=struct.error("unpack requires 4 bytes"))
+    monkeypatch.setattr(bag_module.AnyReader, "deserialize", broken)
+    with pytest.warns(RuntimeWarning, match="a message on /camera/image_raw cannot be read"):
+        assert list(BagSource(str(tmp_path / "bag"))) == []
 
 
 def test_an_odd_width_of_pairs_of_pixels_is_refused():

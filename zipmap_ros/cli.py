@@ -63,6 +63,8 @@ OF_EVERY_NODE = {
     "diagnostic_updater",
     "qos_overrides",
 }
+# What PyYAML raises beside its own, for values such as 2001-99-99 and for deep or endless nesting.
+OF_YAML = (ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError)
 # Verbs that parse their own arguments: the module whose main(argv) does.
 ELSEWHERE = {
     "evaluate": ("zipmap_ros.evaluation.run", "judge a checkpoint on data"),
@@ -264,7 +266,7 @@ def _read_parameters(path: str) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(Path(path).read_text()) or {}
         nodes = list(_nodes(tree))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError) as error:
+    except (OSError, yaml.YAMLError, *OF_YAML) as error:
         raise InputError(f"cannot read parameters from {path}: {error}") from error
     if tree and not nodes:
         raise InputError(f"{path} is no ROS 2 parameter file: it has no ros__parameters")

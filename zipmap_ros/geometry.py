@@ -63,6 +63,12 @@ class Camera:
         """Whether straight lines are bent: an equidistant lens does that without coefficients."""
         return any(self.distortion) or self.distortion_model == "equidistant"
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether its numbers are finite and its focal lengths above 0."""
+        numbers = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
+        return bool(np.isfinite(numbers).all() and self.fx > 0 and self.fy > 0)
+
     @classmethod
     def from_matrix(cls, K: ArrayLike, width: int, height: int) -> Camera:
         """An ideal pinhole from a (3, 3) intrinsic matrix in pixels."""

@@ -127,6 +127,8 @@ def test_what_makes_no_sense_is_refused():
     for short in (image(b"123", 2, 2, "mono8", 2), image(b"1234", 2, 2, "mono8", 1)):
         with pytest.raises(CvBridgeError, match="does not fit"):
             BRIDGE.imgmsg_to_cv2(short)
+    with pytest.raises(CvBridgeError, match=r"of an image \(0, 0, 3\)"):
+        BRIDGE.imgmsg_to_cv2(image(b"", 0, 0, "rgb8", 0), "bgr8")
     with pytest.raises(NotImplementedError, match="nv21"):
         BRIDGE.imgmsg_to_cv2(image(b"1234", 2, 2, "nv21", 2), "bgr8")
 
@@ -149,6 +151,16 @@ def test_compressed_images():
         BRIDGE.compressed_imgmsg_to_cv2(CompressedImage(format="jpeg", data=array.array("B", b"x")))
     with pytest.raises(CvBridgeError, match="none of"):
         BRIDGE.cv2_to_compressed_imgmsg(smooth, "webm")
+
+
+@pytest.mark.parametrize("length", [0x00_00_FF_FF, 0xFF_00_00_00])
+def test_a_chunk_of_a_png_longer_than_the_png_never_reaches_opencv(monkeypatch, length):
+    """Which allocates all of it."""
+    png = BRIDGE.cv2_to_compressed_imgmsg(COLOR, "png")
+    struct.pack_into(">I", png.data, bytes(png.data).index(b"IDAT") - 4, length)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(CvBridgeError, match="not a readable image"):
+        BRIDGE.compressed_imgmsg_to_cv2(png)
 
 
 def test_types_have_opencv_numbers():

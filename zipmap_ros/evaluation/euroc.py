@@ -11,7 +11,6 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import yaml
 from numpy.typing import NDArray
@@ -19,9 +18,13 @@ from numpy.typing import NDArray
 from zipmap_ros.evaluation import EvaluationError
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Array, Camera, GeometryError, matrix_from_quaternion, pose
+from zipmap_ros.sources.folder import read_rgb
+from zipmap_ros.sources.source import LAST_STAMP_NS, SourceError, true_pose
 
 _TRUTHS = ("state_groundtruth_estimate0", "mocap0")
 _DISTORTIONS = {"radial-tangential": "plumb_bob", "equidistant": "equidistant"}
+# What PyYAML raises beside its own, and what is made of values of another kind.
+_OF_YAML = (ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError)
 _MAX_GAP_NS = 10_000_000  # an image further from every true pose is left out
 
 
@@ -58,10 +61,10 @@ class EurocSource:
 
     def __iter__(self) -> Iterator[Frame]:
         for stamp_ns, name, world_T_camera in self._entries:
-            bgr = cv2.imread(str(self._images / name), cv2.IMREAD_COLOR)
-            if bgr is None:
-                raise EvaluationError(f"cannot read the image {self._images / name}")
-            rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+            try:
+                rgb = read_rgb(self._images / name)
+            except SourceError as error:
+                raise EvaluationError(str(error)) from error
             yield Frame(stamp_ns, rgb, camera=self._camera, map_T_camera=world_T_camera)
 
 
@@ -70,13 +73,16 @@ def _read_rows(path: Path, columns: int) -> tuple[NDArray[np.int64], list[list[s
     try:
         with open(path, newline="") as file:
             rows = [row for row in csv.reader(file) if row and not row[0].startswith("#")]
-        stamps = np.array([int(row[0]) for row in rows], dtype=np.int64)
+        stamps = [int(row[0]) for row in rows]
         fields = [row[1:columns] for row in rows]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise EvaluationError(f"cannot read {path}: {error}") from error
     if not rows or any(len(row) < columns - 1 for row in fields):
         raise EvaluationError(f"{path} should have rows of {columns} columns or more")
-    return stamps, fields
+    absurd = [stamp for stamp in stamps if not 0 <= stamp <= LAST_STAMP_NS]
+    if absurd:
+        raise EvaluationError(f"{path} has the stamp {absurd[0]} ns, before 0 or beyond 2038")
+    return np.array(stamps, dtype=np.int64), fields
 
 
 def _read_sensor(path: Path) -> tuple[Camera, Array]:
@@ -88,10 +94,14 @@ def _read_sensor(path: Path) -> tuple[Camera, Array]:
         coefficients = tuple(float(value) for value in sensor["distortion_coefficients"])
         model = _DISTORTIONS[sensor["distortion_model"]]
         body_T_camera = np.array(sensor["T_BS"]["data"], dtype=np.float64).reshape(4, 4)
-    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        true_pose(body_T_camera, "T_BS")
+    except (OSError, yaml.YAMLError, *_OF_YAML) as error:
         raise EvaluationError(f"cannot read the camera of {path}: {error!r}") from error
     # Kalibr puts pixel centres at integers, Camera half a pixel further.
-    return Camera(width, height, fx, fy, cx + 0.5, cy + 0.5, model, coefficients), body_T_camera
+    camera = Camera(width, height, fx, fy, cx + 0.5, cy + 0.5, model, coefficients)
+    if not camera.is_usable:
+        raise EvaluationError(f"{path} has no finite intrinsics with focal lengths above 0")
+    return camera, body_T_camera
 
 
 def _body_pose(row: list[str]) -> Array | None:

@@ -24,10 +24,9 @@ from zipmap_ros import geometry
 from zipmap_ros.geometry import Camera, GeometryError, camera_from_info
 from zipmap_ros.sources import decode
 from zipmap_ros.sources.decode import DecodeError
+from zipmap_ros.sources.source import LAST_STAMP_NS, NS
 
 T = TypeVar("T")
-NS = 1_000_000_000
-LAST_STAMP_NS = (2**31 - 86_400) * NS  # a day before the seconds of a message are full
 CLOUD_DTYPE = np.dtype(
     [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<f4"), ("confidence", "<f4")]
 )

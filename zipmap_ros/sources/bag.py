@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.rosbag2 import ReaderError
+from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
 from zipmap_ros.frame import Frame
@@ -40,7 +40,8 @@ class BagSource(RecordedSource):
     The camera comes from the ``camera_info`` beside the image topic, registered depth from
     ``depth`` beside it (or beside its parent), true poses of the camera (optical axes) from
     ``/ground_truth/pose``; each where the bag has it. A camera_info or pose that cannot be used,
-    and depth of another size than the image, are left out with a warning.
+    and depth of another size than the image, are left out with a warning. A damaged bag ends, with
+    a warning, where it cannot be read on; one without an image before that is refused.
     """
 
     def __init__(self, path: str, topic: str = "") -> None:
@@ -57,6 +58,7 @@ class BagSource(RecordedSource):
                 )
             self._odometry_topics = sorted(n for n, kind in types.items() if kind == ODOMETRY)
             self._count = reader.topics[self.topic].msgcount
+            self._next(self._raw(reader, self.topic), self.topic, 0)
             seconds = reader.duration / NS
         self.fps = (self._count - 1) / seconds if self._count > 1 and seconds > 0 else 30.0
         base = self.topic.removesuffix("/compressed").rpartition("/")[0]
@@ -138,20 +140,35 @@ class BagSource(RecordedSource):
         )
 
     def _messages(self, reader: AnyReader, topic: str) -> Iterator[Any]:
+        raw = self._raw(reader, topic)
+        for before in count():
+            one = read_or(None, partial(self._next, raw, topic, before))
+            if one is None:
+                return
+            connection, _, data = one
+            message = read_or(None, partial(_deserialized, reader, data, connection))
+            if message is not None:
+                yield message
+
+    def _raw(self, reader: AnyReader, topic: str) -> Iterator[Any]:
         connections = [c for c in reader.connections if c.topic == topic]
-        if connections:
-            for connection, _, data in reader.messages(connections):
-                message = read_or(None, partial(_deserialized, reader, data, connection))
-                if message is not None:
-                    yield message
+        return reader.messages(connections) if connections else iter(())
+
+    def _next(self, raw: Iterator[Any], topic: str, before: int) -> Any:
+        try:
+            return next(raw, None)
+        except Exception as error:  # rosbags raises what the bytes make it
+            raise SourceError(
+                f"{self._path} is damaged after {before} messages on {topic}: {error!r}"
+            ) from error
 
     def _reader(self) -> AnyReader:
         try:
             reader = AnyReader([self._path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
-            reader.open()
-            reader.close()
-        except (AnyReaderError, ReaderError, OSError, ValueError) as error:
-            raise SourceError(f"{self._path} cannot be read as a bag: {error}") from error
+            with reader:
+                _ = reader.topics, reader.duration
+        except Exception as error:  # as above
+            raise SourceError(f"{self._path} cannot be read as a bag: {error!r}") from error
         return reader
 
 
@@ -176,8 +193,8 @@ class _Nearest:
 def _deserialized(reader: AnyReader, data: bytes, connection: Any) -> Any:
     try:
         return reader.deserialize(data, connection.msgtype)
-    except AnyReaderError as error:
-        raise SourceError(f"a message on {connection.topic} cannot be read: {error}") from error
+    except Exception as error:  # as above
+        raise SourceError(f"a message on {connection.topic} cannot be read: {error!r}") from error
 
 
 def _camera(info: Any) -> Camera | None:

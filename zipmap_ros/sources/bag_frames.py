@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from zipmap_ros.geometry import Array, GeometryError, invert, matrix_from_quaternion, pose
-from zipmap_ros.sources.source import NS, SourceError, finite, read_or
+from zipmap_ros.sources.source import NS, SourceError, read_or, true_pose
 
 
 class FrameTree:
@@ -80,4 +80,4 @@ def to_matrix(p: Any, q: Any) -> Array:
         T = pose(matrix_from_quaternion((q.x, q.y, q.z, q.w)), np.array((p.x, p.y, p.z)))
     except GeometryError as error:
         raise SourceError(f"the bag has a pose that is none: {error}") from error
-    return finite(T, f"a pose of the bag, at {p.x, p.y, p.z},")
+    return true_pose(T, f"a pose of the bag, at {p.x, p.y, p.z},")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import cv2
@@ -37,6 +38,7 @@ ENCODINGS: dict[str, tuple[str, int, int | None]] = {
     **{f"bayer_{pattern}8": ("u1", 1, code) for pattern, code in _BAYER.items()},
     **{f"bayer_{pattern}16": ("u2", 1, code) for pattern, code in _BAYER.items()},
 }
+COMPRESSED_FORMATS = ("JPEG", "PNG")  # of a topic, by PIL's names
 MOST_PIXELS = 1 << 26  # of a compressed image: a few KB of PNG may claim gigabytes
 # encoding -> (dtype, metres of a unit)
 DEPTH_ENCODINGS = {"32FC1": ("f4", 1.0), "16UC1": ("u2", 0.001), "mono16": ("u2", 0.001)}
@@ -78,14 +80,10 @@ def image_to_rgb(message: Any) -> NDArray[np.uint8]:
 def compressed_to_rgb(message: Any) -> NDArray[np.uint8]:
     """A JPEG or PNG sensor_msgs/CompressedImage, colour or grey, to (H, W, 3) uint8 RGB.
 
-    Raises DecodeError where the bytes are no image, or one of more than MOST_PIXELS.
+    Raises DecodeError where the bytes are neither, or claim more than MOST_PIXELS.
     """
     data = _bytes(message)
-    _check_size(data)
-    try:
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except cv2.error as error:
-        raise DecodeError("image", f"a compressed image is too strange: {error}") from error
+    bgr = decoded(data, COMPRESSED_FORMATS)
     if bgr is None:
         raise DecodeError(
             "image",
@@ -94,17 +92,41 @@ def compressed_to_rgb(message: Any) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _check_size(data: NDArray[np.uint8]) -> None:
-    """Raise DecodeError where the header of a compressed image claims more than MOST_PIXELS."""
+def decoded(
+    data: NDArray[np.uint8], formats: tuple[str, ...], flags: int = cv2.IMREAD_COLOR
+) -> NDArray | None:
+    """An encoded image as OpenCV decodes it, None where it breaks off or is none of ``formats``
+    (PIL's names). Raises DecodeError where it claims more than MOST_PIXELS."""
     try:
-        with PIL.Image.open(io.BytesIO(data.data)) as picture:
+        return cv2.imdecode(data, flags) if _is_whole(data, formats) else None
+    except cv2.error as error:
+        raise DecodeError("image", f"a compressed image is too strange: {error}") from error
+
+
+def _is_whole(data: NDArray[np.uint8], formats: tuple[str, ...]) -> bool:
+    """As far as the header and, of a PNG, the lengths of its chunks tell. Raises DecodeError for
+    more than MOST_PIXELS."""
+    try:
+        with PIL.Image.open(io.BytesIO(data.data), formats=formats) as picture:
             width, height = picture.size
     except PIL.Image.DecompressionBombError as error:
         raise DecodeError("image", f"a compressed image is too large: {error}") from error
-    except Exception:  # whatever PIL makes of it: OpenCV will say what it is
-        return
+    except Exception:  # PIL raises what the bytes make it; of what it cannot read, no size is known
+        return False
     if width * height > MOST_PIXELS:
         raise DecodeError("image", f"a compressed image of {width}x{height} is too large")
+    return picture.format != "PNG" or _has_its_chunks(data)
+
+
+def _has_its_chunks(png: NDArray[np.uint8]) -> bool:
+    """Whether every chunk ends within the bytes: OpenCV allocates what the length of one claims."""
+    at = 8
+    while at + 12 <= png.size:
+        length, name = struct.unpack_from(">I4s", png.data, at)
+        at += 12 + length
+        if name == b"IEND":
+            break
+    return at <= png.size
 
 
 def image_to_depth(message: Any) -> NDArray[np.float32]:

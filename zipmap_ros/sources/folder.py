@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -15,15 +16,18 @@ from numpy.typing import NDArray
 
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Array, Camera
+from zipmap_ros.sources.decode import DecodeError, decoded
 from zipmap_ros.sources.source import (
     NS,
     RecordedSource,
     SourceError,
-    finite,
     read_or,
+    to_stamp_ns,
+    true_pose,
     without_pixels,
 )
 
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")  # by PIL's names
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 PLAIN_FPS = 10.0
 SCENES_FPS = 30.0
@@ -91,11 +95,12 @@ def _open_scenes(path: str, images: list[Path]) -> FolderSource:
         numbers = re.findall(r"\d+", stem)
         if not numbers:
             raise SourceError(f"{image} has no number in its name: use frame-NNNNNN.color.jpg")
+        seconds = Fraction(int(numbers[-1])) / int(SCENES_FPS)
         depth, pose = (image.parent / f"{stem}{end}" for end in (".depth.png", ".pose.txt"))
         entries.append(
             _Entry(
                 image,
-                round(int(numbers[-1]) * NS / SCENES_FPS),
+                to_stamp_ns(seconds, f"{image}, at thirty frames a second,"),
                 depth if depth.is_file() else None,
                 read_or(None, partial(_read_pose, pose)) if pose.is_file() else None,
             )
@@ -106,6 +111,8 @@ def _open_scenes(path: str, images: list[Path]) -> FolderSource:
         read = (read_or(without_pixels(), partial(read_rgb, image)) for image in images)
         height, width = next((rgb.shape[:2] for rgb in read if rgb.size), (0, 0))
         camera = Camera.from_matrix(_read_matrix(intrinsics, 3), width, height)
+        if not camera.is_usable:
+            raise SourceError(f"{intrinsics} has no finite K with focal lengths above 0: calibrate")
     fps = usual_fps([entry.stamp_ns for entry in entries], SCENES_FPS)
     return FolderSource(path, entries, fps, camera)
 
@@ -128,7 +135,7 @@ def _is_image(path: Path) -> bool:
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """An image file as (H, W, 3) uint8 RGB. Raises SourceError when it cannot be decoded."""
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    bgr = _pixels(path, cv2.IMREAD_COLOR)
     if bgr is None:
         raise SourceError(f"{path} cannot be decoded: is it a complete image?")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
@@ -136,7 +143,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 
 def read_depth(path: Path, units_per_metre: float) -> NDArray[np.float32]:
     """A 16-bit depth image as (H, W) float32 metres along z, NaN where unknown."""
-    raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    raw = _pixels(path, cv2.IMREAD_UNCHANGED)
     if raw is None or raw.ndim != 2:
         raise SourceError(f"{path} is no depth image of one channel")
     depth = raw.astype(np.float32) / units_per_metre
@@ -144,8 +151,19 @@ def read_depth(path: Path, units_per_metre: float) -> NDArray[np.float32]:
     return depth
 
 
+def _pixels(path: Path, flags: int) -> NDArray | None:
+    """An image file as OpenCV decodes it, None where it is none. Raises SourceError for one that is
+    too large."""
+    try:
+        return decoded(np.fromfile(path, np.uint8), FORMATS, flags) if path.is_file() else None
+    except OSError:
+        return None
+    except DecodeError as error:
+        raise SourceError(f"{path}: {error}") from error
+
+
 def _read_pose(path: Path) -> Array:
-    return finite(_read_matrix(path, 4), f"the pose in {path}")
+    return true_pose(_read_matrix(path, 4), f"the pose in {path}")
 
 
 def _read_matrix(path: Path, size: int) -> Array:

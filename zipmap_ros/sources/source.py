@@ -6,6 +6,8 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from fractions import Fraction
 from typing import TypeVar
 
 import numpy as np
@@ -15,7 +17,9 @@ from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Array
 
 NS = 1_000_000_000
+LAST_STAMP_NS = (2**31 - 86_400) * NS  # a day before the seconds of a message are full
 T = TypeVar("T")
+_ROUNDED = 0.02  # of R @ R.T: poses written with two digits
 
 
 class SourceError(ValueError):
@@ -37,19 +41,30 @@ def read_or(otherwise: T, read: Callable[[], T]) -> T:
         return otherwise
 
 
-def finite(pose: Array, what: str) -> Array:
-    """``pose`` itself. Raises SourceError for one with NaN or infinity, which some data sets write
-    where tracking was lost."""
-    if not np.isfinite(pose).all():
+def true_pose(T: Array, what: str) -> Array:
+    """``T`` (4, 4) itself. Raises SourceError for one with NaN or infinity, which some data sets
+    write where tracking was lost, or without a rotation."""
+    if not np.isfinite(T).all():
         raise SourceError(f"{what} is not finite")
-    return pose
+    R = T[:3, :3]
+    turns = np.allclose(R @ R.T, np.eye(3), rtol=0, atol=_ROUNDED) and np.linalg.det(R) > 0
+    if not turns or not np.allclose(T[3], (0, 0, 0, 1)):
+        raise SourceError(f"{what} is no rotation and translation")
+    return T
+
+
+def to_stamp_ns(seconds: Decimal | Fraction, what: str) -> int:
+    """Nanoseconds. Raises SourceError for a time before 0 or beyond what a message can hold."""
+    if not 0 <= seconds <= LAST_STAMP_NS // NS:
+        raise SourceError(f"{what} is before 0 or beyond 2038")
+    return round(seconds * NS)
 
 
 class Source(ABC):
     """Frames in order of time; iterating anew starts at the beginning where that is possible.
 
     A frame whose image cannot be read has one without pixels; depth that cannot be read, and a pose
-    that is none or not finite, are left out with a warning.
+    that is none, are left out with a warning.
 
     name       for people, e.g. the file's name
     fps        frames a second at which the source plays in real time

@@ -15,11 +15,11 @@ from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Array, Camera, GeometryError, matrix_from_quaternion, pose
 from zipmap_ros.sources.folder import read_depth, read_rgb, usual_fps
 from zipmap_ros.sources.source import (
-    NS,
     RecordedSource,
     SourceError,
-    finite,
     read_or,
+    to_stamp_ns,
+    true_pose,
     without_pixels,
 )
 
@@ -38,7 +38,8 @@ class TumSource(RecordedSource):
     """The colour images of a sequence with the depth and pose nearest in time (within 20 ms)."""
 
     def __init__(self, path: str) -> None:
-        """Raises SourceError when rgb.txt is missing or names no image."""
+        """Raises SourceError when rgb.txt is missing or names no image, and for a stamp that cannot
+        be."""
         self._root = Path(path)
         self.name = self._root.name
         self._images = self._read("rgb.txt")
@@ -76,10 +77,15 @@ class TumSource(RecordedSource):
         path = self._root / name
         if not path.is_file():
             return []
-        lines = [line.strip() for line in path.read_text().splitlines()]
+        lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
         lines = [line for line in lines if line and not line.startswith("#")]
         rows = (read_or(None, partial(_row, path, line)) for line in lines)
-        return sorted((row for row in rows if row is not None), key=lambda row: row[0])
+        stamped = [
+            (to_stamp_ns(row[0], f"the stamp {row[0]} s in {path}"), row[1])
+            for row in rows
+            if row is not None
+        ]
+        return sorted(stamped, key=lambda row: row[0])
 
     def _pose(self, words: list[str]) -> Array:
         what = f"{self.name}: the pose {' '.join(words)!r}"
@@ -88,18 +94,20 @@ class TumSource(RecordedSource):
             T = pose(matrix_from_quaternion(quaternion), (tx, ty, tz))
         except (ValueError, GeometryError) as error:
             raise SourceError(f"{what} cannot be used: {error}") from error
-        return finite(T, what)
+        return true_pose(T, what)
 
 
-def _row(path: Path, line: str) -> tuple[int, list[str]]:
+def _row(path: Path, line: str) -> tuple[Decimal, list[str]]:
     stamp, *words = line.split()
     try:
-        stamp_ns = int(Decimal(stamp) * NS)
-    except (ArithmeticError, ValueError) as error:  # nan and infinity are decimals too
-        raise SourceError(f"{path} has a line without a stamp: {line!r}") from error
+        seconds = Decimal(stamp)
+    except ArithmeticError:
+        seconds = Decimal("nan")
+    if not seconds.is_finite():
+        raise SourceError(f"{path} has a line without a stamp: {line!r}")
     if not words:
         raise SourceError(f"{path} has a line with a stamp alone: {line!r}")
-    return stamp_ns, words
+    return seconds, words
 
 
 def _nearest(rows: list[tuple[int, list[str]]], stamp_ns: int) -> list[str] | None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+import struct
 import sys
 
 import cv2
@@ -115,7 +116,7 @@ class CvBridge:
             CvBridgeError: the bytes are no image, or the conversion makes no sense.
         """
         data = np.frombuffer(cmprs_img_msg.data, dtype=np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if _is_whole(data) else None
         if image is None:
             raise CvBridgeError(
                 f"{data.size} bytes of format [{cmprs_img_msg.format}] are not a readable image"
@@ -144,6 +145,19 @@ class CvBridge:
         data = array.array("B")
         data.frombytes(encoded.data)
         return CompressedImage(format=dst_format, data=data)
+
+
+def _is_whole(data: np.ndarray) -> bool:
+    """Return whether there is something, and all chunks of a PNG: OpenCV allocates their length."""
+    if data[:8].tobytes() != b"\x89PNG\r\n\x1a\n":
+        return data.size > 0
+    at = 8
+    while at + 12 <= data.size:
+        length, name = struct.unpack_from(">I4s", data, at)
+        at += 12 + length
+        if name == b"IEND":
+            break
+    return at <= data.size
 
 
 def _pixels(message: Image) -> np.ndarray:
