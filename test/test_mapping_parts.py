@@ -14,6 +14,7 @@ from known_world import CAMERA, frame, path
 
 from zipmap_ros.geometry import Camera, look_at, pose, transform_points
 from zipmap_ros.mapping import MappingError
+from zipmap_ros.mapping import keyframes as keyframes_module
 from zipmap_ros.mapping.gauge import Gauge, scaled
 from zipmap_ros.mapping.keyframes import Keyframes
 from zipmap_ros.mapping.points import frame_points
@@ -395,6 +396,36 @@ def test_keyframes_by_motion_by_turn_and_after_a_gap():
     assert not wants(np.eye(4)), "a camera that stands still is never kept"
     keyframes.kept([("", moved(0.05))])
     assert not wants(moved(0.1))
+
+
+def test_a_view_is_new_by_how_far_it_sees_and_where():
+    keyframes = Keyframes()
+    assert keyframes.are_new([np.eye(4)], [1.0])
+    keyframes.folded([np.eye(4), moved(10)])
+    near, turned = moved(0.3), look_at([0, 0, 0], [0, 1, 0])
+    assert keyframes.are_new([near], [1.0]) and not keyframes.are_new([near], [2.0])
+    assert keyframes.are_new([turned], [100.0])
+    assert not keyframes.are_new([moved(10.1), near], [1.0, 2.0])
+    assert keyframes.are_new([moved(10.1), turned], [1.0, 2.0]), "one of a chunk is enough"
+
+
+def test_only_the_last_views_are_known(monkeypatch):
+    monkeypatch.setattr(keyframes_module, "MOST_VIEWS", 2)
+    keyframes = Keyframes()
+    keyframes.folded([moved(0), moved(5), moved(10)])
+    assert keyframes.are_new([moved(0)], [1.0]) and not keyframes.are_new([moved(5)], [1.0])
+    assert keyframes.views.shape == (2, 4, 4)
+
+
+def test_a_place_that_was_found_again_is_no_way_for_the_scale():
+    estimator = ScaleEstimator("odom")
+    for i in range(20):
+        jump = pose(np.eye(3), [0, 0, i % 3])
+        estimator.move(jump)
+        offset = sum(j % 3 for j in range(i + 1))
+        odom, network = pose(np.eye(3), [i, 0, 0]), pose(np.eye(3), [i / 2, 0, offset])
+        estimator.add_motion("", odom, network)
+    assert estimator.metric and estimator.scale == pytest.approx(2.0)
 
 
 def test_trajectory_is_bounded_moved_and_written_as_tum():

@@ -337,7 +337,7 @@ def another_state(change):
         (made_up(keyframes__last={"": "there"}), "cannot load"),
         (another_state(lambda tensor: tensor * float("nan")), "its state is not finite"),
         (another_state(lambda tensor: tensor[..., :-1].contiguous()), "cannot load"),
-        (make_older, "has format 1, this version reads 3"),
+        (make_older, "has format 1, this version reads 4"),
         (damage_size, "is damaged"),
         (damage_content, "cannot load"),
         (remove_manifest, "is no saved session"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,8 +68,18 @@ def test_the_velocity_is_that_of_one_camera() -> None:
     outputs._last["front"] = (0, np.eye(4))
     outputs._last["left"] = (999_000_000, pose(np.eye(3), [0.995, 0, 0]))
     message = PoseStamped(header=convert.make_header(1_000_000_000, "map"))
-    odometry = outputs._odometry(message, pose(np.eye(3), [1, 0, 0]), "base_link", "front")
+    now = replace(estimate(1_000_000_000), source="front")
+    odometry = outputs._odometry(message, pose(np.eye(3), [1, 0, 0]), "base_link", now)
     assert odometry.twist.twist.linear.x == pytest.approx(1.0)
+
+
+def test_a_place_that_was_found_again_is_no_velocity() -> None:
+    outputs, heard = heard_outputs()
+    jump = pose(np.eye(3), [0.5, 0, 0])
+    outputs.publish(estimate(1), np.eye(4), FRAME, low=1.5)
+    now = replace(estimate(1_000_000_001), jump=jump)
+    outputs.publish(now, pose(np.eye(3), [0.7, 0, 0]), FRAME, low=1.5)
+    assert heard["odometry"][-1].twist.twist.linear.x == pytest.approx(0.2)
 
 
 def test_depth_of_little_confidence_is_unknown() -> None:

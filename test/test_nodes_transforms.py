@@ -305,6 +305,23 @@ def test_odometry_of_before_a_jump_of_time_is_forgotten(ros: Bench) -> None:
     tree.close()
 
 
+def test_a_place_that_was_found_again_moves_only_the_map(ros: Bench) -> None:
+    """odom -> base goes on as the camera moved."""
+    tree = Tree(ros, tf_mode="odom_and_map", map_frame="map_p", odom_frame="odom_p")
+    tree.transforms._base_T_camera["lens_p"] = np.eye(4)
+    jump, moved = at(0.3, 10), at(2.0, 5)
+    tree.transforms.publish(estimate(tree.now_ns, at(1.0), "lens_p"), 1)
+    found = replace(estimate(tree.now_ns + 1, jump @ moved, "lens_p"), jump=jump)
+    tree.transforms.publish(found, 1)
+    held = tree.transforms._held
+    np.testing.assert_allclose(held["map_p", "odom_p"], jump, atol=1e-12)
+    np.testing.assert_allclose(held["odom_p", "base_link"], moved, atol=1e-12)
+    tree.transforms.publish(estimate(tree.now_ns + 2, jump @ at(2.5, 5), "lens_p"), 1)
+    np.testing.assert_allclose(held["map_p", "odom_p"], jump, atol=1e-12)
+    np.testing.assert_allclose(tree.transforms._held["odom_p", "base_link"], at(2.5, 5), atol=1e-12)
+    tree.close()
+
+
 def test_what_is_held_moves_with_the_map(ros: Bench) -> None:
     """Without another image: the last pose, seen from the map's new anchor."""
     tree = Tree(ros, tf_mode="odom_and_map", map_frame="map_h", odom_frame="odom_h")

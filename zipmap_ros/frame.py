@@ -44,7 +44,9 @@ class Estimate:
     camera        the pinhole that belongs to ``depth``
     rgb           (h, w, 3) uint8: the image as the network saw it, pixel for pixel with ``depth``
     scale         network units -> map units
-    kept          whether the frame's chunk was folded into the persistent state
+    kept          whether the frame's chunk was kept: in the map, in the state where it was new
+    jump          (4, 4) float64 what finding a known place moved the pose by: the camera's motion
+                  since the frame before led to ``invert(jump) @ map_T_camera``; None if none was
     points        (N, 3) float32 confident points in ``map``
     colors        (N, 3) uint8 RGB of ``points``
     point_confidence  (N,) float32 of ``points``
@@ -59,6 +61,7 @@ class Estimate:
     rgb: NDArray[np.uint8]
     scale: float = 1.0
     kept: bool = True
+    jump: NDArray[np.float64] | None = None
     source: str = ""
     points: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
     colors: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 3), np.uint8))

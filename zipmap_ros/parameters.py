@@ -145,8 +145,8 @@ class Parameters:
     )
     keyframe_translation_m: float = _parameter(
         0.02,
-        "A chunk is kept in the state when a camera has moved this far since the last kept one "
-        "(map units while the scale is not metric).",
+        "A chunk is kept, in the map and as far as its view is new in the state, when a camera has "
+        "moved this far since the last kept one (map units while the scale is not metric).",
         low=0.0,
         high=100.0,
         unit="m",
@@ -162,7 +162,7 @@ class Parameters:
     )
     mode: str = _parameter(
         "mapping",
-        "mapping: keyframe chunks are kept in the state. localization: every chunk is computed "
+        "mapping: keyframe chunks are kept in map and state. localization: every chunk is computed "
         "and dropped, the map does not grow.",
         allowed=("mapping", "localization"),
     )

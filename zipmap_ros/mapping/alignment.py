@@ -21,7 +21,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from zipmap_ros.geometry import Array, Camera, invert, se3_exp, se3_log
+from zipmap_ros.geometry import Array, Camera, invert, rigid, se3_exp, se3_log
 from zipmap_ros.mapping.correction import PIXEL, Correction, node_weights
 from zipmap_ros.mapping.pixels import (
     Image,
@@ -79,6 +79,11 @@ class Fit:
     focal: Array
     lasts: bool
 
+    @property
+    def world_T_camera(self) -> Array:
+        """(4, 4) pose of the image."""
+        return rigid(self.reference.world_T_camera @ invert(self.camera_T_reference))
+
 
 @dataclass(frozen=True, eq=False)
 class Picture:
@@ -120,6 +125,11 @@ class Reference:
     def levels(self) -> list[_Level]:
         """The picture's, their depth corrected."""
         return [level.corrected(self.correction.log) for level in self.picture.levels]
+
+    @property
+    def typical_depth(self) -> float:
+        """The median of its depth, corrected."""
+        return float(np.median(self.picture.depth)) * self.correction.mean
 
     def align(
         self, grey: Image, camera: Camera, guess: Array, focal_information: float = np.inf

@@ -20,6 +20,12 @@ def dense(prediction: Prediction) -> tuple[torch.Tensor, torch.Tensor]:
     return prediction.depth, prediction.confidence
 
 
+def median_depths(prediction: Prediction) -> list[float]:
+    """Of each frame, in network units."""
+    median: list[float] = dense(prediction)[0][0].flatten(1).median(1).values.tolist()
+    return median
+
+
 def network_poses(views: Sequence[View], prediction: Prediction) -> list[Array] | None:
     """The (4, 4) network_T_camera of each frame, or None when any output is not finite.
 

@@ -43,6 +43,11 @@ class Gauge:
         """(..., 4, 4) ``map_T_camera`` to network poses."""
         return scaled(invert(self.map_T_network) @ map_T_camera, 1 / self.scale)
 
+    def in_map(self, network_T_network: Array) -> Array:
+        """(4, 4) a rigid transform of the network's world as one of ``map``."""
+        M = self.map_T_network
+        return M @ scaled(network_T_network, self.scale) @ invert(M)
+
     def change_from(self, old: Gauge) -> tuple[Array, float]:
         """What moves map coordinates of ``old`` into this gauge: ``new_T_old @ (ratio * p)``."""
         ratio = self.scale / old.scale

@@ -13,11 +13,11 @@ import torch
 
 from zipmap_ros.frame import Estimate, Frame
 from zipmap_ros.geometry import BODY_T_OPTICAL, Array, Camera
-from zipmap_ros.mapping.chunk import dense, network_poses, relative_change
+from zipmap_ros.mapping.chunk import dense, median_depths, network_poses, relative_change
 from zipmap_ros.mapping.errors import MappingError
+from zipmap_ros.mapping.estimate import estimate_of
 from zipmap_ros.mapping.gauge import Gauge
 from zipmap_ros.mapping.keyframes import Keyframes
-from zipmap_ros.mapping.points import frame_points
 from zipmap_ros.mapping.prepare import View, prepare
 from zipmap_ros.mapping.query import (
     MOST_POINTS,
@@ -221,8 +221,14 @@ class StreamMapper:
                 return self._fold(chunk[:half]) + self._fold(chunk[half:])
             return self._drop(chunk, NO_MEMORY, f"the device has too little memory: {error}")
         poses, tracks = network_poses(chunk, prediction), self.tracks
-        if poses is not None and aligns(p.align_poses, self.model.config):
-            poses, prediction, tracks = tracks.align(chunk, prediction, poses)
+        jumps: list[Array | None] = [None] * len(chunk)
+        aligned = aligns(p.align_poses, self.model.config)
+        if poses is not None and aligned:
+            steady = self.tracker.steady
+            found = tracks.align(chunk, prediction, poses, learns=mapping, steady=steady)
+            poses, jumps, prediction, tracks = (
+                found.poses, found.jumps, found.prediction, found.tracks,
+            )  # fmt: skip
         elif poses is not None:  # they may have been aligned until now
             poses = [tracks.correction @ pose for pose in poses]
         # Believe it?
@@ -234,14 +240,17 @@ class StreamMapper:
         if poses is None or reason:
             return self._drop(chunk, str(reason), f"the network's output was refused: {reason}")
         self.tracks = tracks
-        # Keep the candidate, or drop it: the camera had hardly moved, or we only localise.
+        # Keep it, or drop it: the camera had hardly moved, or we only localise.
         named = list(zip(sources, poses, strict=True))
         keep = mapping and self.keyframes.wants(
             named, p.keyframe_translation_m / scale, p.keyframe_rotation_deg, p.keyframe_max_gap
         )
         if keep:
-            self.state_update = relative_change(self._state, candidate)
-            self._state = candidate
+            # What the state knows already it gains nothing from, if poses tell that it does.
+            if not aligned or self.keyframes.are_new(poses, median_depths(prediction)):
+                self.state_update = relative_change(self._state, candidate)
+                self._state = candidate
+                self.keyframes.folded(poses)
             self.keyframes.kept(named)
             self.counts.used += len(chunk)
         else:
@@ -251,9 +260,9 @@ class StreamMapper:
         if self.gauge is None:
             self.gauge = Gauge(poses[0], self.base_T_camera(sources[0]), scale)
         learns = mapping or not self.scale.metric  # a map to be located in keeps its metres
-        if learns and self._observe_scale(chunk, prediction, poses):
+        if learns and self._observe_scale(chunk, prediction, poses, jumps):
             self.regauge(scale=self.scale.scale)
-        return self._estimates(chunk, prediction, poses, keep)
+        return self._estimates(chunk, prediction, poses, jumps, keep)
 
     def reconstruct(self, frames: Iterable[Frame]) -> list[Estimate]:
         """All frames at once, each seeing every other (batch): for networks that do not stream.
@@ -273,10 +282,11 @@ class StreamMapper:
         if poses is None:
             return self._drop(views, NOT_FINITE, "the network's output is not finite")
         self.gauge = Gauge(poses[0], self.base_T_camera(views[0].frame.source), self.scale.scale)
-        if self._observe_scale(views, prediction, poses):
+        none = [None] * len(views)
+        if self._observe_scale(views, prediction, poses, none):
             self.regauge(scale=self.scale.scale)
         self.counts.used += len(views)
-        return self._estimates(views, prediction, poses, kept=True)
+        return self._estimates(views, prediction, poses, none, kept=True)
 
     def set_pose(self, map_T_base: Array) -> None:
         """Say where the base is now, (4, 4): everything mapped so far moves along.
@@ -364,11 +374,17 @@ class StreamMapper:
         return []
 
     def _observe_scale(
-        self, chunk: Sequence[View], prediction: Prediction, poses: Sequence[Array]
+        self,
+        chunk: Sequence[View],
+        prediction: Prediction,
+        poses: Sequence[Array],
+        jumps: Sequence[Array | None],
     ) -> bool:
         """Give the chunk's frames to the scale's source; whether the scale changed."""
         changed = False
         for i, (view, pose) in enumerate(zip(chunk, poses, strict=True)):
+            if (jump := jumps[i]) is not None:
+                self.scale.move(jump)
             if self.scale.source == "depth" and view.measured is not None:
                 depth, confidence = (x[0, i].cpu().numpy() for x in dense(prediction))
                 changed |= self.scale.add_depth(depth, confidence, view.measured)
@@ -391,59 +407,29 @@ class StreamMapper:
         self.gauge_id += 1
 
     def _estimates(
-        self, chunk: Sequence[View], prediction: Prediction, poses: Sequence[Array], kept: bool
+        self,
+        chunk: Sequence[View],
+        prediction: Prediction,
+        poses: Sequence[Array],
+        jumps: Sequence[Array | None],
+        kept: bool,
     ) -> list[Estimate]:
         """One estimate a frame; poses join the trajectory, points of kept frames the map."""
         assert self.gauge is not None
         estimates = []
         for i, (view, network_T_camera) in enumerate(zip(chunk, poses, strict=True)):
             map_T_camera = self.gauge.to_map(network_T_camera)
-            estimate = self._estimate(view, prediction, i, map_T_camera, kept)
+            estimate = estimate_of(
+                view, prediction, i, map_T_camera, self.gauge.scale, kept, self._parameters
+            )
+            if (jump := jumps[i]) is not None:
+                estimate = replace(estimate, jump=self.gauge.in_map(jump))
             self.trajectory.append(estimate.stamp_ns, estimate.source, map_T_camera)
             if kept:
                 self.voxel_map.insert(estimate.points, estimate.colors, estimate.point_confidence)
             estimates.append(estimate)
         self.last_camera = estimates[-1].camera
         return estimates
-
-    def _estimate(
-        self, view: View, prediction: Prediction, i: int, map_T_camera: Array, kept: bool
-    ) -> Estimate:
-        assert self.gauge is not None
-        p = self._parameters
-        depth, confidence = (x[0, i] for x in dense(prediction))
-        depth = depth * self.gauge.scale
-        K = prediction.intrinsics[0, i].double().cpu().numpy()
-        estimate = Estimate(
-            stamp_ns=view.frame.stamp_ns,
-            frame_id=view.frame.frame_id,
-            map_T_camera=map_T_camera,
-            depth=depth.cpu().numpy(),
-            confidence=confidence.cpu().numpy(),
-            camera=view.camera or Camera.from_matrix(K, *depth.shape[::-1]),
-            rgb=view.rgb,
-            scale=self.gauge.scale,
-            kept=kept,
-            source=view.frame.source,
-        )
-        if not kept:
-            return estimate
-        cloud = frame_points(
-            depth,
-            confidence,
-            view.pixels,
-            estimate.camera,
-            map_T_camera,
-            p.map_min_confidence,
-            p.map_range_m,
-            p.points_per_frame,
-        )
-        return replace(
-            estimate,
-            points=cloud.points,
-            colors=cloud.colors,
-            point_confidence=cloud.confidence,
-        )
 
 
 def _differ(old: Parameters, new: Parameters, *names: str) -> bool:

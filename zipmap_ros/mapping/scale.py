@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zipmap_ros.geometry import Array
+from zipmap_ros.geometry import Array, transform_points
 
 WINDOW = 30  # ratios
 MIN_RATIOS = 5
@@ -78,6 +78,12 @@ class ScaleEstimator:
             return False
         self._segment_start[source] = now
         return self._add(metres / units) if units > 0 else False
+
+    def move(self, jump: Array) -> None:
+        """The cameras were found elsewhere in the network's world, by a (4, 4) rigid transform,
+        without having moved."""
+        for source, (metres, units) in self._segment_start.items():
+            self._segment_start[source] = (metres, transform_points(jump, units))
 
     def _add(self, ratio: float) -> bool:
         if not np.isfinite(ratio) or ratio <= 0:

@@ -35,7 +35,7 @@ from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.voxel_map import VoxelMap
 from zipmap_ros.model import SceneState
 
-FORMAT = 3
+FORMAT = 4
 _MANIFEST = "manifest.json"
 _FILES = {"state.safetensors", "mapper.safetensors", "map.ply", "trajectory.tum"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -193,13 +193,16 @@ def _check_parts(parts: dict[str, Any]) -> None:
     gauge, tracks, tracker = parts["gauge"], parts["tracks"], parts["tracker"]
     keyframes = parts["keyframes"]
     poses = [tracks.correction, *keyframes.last.values(), *parts["trajectory"].poses]
+    poses += [*keyframes.views]
     poses += [*tracker.believed.values(), *tracker.latest.values()]
     poses += [gauge.anchor_network, gauge.anchor_map] if gauge else []
     numbers = [keyframes.gap, tracks.frames, tracks.log, parts["scale"].scale]
     numbers += [gauge.scale] if gauge else []
-    for track in tracks.cameras.values():
-        picture = track.reference.picture
-        poses += [track.pose, track.reference.world_T_camera]
+    poses += [track.pose for track in tracks.cameras.values()]
+    references = [track.reference for track in tracks.cameras.values()]
+    for reference in (*references, *tracks.places.references):
+        picture = reference.picture
+        poses.append(reference.world_T_camera)
         size = picture.camera.height, picture.camera.width
         if not picture.grey.shape == picture.depth.shape == size:
             raise ValueError(f"one of its images has {picture.grey.shape}, its camera {size}")
@@ -219,7 +222,9 @@ def _contents(mapper: StreamMapper) -> tuple[dict[str, Any], dict[str, np.ndarra
         "voxel": mapper.voxel_map.voxel,
         "gauge": gauge and {key: _plain(value) for key, value in vars(gauge).items()},
         "scale": mapper.scale.state(),
-        "keyframes": {key: _plain(value) for key, value in vars(mapper.keyframes).items()},
+        "keyframes": {
+            key: _plain(value) for key, value in vars(mapper.keyframes).items() if key != "views"
+        },
         "tracks": tracks,
         "tracker": {
             key: _plain(value) for key, value in vars(mapper.tracker).items() if key != "steady"
@@ -230,6 +235,7 @@ def _contents(mapper: StreamMapper) -> tuple[dict[str, Any], dict[str, np.ndarra
     }
     arrays = {f"map.{key}": value for key, value in mapper.voxel_map.state().items()}
     arrays |= {f"tracks.{key}": value for key, value in images.items()}
+    arrays["keyframes.views"] = mapper.keyframes.views
     arrays["trajectory.stamps_ns"] = mapper.trajectory.stamps_ns
     arrays["trajectory.poses"] = mapper.trajectory.poses
     return small, arrays
@@ -269,7 +275,9 @@ def _parts(
         "gauge": gauge
         and Gauge(np.array(gauge["anchor_network"]), np.array(gauge["anchor_map"]), gauge["scale"]),
         "tracks": Tracks.restored(small["tracks"], _below("tracks.", arrays)),
-        "keyframes": Keyframes(_poses(keyframes["last"]), keyframes["gap"]),
+        "keyframes": Keyframes(
+            _poses(keyframes["last"]), keyframes["gap"], arrays["keyframes.views"]
+        ),
         "tracker": Tracker(
             _poses(tracker["believed"]),
             _poses(tracker["latest"]),

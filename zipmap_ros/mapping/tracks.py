@@ -4,15 +4,16 @@
 A small network knows the shape of a view better than the way between two. So each image is aligned
 to an earlier one with its depth (`alignment`), which gives the pose; the network's own is taken
 where that fails, and for the first frame. Depth is brought to that of what it is aligned to, in
-scale and in shape, which motion refines, but its scale does not go far from the network's. What is
-kept is one image with depth for each camera, whatever the length of the stream. Poses and depths
-are in the network's units.
+scale and in shape, which motion refines, but its scale does not go far from the network's. Where a
+camera comes back, it is aligned to what was seen there before (`places`). What is kept is one image
+with depth for each camera, and for a limited number of places, whatever the length of the stream.
+Poses and depths are in the network's units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from zipmap_ros.mapping.alignment import Picture, Reference
 from zipmap_ros.mapping.correction import Correction
 from zipmap_ros.mapping.focal import Focal
 from zipmap_ros.mapping.pixels import Image, half, shrunk
+from zipmap_ros.mapping.places import Places, references_state, restored_references
 from zipmap_ros.mapping.prepare import View
 from zipmap_ros.model import VARIANTS, ModelConfig, Prediction
 
@@ -49,6 +51,8 @@ class Track:
     step        (6,) twist from the frame before to it; 0 where it was not aligned
     correction  of the last frame's depth
     focal       its focal lengths, where they are not known
+    jump        (4, 4) what a place that was found again moved the pose by: without it the pose
+                would be ``invert(jump) @ pose``; None where none was
     """
 
     reference: Reference
@@ -56,6 +60,7 @@ class Track:
     step: Array
     correction: Correction
     focal: Focal
+    jump: Array | None = None
 
     @classmethod
     def started(cls, picture: Picture, pose: Array, correction: Correction, focal: Focal) -> Track:
@@ -63,24 +68,65 @@ class Track:
         reference = Reference(picture, pose, correction)
         return cls(reference, pose, np.zeros(6), correction, focal)
 
-    def followed(self, picture: Picture, expected: Array, known: float) -> Track:
-        """After one more frame: aligned, or ``expected`` (4, 4) where that fails.
+    def followed(
+        self,
+        picture: Picture,
+        expected: Array,
+        known: float,
+        places: Places,
+        learns: bool,
+        sought: bool,
+    ) -> tuple[Track, Places]:
+        """After one more frame: aligned, or ``expected`` (4, 4) where that fails; and the places.
 
-        known  information about the logarithm of the focal length, inf if it is given
+        known   information about the logarithm of the focal length, inf if it is given
+        learns  whether what is left becomes a place
+        sought  whether it is looked for at all places, as it may be anywhere
         """
         guess = self.pose @ se3_exp(DAMPING * self.step)
-        fit = self.reference.align(picture.grey, picture.camera, guess, known)
+        followed = fit = self.reference.align(picture.grey, picture.camera, guess, known)
+        pose = fit.world_T_camera if fit else guess
+        if fit is None or not fit.lasts:
+            found = places.near(picture, pose, known)
+            if found is None and fit is None and sought:
+                found = places.anywhere(picture, known)
+            fit = found or fit
+            if learns:
+                places = places.with_place(followed.reference if followed else self.reference)
         if fit is None:
             correction = Correction.constant(self.correction.mean)
-            return Track.started(picture, expected, correction, self.focal)
+            return Track.started(picture, expected, correction, self.focal), places
+        step = se3_log(invert(self.pose) @ pose) if followed else np.zeros(6)
+        jump = None if fit is followed else rigid(fit.world_T_camera @ invert(pose))
         reference, T = fit.reference, fit.camera_T_reference
-        pose = rigid(reference.world_T_camera @ invert(T))
-        step = se3_log(invert(self.pose) @ pose)
         correction = reference.correction_of(T, picture.depth, picture.camera) or self.correction
         if not fit.lasts:
             correction = correction.drawn_back()
-            reference = Reference(picture, pose, correction)
-        return Track(reference, pose, step, correction, self.focal.aligned(*fit.focal))
+            reference = Reference(picture, fit.world_T_camera, correction)
+        focal = self.focal.aligned(*fit.focal)
+        return Track(reference, fit.world_T_camera, step, correction, focal, jump), places
+
+    def moved(self, jump: Array) -> Track:
+        """In the world after another camera of the same body found a place again."""
+        reference = replace(self.reference, world_T_camera=jump @ self.reference.world_T_camera)
+        return replace(self, reference=reference, pose=jump @ self.pose)
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """A chunk after alignment.
+
+    poses       its (4, 4) network_T_camera
+    jumps       of each frame, as `Track.jump`
+    prediction  with each frame's depth corrected by what it was aligned to, and steady intrinsics
+                where the camera is not known
+    tracks      those after it
+    """
+
+    poses: list[Array]
+    jumps: list[Array | None]
+    prediction: Prediction
+    tracks: Tracks
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +136,14 @@ class Tracks:
     correction  (4, 4) what moved the network's last pose to where it was aligned
     frames      that were aligned, of all cameras
     log         mean over them of the logarithm of the factor of their depth
+    places      where the cameras were
     """
 
     cameras: Mapping[str, Track]
     correction: Array
     frames: int = 0
     log: float = 0.0
+    places: Places = field(default_factory=Places)
 
     @classmethod
     def none(cls) -> Tracks:
@@ -109,29 +157,47 @@ class Tracks:
         return float(np.exp(self.log))
 
     def align(
-        self, views: Sequence[View], prediction: Prediction, poses: Sequence[Array]
-    ) -> tuple[list[Array], Prediction, Tracks]:
+        self,
+        views: Sequence[View],
+        prediction: Prediction,
+        poses: Sequence[Array],
+        learns: bool = True,
+        steady: Collection[str] = (),
+    ) -> Aligned:
         """Align the frames of a chunk, one after the other.
 
-        poses  the network's (4, 4) network_T_camera of each frame
-        Returns the aligned poses; the prediction, with each frame's depth corrected by what it was
-        aligned to and steady intrinsics where the camera is not known; and the tracks
-        afterwards, to be kept if the poses are believed.
+        poses   the network's (4, 4) network_T_camera of each frame
+        learns  whether what the cameras leave become places to come back to
+        steady  the cameras that were believed until now; others are looked for everywhere
+        The tracks that are returned are to be kept if the poses are believed.
         """
         assert prediction.depth is not None
         depth, intrinsics = prediction.depth.clone(), prediction.intrinsics.clone()
         tracks, aligned = self, []
+        jumps: list[Array | None] = []
         for i, (view, pose) in enumerate(zip(views, poses, strict=True)):
             K = intrinsics[0, i].double().cpu().numpy()
-            tracks, camera = tracks.follow(view, depth[0, i].float().cpu().numpy(), K, pose)
-            track = tracks.cameras[view.frame.source]
+            frame = depth[0, i].float().cpu().numpy()
+            source = view.frame.source
+            tracks, camera = tracks.follow(view, frame, K, pose, learns, source not in steady)
+            track = tracks.cameras[source]
             aligned.append(track.pose)
+            jumps.append(track.jump)
             factor = torch.from_numpy(track.correction.factor(depth.shape[2:]))
             depth[0, i] *= factor.to(depth.device)
             intrinsics[0, i] = torch.as_tensor(camera.matrix, dtype=intrinsics.dtype)
-        return aligned, replace(prediction, depth=depth, intrinsics=intrinsics), tracks
+        prediction = replace(prediction, depth=depth, intrinsics=intrinsics)
+        return Aligned(aligned, jumps, prediction, tracks)
 
-    def follow(self, view: View, depth: Image, K: Array, pose: Array) -> tuple[Tracks, Camera]:
+    def follow(
+        self,
+        view: View,
+        depth: Image,
+        K: Array,
+        pose: Array,
+        learns: bool = True,
+        sought: bool = False,
+    ) -> tuple[Tracks, Camera]:
         """The tracks after one more frame, and its camera: the known one, or a steady (3, 3) K."""
         source = view.frame.source
         before = self.cameras.get(source)
@@ -143,37 +209,37 @@ class Tracks:
         depth = np.maximum(depth, NEAREST)
         expected = self.correction @ pose  # where the network's own motion leads
         scale = float(np.mean([t.correction.mean for t in self.cameras.values()] or [1.0]))
-        picture = _picture(_grey(view), depth, camera)
+        picture, places = _picture(_grey(view), depth, camera), self.places
         if before is None:
             track = Track.started(picture, expected, Correction.constant(scale), focal)
         else:
             information = np.inf if view.camera is not None else focal.total_information
-            track = replace(before, focal=focal).followed(picture, expected, information)
+            track, places = replace(before, focal=focal).followed(
+                picture, expected, information, places, learns, sought
+            )
         cameras = {**self.cameras, source: track}
+        if track.jump is not None:
+            others = {name: t for name, t in cameras.items() if name != source}
+            cameras |= {name: other.moved(track.jump) for name, other in others.items()}
         frames = self.frames + 1
         log = self.log + (float(track.correction.log.mean()) - self.log) / frames
-        return Tracks(cameras, track.pose @ invert(pose), frames, log), camera
+        return Tracks(cameras, track.pose @ invert(pose), frames, log, places), camera
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """All of it for a session: what is small, for JSON, and arrays by name."""
+        references, arrays = references_state([t.reference for t in self.cameras.values()])
+        places, images = references_state(self.places.references)
+        arrays |= {f"places.{name}": array for name, array in images.items()}
         small: dict[str, Any] = {"correction": self.correction.tolist(), "cameras": {}}
-        small |= {"frames": self.frames, "log": self.log}
-        arrays: dict[str, np.ndarray] = {}
+        small |= {"frames": self.frames, "log": self.log, "places": places}
         for i, (source, track) in enumerate(self.cameras.items()):
-            reference = track.reference
             small["cameras"][source] = {
-                "camera": asdict(reference.picture.camera),
-                "reference_pose": reference.world_T_camera.tolist(),
-                "baseline": reference.baseline,
+                "reference": references[i],
                 "pose": track.pose.tolist(),
                 "step": track.step.tolist(),
                 "focal": asdict(track.focal),
             }
             arrays |= {
-                f"{i}.grey": reference.picture.grey,
-                f"{i}.depth": reference.picture.depth,
-                f"{i}.reference_log": reference.correction.log,
-                f"{i}.reference_precision": reference.correction.precision,
                 f"{i}.log": track.correction.log,
                 f"{i}.precision": track.correction.precision,
             }
@@ -182,19 +248,19 @@ class Tracks:
     @classmethod
     def restored(cls, small: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Tracks:
         """What ``state`` gave, the same to the bit. Raises KeyError for anything else."""
+        saved = small["cameras"].values()
+        references = restored_references([track["reference"] for track in saved], arrays)
         cameras = {}
-        for i, (source, saved) in enumerate(small["cameras"].items()):
-            camera = Camera(**{**saved["camera"], "distortion": ()})
-            reference = Reference(
-                Picture(arrays[f"{i}.grey"], arrays[f"{i}.depth"], camera),
-                np.array(saved["reference_pose"]),
-                Correction(arrays[f"{i}.reference_log"], arrays[f"{i}.reference_precision"]),
-                saved["baseline"],
-            )
-            pose, step = np.array(saved["pose"]), np.array(saved["step"])
+        for i, (source, track) in enumerate(small["cameras"].items()):
+            pose, step = np.array(track["pose"]), np.array(track["step"])
             correction = Correction(arrays[f"{i}.log"], arrays[f"{i}.precision"])
-            cameras[source] = Track(reference, pose, step, correction, Focal(**saved["focal"]))
-        return cls(cameras, np.array(small["correction"]), small["frames"], small["log"])
+            focal = Focal(**track["focal"])
+            cameras[source] = Track(references[i], pose, step, correction, focal)
+        images = {
+            k.removeprefix("places."): v for k, v in arrays.items() if k.startswith("places.")
+        }
+        places = Places(tuple(restored_references(small["places"], images)))
+        return cls(cameras, np.array(small["correction"]), small["frames"], small["log"], places)
 
 
 def _picture(grey: Image, depth: Image, camera: Camera) -> Picture:

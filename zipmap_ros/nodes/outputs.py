@@ -73,7 +73,7 @@ class Outputs:
             self._path_changed = True
         if self.wanted("odometry"):
             self._publishers["odometry"].publish(
-                self._odometry(pose, map_T_body, body_frame, estimate.source)
+                self._odometry(pose, map_T_body, body_frame, estimate)
             )
         self._last[estimate.source] = (estimate.stamp_ns, map_T_body)
         self._publish_depth(estimate, low)
@@ -159,17 +159,20 @@ class Outputs:
             self._publishers[info].publish(convert.camera_to_camera_info(estimate.camera, header))
 
     def _odometry(
-        self, pose: PoseStamped, map_T_body: Array, body_frame: str, source: str
+        self, pose: PoseStamped, map_T_body: Array, body_frame: str, estimate: Estimate
     ) -> Odometry:
-        """The velocity is that from one image of a camera to the next."""
+        """The velocity is that from one image of a camera to the next, without jumps."""
         message = Odometry(header=pose.header, child_frame_id=body_frame)
         message.pose.pose = pose.pose
         message.pose.covariance[0] = UNKNOWN
         message.twist.covariance[0] = UNKNOWN
         stamp_ns = convert.stamp_to_ns(pose.header.stamp)
-        before_ns, map_T_before = self._last.get(source, (stamp_ns, map_T_body))
+        before_ns, map_T_before = self._last.get(estimate.source, (stamp_ns, map_T_body))
         if stamp_ns > before_ns:
-            linear, angular = twist(map_T_before, map_T_body, (stamp_ns - before_ns) * 1e-9)
+            seconds = (stamp_ns - before_ns) * 1e-9
+            if estimate.jump is not None:
+                map_T_before = estimate.jump @ map_T_before
+            linear, angular = twist(map_T_before, map_T_body, seconds)
             message.twist.twist.linear, message.twist.twist.angular = linear, angular
         return message
 

@@ -4,7 +4,8 @@
 Four ways, by the parameter tf_mode:
 map_to_odom   someone else publishes odom -> base; we publish map -> odom. Odometry that comes only
               on the topic odom we put on TF as well: without it map -> base could not be asked
-odom_and_map  we publish both; odom -> base is continuous, jumps of the gauge move only map -> odom
+odom_and_map  we publish both; odom -> base is continuous: jumps of the gauge, and those to a place
+              that was found again, move only map -> odom
 camera        map -> optical frame, where nothing else parents it
 off           nothing
 All are published at the stamp of each estimate, so that what carries that stamp can be placed
@@ -29,9 +30,10 @@ from rclpy.time import Time
 from tf2_ros import Buffer, TransformBroadcaster, TransformException, TransformListener
 
 from zipmap_ros.frame import Estimate
-from zipmap_ros.geometry import BODY_T_OPTICAL, Array, invert
+from zipmap_ros.geometry import BODY_T_OPTICAL, Array, invert, rigid
 from zipmap_ros.nodes import convert
 from zipmap_ros.parameters import Parameters
+from zipmap_ros.sources.source import LAST_STAMP_NS
 
 # Stamps that differ more than this from the node's clock belong to another clock.
 FOREIGN_CLOCK_NS = 10 * convert.NS
@@ -212,6 +214,8 @@ class Transforms:
             gauge = (gauge_id, estimate.scale)
             if self._odom_T_base is not None and gauge != self._gauge:
                 self._map_T_odom = map_T_body @ invert(self._odom_T_base)
+            elif estimate.jump is not None:
+                self._map_T_odom = rigid(estimate.jump @ self._map_T_odom)
             self._gauge = gauge
             self._odom_T_base = invert(self._map_T_odom) @ map_T_body
             both = {
@@ -254,7 +258,7 @@ class Transforms:
         odom_frame = self._parameters().odom_frame
         held = {pair: T for pair, T in self._held.items() if moving or pair[1] == odom_frame}
         stamp_ns = now_ns + ahead_ns - self._foreign_ns
-        self._broadcast(held, min(stamp_ns, convert.LAST_STAMP_NS))
+        self._broadcast(held, min(stamp_ns, LAST_STAMP_NS))
 
     def _send(self, transforms: dict[tuple[str, str], Array], stamp_ns: int) -> None:
         self._held = {**self._held, **transforms}

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Places: what images were aligned to before, taken up again where a camera comes back.
+
+A chain of references drifts, and what a turn in front of a bare wall has spoilt stays so. Where a
+camera sees again what it saw before, its image is laid over the reference of then, which has the
+pose and the depth of then: however many rounds a camera goes, it drifts by what it saw for the
+first time. So do the keyframes of visual SLAM (Klein and Murray, PTAM, ISMAR 2007), but that those
+on the way stay where they are. At most MOST are kept, the first ones: memory is constant. A camera
+of which nothing is known is looked for at all places, first at those that look alike when blurred
+(Klein and Murray, Improving the Agility of Keyframe-Based SLAM, ECCV 2008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from zipmap_ros.geometry import Array, Camera
+from zipmap_ros.mapping.alignment import Fit, Picture, Reference
+from zipmap_ros.mapping.correction import Correction
+from zipmap_ros.mapping.keyframes import motion
+from zipmap_ros.mapping.pixels import Image, half
+
+MOST = 200
+# A place is near where the camera was a smaller share of its depth away, and turned by less
+# (degrees). So many of the nearest are tried.
+NEAR_SHARE, NEAR_DEG = 0.25, 15.0
+TRIED = 2
+APART = 0.3  # of what is near: a place closer to another tells nothing new
+BLURRED = 20  # pixels a row of a blurred image
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """References that are not followed any more, in network units; never changed in place."""
+
+    references: tuple[Reference, ...] = ()
+
+    def with_place(self, left: Reference) -> Places:
+        """Also those that a camera has just left, unless one like it is there or there are MOST."""
+        if len(self.references) >= MOST or (self._distances(left.world_T_camera) < APART).any():
+            return self
+        return Places((*self.references, _bare(left)))
+
+    def near(self, picture: Picture, guess: Array, focal_information: float) -> Fit | None:
+        """Lay an image over a place near ``guess`` (4, 4) world_T_camera that can be followed."""
+        distances = self._distances(guess)
+        for i in np.argsort(distances)[:TRIED]:
+            if distances[i] < 1 and (fit := self._fit(i, picture, guess, focal_information)):
+                return fit
+        return None
+
+    def anywhere(self, picture: Picture, focal_information: float) -> Fit | None:
+        """Lay an image over the place that looks most like it."""
+        blurred = _blurred(picture.grey)
+        likeness = np.array(
+            [each @ blurred if each.shape == blurred.shape else -1 for each in self._blurred_images]
+        )
+        for i in np.argsort(-likeness)[:TRIED]:
+            there = self.references[i].world_T_camera
+            if fit := self._fit(i, picture, there, focal_information):
+                return fit
+        return None
+
+    def _fit(self, i: int, picture: Picture, guess: Array, focal_information: float) -> Fit | None:
+        place = _bare(self.references[i])
+        fit = place.align(picture.grey, picture.camera, guess, focal_information)
+        return fit if fit is not None and fit.lasts else None
+
+    def _distances(self, world_T_camera: Array) -> Array:
+        """(N,) of the places, below 1 for those that are near."""
+        poses, depths = self._where
+        distance, angle = motion(poses, world_T_camera)
+        return np.maximum(distance / (NEAR_SHARE * depths), angle / NEAR_DEG)
+
+    @cached_property
+    def _blurred_images(self) -> list[Image]:
+        return [_blurred(place.picture.grey) for place in self.references]
+
+    @cached_property
+    def _where(self) -> tuple[Array, Array]:
+        """(N, 4, 4) poses and (N,) depths."""
+        poses = [place.world_T_camera for place in self.references]
+        depths = [place.typical_depth for place in self.references]
+        return np.reshape(poses, (-1, 4, 4)), np.array(depths)
+
+
+def _bare(reference: Reference) -> Reference:
+    """Without what was computed from it, which is larger than all the rest."""
+    return replace(reference, picture=replace(reference.picture))
+
+
+def _blurred(grey: Image) -> Image:
+    """(N,) pixels of mean 0 and length 1."""
+    while grey.shape[1] > BLURRED:
+        grey = half(grey)
+    grey = grey.ravel() - grey.mean()
+    return grey / max(float(np.linalg.norm(grey)), 1e-6)
+
+
+def references_state(
+    references: Sequence[Reference],
+) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """References for a session: what is small, for JSON, and arrays by name."""
+    small: list[dict[str, Any]] = []
+    arrays: dict[str, np.ndarray] = {}
+    for i, reference in enumerate(references):
+        small.append(
+            {
+                "camera": asdict(reference.picture.camera),
+                "pose": reference.world_T_camera.tolist(),
+                "baseline": reference.baseline,
+            }
+        )
+        arrays |= {
+            f"{i}.grey": reference.picture.grey,
+            f"{i}.depth": reference.picture.depth,
+            f"{i}.reference_log": reference.correction.log,
+            f"{i}.reference_precision": reference.correction.precision,
+        }
+    return small, arrays
+
+
+def restored_references(
+    small: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray], prefix: str = ""
+) -> list[Reference]:
+    """What ``references_state`` gave, the same to the bit. Raises KeyError for anything else.
+
+    ``prefix`` stands before the names of the arrays.
+    """
+    return [
+        Reference(
+            Picture(
+                arrays[f"{prefix}{i}.grey"],
+                arrays[f"{prefix}{i}.depth"],
+                Camera(**{**saved["camera"], "distortion": ()}),
+            ),
+            np.array(saved["pose"]),
+            Correction(
+                arrays[f"{prefix}{i}.reference_log"], arrays[f"{prefix}{i}.reference_precision"]
+            ),
+            saved["baseline"],
+        )
+        for i, saved in enumerate(small)
+    ]
