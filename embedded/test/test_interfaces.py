@@ -5,6 +5,9 @@ import os
 import subprocess
 import sys
 
+import pytest
+from rosidl_embedded.definition import InterfaceError, parse_message
+
 MESSAGE = """
 # A part of a thing.
 uint8 KIND_SMALL=1
@@ -69,3 +72,33 @@ def test_a_package_of_the_ament_index(tmp_path):
     assert done.returncode == 0, done.stderr
     refused, outcome = done.stdout.splitlines()
     assert "'name'" in refused and outcome == "True True"
+
+
+@pytest.mark.parametrize(
+    ("line", "default"),
+    [
+        ("int32\tx\t# a tab", None),
+        ("bool[] x [true, False,0]", [True, False, False]),
+        ("string[] x [a, b]", ["a", "b"]),
+        ("string[] x ['a, b', \"c\\\"d\", it's]", ["a, b", 'c"d', "it's"]),
+        ("float64[2]\tx\t[1, 2.5]", [1.0, 2.5]),
+        ("byte[] x []", []),
+    ],
+)
+def test_lines_as_message_files_have_them(line, default):
+    """Tabs, and defaults of arrays."""
+    (field,) = parse_message("things/msg/Part", line).fields
+    assert (field.name, field.default) == ("x", default)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "bool x maybe", "bool X=maybe", "int32[] x 5", "int32[] x [1,]", "int32[3] x [1, 2]",
+        "int32[<=1] x [1, 2]", "uint8 x 300", "int8 X=-129", "Part x 5", "int32 class",
+    ],
+)  # fmt: skip
+def test_lines_that_cannot_be_used_are_named(line):
+    """With the line, for whoever wrote it."""
+    with pytest.raises(InterfaceError, match="things/msg/Part, line 2: cannot read"):
+        parse_message("things/msg/Part", f"# a comment\n{line}\n")

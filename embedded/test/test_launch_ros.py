@@ -294,8 +294,9 @@ def test_parameter_substitution_reads_what_the_scope_has_set():
 
 @pytest.mark.parametrize(
     "value",
-    [0, -3, 0.1, 1e300, -1e-300, float("-inf"), True, "a: b", "#", "\t", "🙂", (1, 2), ("",)],
-)
+    [0, -3, 0.1, 1e300, -1e-300, float("-inf"), True, "a: b", "#", "\t", "🙂", (1, 2), ("",),
+     "a\x7f", "a\x80", "a\x85b", "a\x9f", "a\u2028b", "\ufeffa", "\uffff"],
+)  # fmt: skip
 def test_yaml_of_a_value_reads_back(value):
     expected = list(value) if isinstance(value, tuple) else value
     assert yaml.safe_load(to_yaml(value)) == expected

@@ -89,6 +89,20 @@ def test_dtype_of_fields():
         point_cloud2.dtype_from_fields([field("a", 0), field("a", 4)])
 
 
+@pytest.mark.parametrize(
+    ("layout", "error"),
+    [
+        ({"point_step": 4, "fields": [field("x", 0, count=2**32 - 1)]}, "count 4294967295"),
+        ({"point_step": 4, "fields": [field("x", 0)], "data": b""}, "0 bytes are no 1 x 1 points"),
+    ],
+)
+def test_clouds_that_say_more_than_they_hold_are_refused(layout, error):
+    """At once; of no data at all numpy reads what is beside them in memory."""
+    cloud = PointCloud2(**{"height": 1, "width": 1, "data": bytes(4), **layout})
+    with pytest.raises((AssertionError, ValueError), match=error):
+        point_cloud2.read_points(cloud)
+
+
 def test_arrays_that_do_not_fit_the_fields_are_refused():
     with pytest.raises(AssertionError, match="3 values"):
         point_cloud2.create_cloud(HEADER, XYZI, np.zeros((2, 3)))

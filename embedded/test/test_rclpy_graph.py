@@ -7,6 +7,7 @@ import pytest
 from rclpy.impl.dds.library import ALIVE, BuiltinEndpoint, SampleInfo, dds
 from rclpy.impl.node_graph import NodeNameNonExistentError
 from rclpy.qos import ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.topic_endpoint_info import TypeHash
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from waiting import PATIENCE_S
@@ -76,17 +77,43 @@ def test_counts_and_subscriptions_of_the_graph(graph):
         node.get_subscriber_names_and_types_by_node("nobody", "/")
 
 
-def test_a_topic_whose_name_is_not_text(graph):
-    """It is there, readable as far as may be, and what comes later is seen as well."""
-    node = graph.init().node()
+def discover(node, name, kind):
+    """In the place of the graph's thread: Cyclone DDS makes no such names."""
     qos = dds.dds_create_qos()
-    found = BuiltinEndpoint(topic_name=b"rt/caf\xe9", type_name=b"\xff::msg::dds_::T_", qos=qos)
-    with node._ros_graph.changed:  # in the place of its thread: Cyclone DDS makes no such names
+    found = BuiltinEndpoint(topic_name=name, type_name=kind, qos=qos)
+    with node._ros_graph.changed:
         node._ros_graph._read_endpoint(
             found, SampleInfo(valid_data=True, instance_state=ALIVE), is_writer=True
         )
     dds.dds_delete_qos(qos)
+
+
+def test_a_topic_whose_name_is_not_text(graph):
+    """DDS has it, readable as far as may be, and what comes later is seen as well."""
+    node = graph.init().node()
+    discover(node, b"rt/caf\xe9", b"\xff::msg::dds_::T_")
     node.create_publisher(String, "later", 10)
     graph.spin_until(lambda: node.count_publishers("/later") == 1)
-    names = dict(node.get_topic_names_and_types())
-    assert names["/caf\N{REPLACEMENT CHARACTER}"] == ["\N{REPLACEMENT CHARACTER}/msg/T"]
+    names = dict(node.get_topic_names_and_types(no_demangle=True))
+    assert names["rt/caf\N{REPLACEMENT CHARACTER}"] == ["\N{REPLACEMENT CHARACTER}/msg/T"]
+
+
+@pytest.mark.parametrize(
+    "name", [b"rt/", b"rt/a//b", b"rt/{node}", b"rt/caf\xe9", b"rq/Request", b"rr/1xReply"]
+)
+def test_names_of_dds_that_are_none_of_ros_are_left_out(graph, name):
+    """Every name that the graph tells can be asked about."""
+    node = graph.init().node()
+    topics, services = node.get_topic_names_and_types(), node.get_service_names_and_types()
+    discover(node, name, b"std_msgs::msg::dds_::String_")
+    assert node.get_topic_names_and_types() == topics
+    assert node.get_service_names_and_types() == services
+    assert name.decode(errors="replace") in dict(node.get_topic_names_and_types(no_demangle=True))
+
+
+@pytest.mark.parametrize("given", ["zz", "", "ab", "ab" * 33, "AB" * 32])
+def test_a_type_hash_that_is_none_is_invalid(given):
+    """As another process may have written it."""
+    good = f"RIHS01_{'0f' * 32}"
+    assert str(TypeHash._from_user_data(f"enclave=/;typehash={good};")) == good
+    assert TypeHash._from_user_data(f"typehash=RIHS01_{given};") == TypeHash()

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ros2 bag`: what is recorded is read back by rosbags, and played at the pace asked for."""
 
+import argparse
 import functools
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +16,7 @@ import pytest
 import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
+from ros2cli import bag_info
 from rosbags.interfaces import QosDurability, QosReliability
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
@@ -233,6 +237,43 @@ def test_loop_starts_again_until_ctrl_c(node, bag):
         assert stop(player) == ""
         check_soon(begin)
     node.destroy_subscription(subscription)
+
+
+def test_a_damaged_bag_is_played_up_to_the_damage(node, bags, tmp_path):
+    shutil.copytree(bags / "messages", tmp_path / "messages")
+    with sqlite3.connect(tmp_path / "messages" / "messages.db3") as database:
+        last = "SELECT id FROM messages ORDER BY timestamp DESC LIMIT 1"
+        database.execute(f"UPDATE messages SET data = x'00' WHERE id = ({last})")
+    database.close()
+    heard = []
+    subscription = node.create_subscription(String, "/cut", lambda m: heard.append(m.data), 100)
+    options = ("--rate", "20", "-m", "/robot/chatter:=/cut")
+    with play(tmp_path / "messages", *options) as player:
+        spin_until(node, lambda: player.poll() is not None)
+        out = player.stdout.read()
+    assert player.returncode == 1 and out.count("\n") == 1
+    assert "messages: the bag is damaged: " in out
+    spin_until(node, lambda: len(heard) >= 25)
+    node.destroy_subscription(subscription)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("nanoseconds_since_epoch:", "nanoseconds_since_epoch: abc #"),
+        ("\n  message_count:", "\n  message_count: [] #"),
+        ("name: /robot/chatter", "name: 5"),
+        ("depth: ", "depth: a"),
+    ],
+)
+def test_metadata_of_other_types_are_damage(bag, tmp_path, old, new):
+    shutil.copytree(bag, tmp_path / "walk")
+    metadata = tmp_path / "walk" / "metadata.yaml"
+    text = metadata.read_text()
+    assert old in text
+    metadata.write_text(text.replace(old, new))
+    with pytest.raises(RuntimeError, match=r"walk: (the bag is damaged|Invalid bag metadata): "):
+        bag_info.main(argparse.Namespace(bag_path=str(tmp_path / "walk"), topic_name=False))
 
 
 def test_errors_are_one_line(bag, tmp_path):

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import rclpy
 import yaml
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.executors import ExternalShutdownException
-from ros2cli import graph
+from ros2cli import graph, param
 from ros2cli.topic_hz import Rate
 from waiting import PATIENCE_S, check_soon, soon
 
@@ -221,6 +222,7 @@ def test_pub_reaches_a_subscription():
         "topic pub --once /x std_msgs/msg/String '{data: [1'",
         "service call /x std_srvs/srv/SetBool '{data: ]'",
         "service call /x std_srvs/srv/SetBool '{data: 3}'",
+        "topic pub --once /x std_msgs/msg/Int32 '{data: !!int \"\"}'",
     ],
 )
 def test_values_that_cannot_be_used_are_refused_in_a_line(line):
@@ -287,6 +289,16 @@ def test_parameters():
         "Setting parameter failed: there is no rear camera\n"
     )
     assert failing("param", "get", "/nobody", "speed") == "Node not found\n"
+
+
+def test_parameters_of_foreign_nodes_are_shown():
+    """Whose names begin with those of others, or whose types are new."""
+    tree = {}
+    for number, name in enumerate(("a", "a.b", "c.d", "c.e.f")):
+        param._plant(tree, name, number)
+    assert tree == {"a": 0, "a.b": 1, "c": {"d": 2, "e": {"f": 3}}}
+    lines = param._descriptor_lines(ParameterDescriptor(name="a", type=77))
+    assert lines[1] == "  Type: unknown (77)"
 
 
 def test_parameter_files_and_several_at_once(tmp_path):

@@ -113,6 +113,25 @@ def test_classes_by_name():
             get_message(bad)
 
 
+@pytest.mark.parametrize(
+    ("get", "name", "error"),
+    [
+        (get_message, "std_msgs/msg/__init__", AttributeError),
+        (get_message, "std_msgs/msg/No", AttributeError),
+        (get_message, "this/msg/Zen", ModuleNotFoundError),
+        (get_message, ".a/msg/B", ValueError),
+        (get_message, f"std_msgs/msg/{'x' * 300}", ValueError),
+        (get_service, "std_srvs/srv/Trigger_Request", AttributeError),
+        (get_interface, "std_srvs/srv/Trigger_Request_Request", AttributeError),
+    ],
+)
+def test_names_of_what_is_no_interface(get, name, error, capsys):
+    """As another process may call its types; nothing is imported for them."""
+    with pytest.raises(error):
+        get(name)
+    assert capsys.readouterr().out == ""
+
+
 def test_interfaces_and_their_files():
     assert get_interfaces(["std_srvs"]) == {"std_srvs": ["srv/Empty", "srv/SetBool", "srv/Trigger"]}
     assert "msg/String" in get_interfaces()["std_msgs"]

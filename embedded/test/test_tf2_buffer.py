@@ -240,6 +240,12 @@ def test_unusable_transforms_are_ignored(bad):
     assert buffer.all_frames_as_yaml() == "[]"
 
 
+def test_a_stamp_past_the_last_that_can_be_told_is_ignored():
+    late = stamped("a", "b", 2**31 - 1)
+    late.header.stamp.nanosec = 2**32 - 1
+    assert buffer_with(late).all_frames_as_string() == ""
+
+
 def test_a_slash_in_front_of_a_frame_that_comes_in_is_dropped():
     assert buffer_with(stamped("/a", "/b", 1.0)).can_transform("a", "b", at(1.0))
 

@@ -79,7 +79,12 @@ def convert_color(image: np.ndarray, source: str, target: str) -> np.ndarray:
     if source in COLORS and target in COLORS:
         code = _conversion_code(source, target)
         if code is not None:
-            image = cv2.cvtColor(image, code)
+            try:
+                image = cv2.cvtColor(image, code)
+            except cv2.error as error:
+                raise CvBridgeError(
+                    f"[{source}] to [{target}] of an image {image.shape}: {error.err}"
+                ) from error
     elif source not in COLORS and target in COLORS:
         raise CvBridgeError(
             f"[{source}] is not a color format. but [{target}] is. "

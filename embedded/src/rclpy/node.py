@@ -22,6 +22,7 @@ from rclpy.impl.dds.participant import Participant
 from rclpy.impl.node_entities import NodeEntities
 from rclpy.impl.node_graph import NodeGraph
 from rclpy.impl.node_parameters import NodeParameters
+from rclpy.impl.parameter_checks import given_parameter
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.logging import LoggingSeverity
 from rclpy.logging_service import LoggingService
@@ -78,7 +79,7 @@ class Node(NodeEntities, NodeParameters, NodeGraph):
         )
         self._ros_init_names(node_name, namespace)
         overrides = {
-            name: Parameter(name, value=value)
+            name: given_parameter(name, value)
             for name, value in self._ros_arguments.parameters_of(
                 self.get_fully_qualified_name()
             ).items()

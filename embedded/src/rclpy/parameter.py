@@ -173,9 +173,10 @@ def parameter_dict_from_yaml_file(
 ) -> dict[str, ParameterMsg]:
     """Parameters of a file by name, for the given nodes (all by default).
 
-    Raises RuntimeError where the file has none for them.
+    Raises RuntimeError where the file has none for them, or values that no parameter can have.
     """
     from rclpy.impl.arguments import matches, read_parameter_file
+    from rclpy.impl.parameter_checks import given_parameter
     from rclpy.impl.yaml_text import load_yaml
 
     found: dict[str, ParameterMsg] = {}
@@ -190,7 +191,7 @@ def parameter_dict_from_yaml_file(
         hit = True
         for name, value in parameters.items():
             full = f"{namespace}{PARAMETER_SEPARATOR_STRING}{name}" if namespace else name
-            found[full] = Parameter(full, value=value).to_parameter_msg()
+            found[full] = given_parameter(full, value).to_parameter_msg()
     if target_nodes and not hit:
         raise RuntimeError(f"Param file does not contain any valid parameters for {target_nodes}")
     return found

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 
 from rclpy.qos import QoSPresetProfiles, QoSProfile
@@ -14,6 +15,9 @@ class TopicEndpointTypeEnum(IntEnum):
     INVALID = 0
     PUBLISHER = 1
     SUBSCRIPTION = 2
+
+
+_RIHS01 = re.compile(r"RIHS01_([0-9a-f]{64})")
 
 
 class TypeHash:
@@ -29,8 +33,8 @@ class TypeHash:
     def _from_user_data(cls, user_data: str) -> TypeHash:
         for field in user_data.split(";"):
             key, _, value = field.partition("=")
-            if key == "typehash" and value.startswith("RIHS01_"):
-                return cls(1, bytes.fromhex(value.removeprefix("RIHS01_")))
+            if key == "typehash" and (match := _RIHS01.fullmatch(value)):
+                return cls(1, bytes.fromhex(match[1]))
         return cls()
 
     def __str__(self) -> str:

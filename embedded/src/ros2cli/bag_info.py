@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader, ReaderError
 
 LABEL_WIDTH = 19
@@ -26,23 +28,54 @@ def open_bag(path: str) -> Iterator[Reader]:
     try:
         reader = Reader(path)
         reader.open()
+        _check_metadata(reader)
     except (ReaderError, OSError) as error:
-        raise RuntimeError(f"Cannot open bag {path}: {error}") from error
+        raise RuntimeError(f"Cannot open bag {path}: {' '.join(str(error).split())}") from error
+    except Exception as error:
+        raise _damaged(path, error) from error
     try:
         yield reader
     finally:
         reader.close()
 
 
+def _check_metadata(reader: Reader) -> None:
+    """TypeError where what a file says in YAML is of another type than what is done with it."""
+    numbers: list[object] = [reader.start_time, reader.end_time, reader.message_count]
+    texts: list[object] = []
+    for connection in reader.connections:
+        texts += [connection.topic, connection.msgtype]
+        numbers += [qos.depth for qos in getattr(connection.ext, "offered_qos_profiles", ())]
+    for values, kind in ((numbers, int), (texts, str)):
+        for value in values:
+            if not isinstance(value, kind):
+                raise TypeError(f"{value!r} in the metadata is not of type {kind.__name__}")
+
+
+def read_messages(reader: Reader, *selection: Any) -> Iterator[tuple[Connection, int, bytes]]:
+    """Yield what `reader.messages` does; RuntimeError at the place where the bag is damaged."""
+    try:
+        yield from reader.messages(*selection)
+    except Exception as error:
+        raise _damaged(reader.path, error) from error
+
+
+def _damaged(path: object, error: Exception) -> RuntimeError:
+    """What rosbags, which checks little of what it reads, came upon; one of many exceptions."""
+    return RuntimeError(f"Cannot read bag {path}: the bag is damaged: {error!r}")
+
+
 def main(args: argparse.Namespace) -> None:
     """Print information about a bag to the screen."""
     with open_bag(args.bag_path) as reader:
-        counted = {c.topic: c for c in reader.connections}
-        if args.topic_name:
-            print("\n".join(sorted(counted)))
-            return
-        files = _files(Path(args.bag_path))
-        print("\n" + "\n".join(_lines(reader, files)))
+        try:
+            if args.topic_name:
+                lines = sorted({connection.topic for connection in reader.connections})
+            else:
+                lines = ["", *_lines(reader, _files(Path(args.bag_path)))]
+        except Exception as error:
+            raise _damaged(args.bag_path, error) from error
+        print("\n".join(lines))
 
 
 def _files(path: Path) -> list[Path]:

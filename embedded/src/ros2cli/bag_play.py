@@ -19,7 +19,7 @@ from rosgraph_msgs.msg import Clock
 from rosidl_runtime_py.utilities import get_message
 
 from ros2cli import graph
-from ros2cli.bag_info import open_bag
+from ros2cli.bag_info import open_bag, read_messages
 from ros2cli.bag_qos import from_stored
 from ros2cli.verbs import positive_float
 
@@ -96,9 +96,13 @@ def main(args: argparse.Namespace) -> str | None:
         player = Player(node, reader, args)
         graph.settle(node)
         player.wait_until(began + DISCOVERY_S + args.delay)
-        player.play()
-        while args.loop:
+        try:
             player.play()
+            while args.loop:
+                player.play()
+        except RuntimeError:  # what came before the damage has been played
+            player.flush()
+            raise
         player.flush()
     return None
 
@@ -143,7 +147,7 @@ class Player:
         def due(stamp_ns: int) -> float:
             return began + (stamp_ns - self._start_ns) / self._rate / SECOND_NS
 
-        messages = self._reader.messages(self._connections, self._start_ns, self._stop_ns)
+        messages = read_messages(self._reader, self._connections, self._start_ns, self._stop_ns)
         for connection, stamp_ns, data in messages:
             while self._clock is not None and next_tick <= stamp_ns:
                 self.wait_until(due(next_tick))

@@ -34,7 +34,7 @@ def message_class(
     try:
         return get_message(types[0])
     except (ImportError, AttributeError, ValueError) as error:
-        raise RuntimeError(f"The message type '{types[0]}' is invalid") from error
+        raise RuntimeError(f"The message type '{types[0]}' is invalid: {error}") from error
 
 
 def _types_in_graph(node: Node, args: argparse.Namespace, topic: str, wait: bool) -> list[str]:
@@ -57,11 +57,11 @@ def values_from(args: argparse.Namespace) -> Any:
     Raises:
         RuntimeError: it is no YAML.
     """
-    import yaml
+    from rclpy.impl.yaml_text import load_standard
 
     try:
-        return yaml.safe_load(sys.stdin.read() if args.stdin else args.values)
-    except yaml.YAMLError as error:
+        return load_standard(sys.stdin.read() if args.stdin else args.values)
+    except ValueError as error:
         raise RuntimeError(f"Failed to parse the values: {' '.join(str(error).split())}") from error
 
 

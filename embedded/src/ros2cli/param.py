@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterDescriptor, ParameterType, ParameterValue
 from rcl_interfaces.srv import (
@@ -18,6 +17,7 @@ from rcl_interfaces.srv import (
     SetParameters,
     SetParametersAtomically,
 )
+from rclpy.impl.yaml_text import dump_parameters
 from rclpy.node import Node
 from rclpy.parameter import (
     get_parameter_value,
@@ -110,7 +110,7 @@ def list_parameters(args: argparse.Namespace) -> None:
             parameters = _list(node, name, args.param_prefixes)
             types = {}
             if args.param_type:
-                types = {d.name: TYPES[d.type][0] for d in _describe(node, name, parameters)}
+                types = {d.name: _type_name(d.type) for d in _describe(node, name, parameters)}
             for parameter in parameters:
                 suffix = f" (type: {types[parameter]})" if args.param_type else ""
                 print(f"  {parameter}{suffix}")
@@ -174,12 +174,18 @@ def dump(args: argparse.Namespace) -> None:
         for parameter, value in zip(parameters, _get(node, name, parameters), strict=True):
             if value.type == ParameterType.PARAMETER_NOT_SET:  # no file can say so
                 continue
-            *branches, leaf = parameter.split(".")
-            branch = tree
-            for step in branches:
-                branch = branch.setdefault(step, {})
-            branch[leaf] = _plain(value)
-        print(yaml.safe_dump({name: {"ros__parameters": tree}}, default_flow_style=False))
+            _plant(tree, parameter, _plain(value))
+        print(dump_parameters({name: {"ros__parameters": tree}}))
+
+
+def _plant(tree: dict[str, Any], name: str, value: Any) -> None:
+    """Put "a.b" below "a", or beside it where that is a parameter of its own."""
+    step, _, rest = name.partition(".")
+    branch = tree.setdefault(step, {}) if rest else None
+    if isinstance(branch, dict):
+        _plant(branch, rest, value)
+    else:
+        tree[name] = value
 
 
 def load(args: argparse.Namespace) -> str | None:
@@ -206,7 +212,7 @@ def delete(args: argparse.Namespace) -> str | None:
     with graph.hidden_node(args) as node:
         name = graph.require_node(node, args, args.node_name)
         nothing = ParameterMessage(name=args.parameter_name, value=ParameterValue())
-        result = _set(node, name, [nothing])[0]
+        (result,) = _set(node, name, [nothing])
         return _report(result, "Deleted parameter", "Deleting parameter")
 
 
@@ -246,8 +252,12 @@ def _plain(value: ParameterValue) -> Any:
     return plain.tolist() if hasattr(plain, "tolist") else plain
 
 
+def _type_name(number: int) -> str:
+    return TYPES[number][0] if number in TYPES else f"unknown ({number})"
+
+
 def _descriptor_lines(descriptor: ParameterDescriptor) -> list[str]:
-    lines = [f"Parameter name: {descriptor.name}", f"  Type: {TYPES[descriptor.type][0]}"]
+    lines = [f"Parameter name: {descriptor.name}", f"  Type: {_type_name(descriptor.type)}"]
     if descriptor.description:
         lines.append(f"  Description: {descriptor.description}")
     lines.append("  Constraints:")

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import re
-from ast import literal_eval
 from dataclasses import dataclass
+from keyword import iskeyword
 
 PRIMITIVES = frozenset(
     (
@@ -21,6 +21,9 @@ _TYPE = re.compile(
     r"(?P<base>[A-Za-z][\w/]*)(?:<=(?P<bound>\d+))?(?:\[(?P<upto><=)?(?P<size>\d*)\])?"
 )
 _NAME = re.compile(r"([A-Za-z]\w*)\s*(.*)", re.DOTALL)
+# A value of an array and the comma after it; one inside quotation marks belongs to the value.
+_ITEM = re.compile(r"""((?:[^,"']|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|["'])*),""")
+_BOOLS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class InterfaceError(Exception):
@@ -100,12 +103,12 @@ def parse_message(name: str, text: str) -> Message:
     fields: list[Field] = []
     constants: list[Constant] = []
     for number, line in enumerate(text.splitlines(), 1):
-        content = _strip_comment(line).strip()
+        content = _strip_comment(line).replace("\t", " ").strip()
         if not content:
             continue
         try:
             item = _parse_line(package, content)
-        except (ValueError, SyntaxError) as error:
+        except ValueError as error:
             raise InterfaceError(
                 f"{name}, line {number}: cannot read '{line}' ({error})"
             ) from error
@@ -146,14 +149,17 @@ def _parse_line(package: str, content: str) -> Field | Constant:
     if match is None:
         raise ValueError("no field name")
     name, value = match.groups()
+    if iskeyword(name):
+        raise ValueError(f"'{name}' is a word of Python")
+    if value and not field_type.is_primitive:
+        raise ValueError("a value for what is not a primitive")
     if value.startswith("="):
         return Constant(name, field_type.base, _parse_value(field_type.base, value[1:].strip()))
     if not value:
         return Field(name, field_type)
     if field_type.kind == "scalar":
         return Field(name, field_type, _parse_value(field_type.base, value))
-    items = [_parse_value(field_type.base, str(item)) for item in literal_eval(value)]
-    return Field(name, field_type, items)
+    return Field(name, field_type, _parse_values(field_type, value))
 
 
 def parse_type(package: str, text: str) -> FieldType:
@@ -174,14 +180,30 @@ def parse_type(package: str, text: str) -> FieldType:
     return FieldType(base, bound, "sequence", int(match["size"] or 0))
 
 
+def _parse_values(field_type: FieldType, text: str) -> list[object]:
+    if text[0] != "[" or text[-1] != "]":
+        raise ValueError("no values in brackets")
+    inner = text[1:-1].strip()
+    items = _ITEM.findall(f"{inner},") if inner else []
+    size = field_type.size
+    if size and (len(items) > size or (field_type.kind == "array" and len(items) < size)):
+        raise ValueError(f"{len(items)} values for {size}")
+    return [_parse_value(field_type.base, item.strip()) for item in items]
+
+
 def _parse_value(base: str, text: str) -> object:
     if base in STRINGS:
         quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
-        return text[1:-1] if quoted else text
+        return text[1:-1].replace(f"\\{text[0]}", text[0]) if quoted else text
     if base == "bool":
-        return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        if text.lower() not in _BOOLS:
+            raise ValueError(f"neither true nor false: '{text}'")
+        return _BOOLS[text.lower()]
     if base.startswith("float"):
         return float(text)
-    if base == "byte":
-        return bytes([int(text, 0)])
-    return int(text, 0)
+    number = int(text, 0)
+    bits = 8 if base in ("byte", "char") else int(base.strip("uint"))
+    lowest = -(1 << (bits - 1)) if base.startswith("int") else 0
+    if not lowest <= number < lowest + (1 << bits):
+        raise ValueError(f"{number} is no {base}")
+    return bytes([number]) if base == "byte" else number

@@ -70,8 +70,8 @@ def get_definition(name: str) -> Message | Service:
     stem, _, half = name.rpartition("_")
     if kind == "srv" and half in ("Request", "Response"):
         service = get_definition(stem)
-        assert isinstance(service, Service)
-        return service.request if half == "Request" else service.response
+        if isinstance(service, Service):
+            return service.request if half == "Request" else service.response
     raise InterfaceError(
         f"interface '{name}' is unknown: neither a standard one nor in share/{package}/{kind}"
     )

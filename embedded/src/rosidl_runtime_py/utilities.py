@@ -3,18 +3,28 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
+
+from rosidl_embedded import registry
+from rosidl_embedded.definition import InterfaceError
+
+_MAX_NAME = 255  # what a file name can be
 
 
 def _class(identifier: str, kind: str) -> Any:
     parts = identifier.split("/")
     if len(parts) == 2:
         parts = [parts[0], kind, parts[1]]
-    if len(parts) != 3 or not all(parts) or parts[1] != kind:
+    is_name = len(parts) == 3 and all(part.isidentifier() for part in parts) and parts[1] == kind
+    if not is_name or len(identifier) > _MAX_NAME:
         raise ValueError(f"Expected the full name of a {kind}, got '{identifier}'")
-    module = import_module(f"{parts[0]}.{kind}")
-    return getattr(module, parts[2])
+    # Not by import: the name may come from another process, and importing runs what it names.
+    if not registry.has_package(parts[0], kind):
+        raise ModuleNotFoundError(f"No module named '{parts[0]}.{kind}'")
+    try:
+        return registry.get_class("/".join(parts))
+    except InterfaceError as error:
+        raise AttributeError(str(error)) from error
 
 
 def get_message(identifier: str) -> Any:
@@ -28,7 +38,10 @@ def get_message(identifier: str) -> Any:
 
 def get_service(identifier: str) -> Any:
     """Return the class of a service; errors as get_message."""
-    return _class(identifier, "srv")
+    found = _class(identifier, "srv")
+    if not hasattr(found, "Request"):
+        raise AttributeError(f"'{identifier}' is half of a service")
+    return found
 
 
 def get_interface(identifier: str) -> Any:

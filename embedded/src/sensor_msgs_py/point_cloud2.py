@@ -28,6 +28,7 @@ _DATATYPES: dict[int, np.dtype[Any]] = {
     PointField.FLOAT64: np.dtype(np.float64),
 }
 DUMMY_FIELD_PREFIX = "unnamed_field"
+MOST_ELEMENTS = 65_536  # of one field of a point
 
 
 def dtype_from_fields(fields: Iterable[PointField], point_step: int | None = None) -> np.dtype:
@@ -36,20 +37,22 @@ def dtype_from_fields(fields: Iterable[PointField], point_step: int | None = Non
     A field of count n becomes n of them, `name_0` to `name_(n-1)`; a field without a name gets
     one. `point_step`: bytes per point where there is padding at the end.
     """
-    names: list[str] = []
+    names: dict[str, None] = {}
     offsets: list[int] = []
     formats: list[np.dtype] = []
     for number, field in enumerate(fields):
         datatype = _DATATYPES[field.datatype]
         name = field.name or f"{DUMMY_FIELD_PREFIX}_{number}"
-        assert field.count > 0, f"Field {name} has count 0, can't process it"
+        assert 0 < field.count <= MOST_ELEMENTS, (
+            f"Field {name} has count {field.count}, can't process it"
+        )
         for element in range(field.count):
             element_name = f"{name}_{element}" if field.count > 1 else name
             assert element_name not in names, "Duplicate field names are not allowed!"
-            names.append(element_name)
+            names[element_name] = None
             offsets.append(field.offset + element * datatype.itemsize)
             formats.append(datatype)
-    layout: dict[str, Any] = {"names": names, "formats": formats, "offsets": offsets}
+    layout: dict[str, Any] = {"names": [*names], "formats": formats, "offsets": offsets}
     if point_step is not None:
         layout["itemsize"] = point_step
     return np.dtype(layout)  # type: ignore[call-overload]
@@ -73,6 +76,11 @@ def read_points(
     """
     assert isinstance(cloud, PointCloud2), "Cloud is not a sensor_msgs.msg.PointCloud2"
     dtype = dtype_from_fields(cloud.fields, point_step=cloud.point_step)
+    if cloud.height * cloud.width * dtype.itemsize > len(cloud.data):
+        raise ValueError(
+            f"{len(cloud.data)} bytes are no {cloud.height} x {cloud.width} points "
+            f"of {dtype.itemsize} bytes"
+        )
     points = np.ndarray(
         shape=(cloud.height, cloud.width),
         dtype=dtype.newbyteorder(">" if cloud.is_bigendian else "<"),

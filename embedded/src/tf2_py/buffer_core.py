@@ -30,6 +30,7 @@ from tf2_py.time_cache import StaticCache, TimeCache
 DEFAULT_CACHE_TIME_S = 10.0
 NORM_TOLERANCE = 0.01  # on the squared length of a quaternion that comes in
 SECOND_NS = 1_000_000_000
+_END_OF_TIME = 2**31 * SECOND_NS  # which no stamp that goes out can say
 
 
 def nanoseconds(time: Any) -> int:
@@ -85,11 +86,16 @@ class BufferCore:
         parent = message.header.frame_id.removeprefix("/")
         child = message.child_frame_id.removeprefix("/")
         parent_T_child = transform_tuple(message.transform)
+        stamp = nanoseconds(message.header.stamp)
         problem = _problem(parent, child, parent_T_child, authority)
+        if not problem and stamp >= _END_OF_TIME:
+            problem = (
+                f'TF_INVALID_STAMP: Ignoring transform for child_frame_id "{child}" '
+                f'from authority "{authority}" because of its stamp'
+            )
         if problem:
             get_logger("tf2").error(problem)
             return
-        stamp = nanoseconds(message.header.stamp)
         with self._changed:
             cache = self._caches.get(child)
             if cache is None or cache.is_static != is_static:

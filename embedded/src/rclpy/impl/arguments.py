@@ -188,7 +188,7 @@ def read_parameter_file(
     except (OSError, ValueError) as error:
         raise RCLInvalidROSArgsError(f"cannot read parameter file {path}: {error}") from error
     found: list[tuple[str, dict[str, Any]]] = []
-    _collect(path, content or {}, "", found)
+    _collect(path, {} if content is None else content, "", found)
     return found
 
 
@@ -199,6 +199,11 @@ def _collect(path: Path, tree: Any, prefix: str, found: list[tuple[str, dict[str
         )
     for key, value in tree.items():
         if key == "ros__parameters":
+            if not isinstance(value, dict | None):
+                raise RCLInvalidROSArgsError(
+                    f"parameter file {path}: 'ros__parameters' of '{prefix}' holds no parameters "
+                    f"by name, but {value!r:.60}"
+                )
             found.append((prefix, flatten(value or {})))
         else:
             name = str(key)

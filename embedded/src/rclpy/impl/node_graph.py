@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from rclpy.context import Context
 from rclpy.impl.dds.graph import Graph, RemoteEndpoint
 from rclpy.impl.dds.type_descriptor import ros_type_name
+from rclpy.impl.names import full_name_error
 from rclpy.topic_endpoint_info import TopicEndpointInfo, TopicEndpointTypeEnum, TypeHash
 
 NamesAndTypes = list[tuple[str, list[str]]]
@@ -166,9 +167,11 @@ class NodeGraph:
 
 
 def _topics(endpoints: Iterable[RemoteEndpoint]) -> Iterable[tuple[str, str]]:
+    """Names that no node could ask about are left out, those of services as well."""
     for endpoint in endpoints:
-        if endpoint.dds_topic.startswith("rt/"):
-            yield endpoint.dds_topic[2:], ros_type_name(endpoint.type_name)
+        name = endpoint.dds_topic[2:]
+        if endpoint.dds_topic.startswith("rt/") and not full_name_error(name):
+            yield name, ros_type_name(endpoint.type_name)
 
 
 def _requests(endpoints: Iterable[RemoteEndpoint]) -> Iterable[RemoteEndpoint]:
@@ -180,9 +183,13 @@ def _services(endpoints: Iterable[RemoteEndpoint]) -> Iterable[tuple[str, str]]:
     for endpoint in endpoints:
         topic, kind = endpoint.dds_topic, endpoint.type_name
         if topic.startswith("rq/") and topic.endswith("Request"):
-            yield topic[2:].removesuffix("Request"), kind.removesuffix("_Request")
+            name, kind = topic[2:].removesuffix("Request"), kind.removesuffix("_Request")
         elif topic.startswith("rr/") and topic.endswith("Reply"):
-            yield topic[2:].removesuffix("Reply"), kind.removesuffix("_Response")
+            name, kind = topic[2:].removesuffix("Reply"), kind.removesuffix("_Response")
+        else:
+            continue
+        if not full_name_error(name, "service"):
+            yield name, kind
 
 
 def _collect(pairs: Iterable[tuple[str, str]]) -> NamesAndTypes:

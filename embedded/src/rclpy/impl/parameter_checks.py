@@ -1,13 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a value fits its descriptor, and a name its prefixes."""
+"""Whether a value fits a parameter and its descriptor, and a name its prefixes."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
 
+from rclpy.impl.arguments import RCLInvalidROSArgsError
 from rclpy.parameter import PARAMETER_SEPARATOR_STRING, Parameter
+
+
+def given_parameter(name: str, value: Any) -> Parameter:
+    """Parameter of a value out of YAML; RCLInvalidROSArgsError where no type of them has it."""
+    try:
+        parameter = Parameter(name, value=value)
+        parameter.get_parameter_value()
+    except (AssertionError, TypeError) as error:
+        raise RCLInvalidROSArgsError(
+            f"parameter '{name}' cannot be {value!r:.60}: {error}"
+        ) from error
+    return parameter
 
 
 def is_listed(name: str, prefixes: list[str], depth: int) -> bool:

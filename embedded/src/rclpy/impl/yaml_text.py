@@ -19,10 +19,33 @@ _DOUBLE = re.compile(
 )
 _NO_NUMBERS = re.compile(r"(?P<sign>[-+]?)\.(?P<word>inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _LONG = range(-(2**63), 2**63)
+# What aliases may make of a short text, and how deep.
+_MOST_VALUES, _DEEPEST = 100_000, 100
 _PLAIN, _TEXT = "!plain", "tag:yaml.org,2002:str"
 
 
-class _Loader(yaml.SafeLoader):
+# What PyYAML lets escape for a text that is not what its tag says, or an escape that is no letter.
+_ESCAPING = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
+
+
+class _StandardLoader(yaml.SafeLoader):
+    """YAML 1.1, whose errors are those of YAML."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except _ESCAPING as error:
+            problem = f"{node.value!r} is no value of {node.tag}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Take over what is merged from the same mapping several times once."""
+        super().flatten_mapping(node)
+        last = {id(key): (key, value) for key, value in reversed(node.value)}
+        node.value = [*reversed(last.values())]
+
+
+class _Loader(_StandardLoader):
     """`1e3` is a number, tuples are lists."""
 
 
@@ -31,7 +54,7 @@ _Loader.add_constructor(
 )
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+"),
+    re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z"),
     list("-+0123456789."),
 )
 
@@ -72,6 +95,25 @@ def _typed(text: str) -> bool | int | float | str:
     return text
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes the text that one of the loaders would take for something else."""
+
+    def represent_text(self, text: str) -> Any:
+        node = self.represent_str(text)
+        if _DOUBLE.fullmatch(text) or not isinstance(_typed(text), str):
+            node.style = "'"
+        return node
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
+def dump_parameters(tree: dict[str, Any]) -> str:
+    """A file of parameters, which both `load_yaml` and `load_parameters` read back."""
+    dumped: str = yaml.dump(tree, Dumper=_Dumper, default_flow_style=False)
+    return dumped
+
+
 def load_yaml(text: str) -> Any:
     """Value of a YAML text, as rclpy and `ros2 param` read it; ValueError where it is none."""
     return _load(text, _Loader)
@@ -82,8 +124,35 @@ def load_parameters(text: str) -> Any:
     return _load(text, _ParameterLoader)
 
 
+def load_standard(text: str) -> Any:
+    """Value of a YAML text by the rules of YAML alone; ValueError where it is none."""
+    return _load(text, _StandardLoader)
+
+
 def _load(text: str, loader: type[yaml.SafeLoader]) -> Any:
     try:
-        return yaml.load(text, loader)
+        value = yaml.load(text, loader)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    except _ESCAPING as error:
+        raise ValueError(f"it cannot be read: {error}") from error
+    _check_extent(value, max(len(text), _MOST_VALUES))
+    return value
+
+
+def _check_extent(value: Any, most: int) -> None:
+    """ValueError where aliases make more values than `most`, or a value contain itself."""
+    count, level = 0, [value]
+    for _ in range(_DEEPEST):
+        level = [item for item in level if isinstance(item, dict | list | tuple)]
+        count += sum(map(len, level))
+        if count > most:
+            raise ValueError(f"its aliases make more than {most} values")
+        level = [
+            inner for item in level for inner in (item.values() if type(item) is dict else item)
+        ]
+        if not level:
+            return
+    raise ValueError(f"it is nested deeper than {_DEEPEST} levels")
