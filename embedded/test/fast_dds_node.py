@@ -44,7 +44,7 @@ def main():
         "text": lambda: text.publish(String(data="hello from Python")),
         "image": lambda: image.publish(picture),
         "ready": lambda: say(f"ready {client.wait_for_service(timeout_sec=1)}"),
-        "names": lambda: say(f"names {[n for n, _ in node.get_topic_names_and_types()]}"),
+        "names": lambda: say(f"names {dict(node.get_topic_names_and_types(no_demangle=True))}"),
     }
     say("up")
     word = ""

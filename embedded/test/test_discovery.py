@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from rclpy.impl.dds.config import domain_configuration, domain_id
+from rclpy.impl.dds import config
+from rclpy.impl.dds.config import domain_configuration, domain_id, doubt
 
 # Within which processes meet on a machine that is busy, in seconds.
 PATIENCE_S = 60
@@ -110,6 +111,33 @@ def test_configuration_by_range():
     assert own.endswith(",file:///c.xml") and "NetworkInterface" not in own
     with pytest.raises(ValueError, match="NEAR"):
         domain_configuration({"ROS_AUTOMATIC_DISCOVERY_RANGE": "NEAR"})
+
+
+@pytest.mark.parametrize(
+    ("networks", "route", "interfaces", "said"),
+    [
+        ({}, config._ANY, [], "no network but the loopback"),
+        ({"wlan0": "10.0.0.7"}, config._ANY, ['autodetermine="true"', 'name="lo"'], ""),
+        (
+            {"docker0": "172.17.0.1", "wlan0": "10.0.0.7"}, 'name="wlan0"',
+            ['name="wlan0"', 'name="lo"'], "",
+        ),
+        (
+            {"docker0": "172.17.0.1", "wlan0": "10.0.0.7"}, config._ANY,
+            ['autodetermine="true"', 'name="lo"'], "the networks docker0, wlan0",
+        ),
+    ],
+)  # fmt: skip
+def test_networks_of_a_subnet(monkeypatch, networks, route, interfaces, said):
+    """That of the default route and the loopback; users with CYCLONEDDS_URI choose themselves."""
+    monkeypatch.setattr(config, "_networks", lambda *flags: networks)
+    monkeypatch.setattr(config, "_network_of_default_route", lambda: route)
+    subnet = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
+    assert re.findall("<NetworkInterface ([^/]*)/>", domain_configuration(subnet)) == interfaces
+    assert said in doubt(subnet) and bool(said) == bool(doubt(subnet))
+    own = {**subnet, "CYCLONEDDS_URI": "file:///c.xml"}
+    assert "NetworkInterface" not in domain_configuration(own)
+    assert not doubt({}) and not doubt({"ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF"})
 
 
 def _can_make_namespaces():

@@ -31,12 +31,17 @@ _COMPATIBILITY = (
 # second and drop who does not answer: a host that starts later would never be found.
 _ASK_AGAIN = "<SPDPInterval>5s</SPDPInterval>"
 _LOOPBACK = '<Interfaces><NetworkInterface name="lo"/></Interfaces>'
-_AND_LOOPBACK = (
-    '<Interfaces><NetworkInterface autodetermine="true"/><NetworkInterface name="lo"/></Interfaces>'
-)
+_AND_LOOPBACK = '<Interfaces><NetworkInterface {}/><NetworkInterface name="lo"/></Interfaces>'
+_ANY = 'autodetermine="true"'
 # What a receive buffer should hold: several large clouds. The kernel grants what it allows.
 _RECEIVE_BUFFER = 16 * 2**20
-_GET_ADDRESS, _GET_FLAGS, _UP = 0x8915, 0x8913, 1
+# More than waits in a stock kernel for the address of a host that is out of range (208 KB):
+# writers block while their buffer is full. The kernel doubles it.
+_SEND_BUFFER = 212992
+_GET_ADDRESS, _GET_FLAGS = 0x8915, 0x8913
+_UP, _POINT_TO_POINT, _MULTICAST = 0x1, 0x10, 0x1000
+# Some address beyond every own network: the kernel tells the way there, nothing is sent.
+_FAR_AWAY = ("203.0.113.1", 9)
 _RANGES = ("LOCALHOST", "SUBNET", "OFF", "SYSTEM_DEFAULT")
 
 
@@ -54,12 +59,13 @@ def domain_configuration(environment: Mapping[str, str] = os.environ) -> str:
     Unless ROS_AUTOMATIC_DISCOVERY_RANGE is SUBNET, discovery is by unicast to this host, nothing
     is sent beyond it. A participant on loopback alone is invisible to those of a ROS 2 that uses
     the host's other address (see `loopback`), and one on that address ignores what Fast DDS sends
-    from the loopback: we use both, and ask from both. Hosts of ROS_STATIC_PEERS are asked in any
-    range but OFF.
+    from the loopback: we use both, and ask from both. In SUBNET too: what is said within the host
+    takes the loopback and outlives the network. Hosts of ROS_STATIC_PEERS are asked in any range
+    but OFF.
     """
     reach, peers = _range(environment), _static_peers(environment)
     general, discovery, internal = "", "", _LEAVING + _KEY_HASHES + _buffers()
-    if reach == "OFF" or (reach == "LOCALHOST" and not peers):
+    if _is_local(environment):
         general, internal = _LOCAL_MESSAGES, internal + _LOCAL_REPAIR
     if reach == "OFF":
         general += f"{_LOOPBACK}<AllowMulticast>false</AllowMulticast>"
@@ -67,12 +73,14 @@ def domain_configuration(environment: Mapping[str, str] = os.environ) -> str:
     elif reach == "LOCALHOST":
         own_address = _own_address() if is_closed(environment) else None
         if own_address is not None:
-            general += _AND_LOOPBACK
+            general += _AND_LOOPBACK.format(_ANY)
             peers = [own_address]
         general += "<AllowMulticast>false</AllowMulticast>"
         discovery = _unicast(["localhost", *peers])
-    elif peers:
-        discovery = _peers(peers)
+    else:
+        if _networks() and not environment.get("CYCLONEDDS_URI"):
+            general += _AND_LOOPBACK.format(_network_of_default_route())
+        discovery = _peers(peers) if peers else ""
     xml = (
         f"<CycloneDDS><Domain><General>{general}</General>"
         f"<Discovery>{discovery}</Discovery><Internal>{internal}</Internal>{_COMPATIBILITY}"
@@ -84,9 +92,30 @@ def domain_configuration(environment: Mapping[str, str] = os.environ) -> str:
 
 def is_closed(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether no other host may reach us. With CYCLONEDDS_URI users decide themselves."""
+    return _is_local(environment) and not environment.get("CYCLONEDDS_URI")
+
+
+def doubt(environment: Mapping[str, str] = os.environ) -> str:
+    """Why hosts that we want to meet may not be reached, "" where nothing speaks against it."""
+    if _is_local(environment):
+        return ""
+    if not _networks():
+        return (
+            "no network but the loopback is up: other hosts will not be reached, "
+            "start again when it is"
+        )
+    names = _networks(_UP | _MULTICAST, _POINT_TO_POINT)
+    if len(names) < 2 or environment.get("CYCLONEDDS_URI") or _network_of_default_route() != _ANY:
+        return ""
+    return (
+        f"there are the networks {', '.join(names)} and no default route to say which of them to "
+        "use: where other hosts are not met, name it in CYCLONEDDS_URI"
+    )
+
+
+def _is_local(environment: Mapping[str, str]) -> bool:
     reach = _range(environment)
-    is_local = reach == "OFF" or (reach == "LOCALHOST" and not _static_peers(environment))
-    return is_local and not environment.get("CYCLONEDDS_URI")
+    return reach == "OFF" or (reach == "LOCALHOST" and not _static_peers(environment))
 
 
 def _range(environment: Mapping[str, str]) -> str:
@@ -119,23 +148,49 @@ def _peers(peers: list[str]) -> str:
     )
 
 
-def _own_address() -> str | None:
-    """An address of this host beside those of loopback, None where there is none."""
+def _networks(needed_flags: int = _UP, other_flags: int = 0) -> dict[str, str]:
+    """Interface -> its address, of those with an IPv4 address beside the ones of loopback."""
+    found = {}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for _, name in socket.if_nameindex():
             request = struct.pack("40s", name.encode())
             with suppress(OSError):
                 flags = struct.unpack_from("=H", ioctl(probe, _GET_FLAGS, request), 16)[0]
                 address = socket.inet_ntoa(ioctl(probe, _GET_ADDRESS, request)[20:24])
-                if flags & _UP and not address.startswith("127."):
-                    return address
-    return None
+                is_fit = flags & (needed_flags | other_flags) == needed_flags
+                if is_fit and not address.startswith("127."):
+                    found[name] = address
+    return found
+
+
+def _own_address() -> str | None:
+    return next(iter(_networks().values()), None)
+
+
+def _network_of_default_route() -> str:
+    """The interface towards the rest of the world: what else there is may be of containers."""
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(_FAR_AWAY)
+        for name, address in _networks(_UP | _MULTICAST, _POINT_TO_POINT).items():
+            if address == probe.getsockname()[0]:
+                return f'name="{escape(name)}"'
+    return _ANY
 
 
 def _buffers() -> str:
-    """Ask for large receive buffers, take what the kernel allows."""
+    """Ask for large socket buffers, take what the kernel allows."""
+    return "".join(
+        f'<Socket{kind}BufferSize min="default" max="{min(allowed, wanted)}B"/>'
+        for kind, limit, wanted in (
+            ("Receive", "rmem_max", _RECEIVE_BUFFER),
+            ("Send", "wmem_max", _SEND_BUFFER),
+        )
+        if (allowed := _kernel_limit(limit))
+    )
+
+
+def _kernel_limit(name: str) -> int | None:
     try:
-        allowed = int(Path("/proc/sys/net/core/rmem_max").read_text())
+        return int(Path("/proc/sys/net/core", name).read_text())
     except (OSError, ValueError):
-        return ""
-    return f'<SocketReceiveBufferSize min="default" max="{min(allowed, _RECEIVE_BUFFER)}B"/>'
+        return None

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from rosidl_embedded.type_hash import type_hash
 
-from rclpy.impl.dds.config import domain_configuration, is_closed
+from rclpy.impl.dds.config import domain_configuration, doubt, is_closed
 from rclpy.impl.dds.endpoint import Reader, Writer
 from rclpy.impl.dds.farewell import say_farewell
 from rclpy.impl.dds.graph import Graph
@@ -19,6 +19,7 @@ from rclpy.impl.dds.library import RETCODE_PRECONDITION_NOT_MET, check, dds
 from rclpy.impl.dds.loopback import hear_this_host_only, new_udp_sockets, sockets
 from rclpy.impl.dds.qos_policies import dds_qos
 from rclpy.impl.dds.type_descriptor import topic_descriptor
+from rclpy.logging import get_logger
 from rclpy.qos import QoSProfile
 
 # Domain -> addresses of the sockets on which it alone listens, in this process.
@@ -84,6 +85,8 @@ def _open_domain(domain_id: int) -> None:
     with _lock:
         if domain_id in _domains:
             return
+        if text := doubt():
+            get_logger("rclpy").warning(text)
         before = sockets()
         code = dds.dds_create_domain(domain_id, domain_configuration().encode())
         if code != RETCODE_PRECONDITION_NOT_MET:
