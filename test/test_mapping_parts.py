@@ -398,6 +398,18 @@ def test_keyframes_by_motion_by_turn_and_after_a_gap():
     assert not wants(moved(0.1))
 
 
+def test_a_transform_of_the_networks_world_is_one_of_the_map():
+    gauge = Gauge(look_at([1, 2, 3], [0, 0, 0]), look_at([5, 1, 1], [0, 1, 0]), 2.5)
+    jump, T = look_at([0.1, 0, 0], [3, 1, 0]), look_at([2, 2, 0], [0, 0, 1])
+    np.testing.assert_allclose(gauge.to_map(jump @ T), gauge.in_map(jump) @ gauge.to_map(T))
+
+
+def test_where_nothing_is_seen_no_view_is_known():
+    keyframes = Keyframes()
+    keyframes.folded([np.eye(4)])
+    assert keyframes.are_new([moved(0.1)], [0.0]) and not keyframes.are_new([np.eye(4)], [0.0])
+
+
 def test_a_view_is_new_by_how_far_it_sees_and_where():
     keyframes = Keyframes()
     assert keyframes.are_new([np.eye(4)], [1.0])

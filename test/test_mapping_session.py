@@ -309,6 +309,25 @@ def made_up(**changes):
     return change
 
 
+def other_arrays(change):
+    """A change of the arrays in mapper.safetensors, of the first place and of the views."""
+
+    def damage(folder):
+        file = folder / "mapper.safetensors"
+        with safe_open(file, "np") as opened:
+            metadata = opened.metadata()
+            arrays = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 - no dictionary
+        for key, value in change(arrays).items():
+            assert key in arrays
+            arrays[key] = value
+        save_file(arrays, file, metadata=metadata)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["files"][file.name] = file.stat().st_size
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    return damage
+
+
 def another_state(change):
     def damage(folder):
         tensors = load_file(folder / "state.safetensors")
@@ -335,6 +354,19 @@ def another_state(change):
         (made_up(gauge__anchor_map=[1.0]), "one of its poses is no finite"),
         (made_up(tracks__frames="many"), "is no number"),
         (made_up(keyframes__last={"": "there"}), "cannot load"),
+        (made_up(tracks__cameras__left__step=[0.0]), "one of its steps"),
+        (made_up(tracks__cameras__left__focal={"fx": None}), "is no number"),
+        (made_up(tracks__cameras__left__reference__baseline=None), "cannot load"),
+        (made_up(tracks__cameras__left__reference__camera__fx=0.0), "one of its cameras"),
+        (other_arrays(lambda a: {"tracks.0.depth": -a["tracks.0.depth"]}), "not above 0"),
+        (other_arrays(lambda a: {"tracks.0.grey": a["tracks.0.grey"] * np.nan}), "is not finite"),
+        (other_arrays(lambda a: {"tracks.0.log": a["tracks.0.log"][:3].copy()}), "has .* nodes"),
+        (
+            other_arrays(lambda a: {"tracks.0.reference_log": np.full(48, np.nan)}),
+            "correction is not finite",
+        ),
+        (other_arrays(lambda a: {"keyframes.views": np.zeros((0, 3))}), "no poses"),
+        (other_arrays(lambda a: {"keyframes.views": a["keyframes.views"] * np.nan}), "no finite"),
         (another_state(lambda tensor: tensor * float("nan")), "its state is not finite"),
         (another_state(lambda tensor: tensor[..., :-1].contiguous()), "cannot load"),
         (make_older, "has format 1, this version reads 4"),

@@ -37,6 +37,7 @@ from zipmap_ros.mapping.pixels import (
 CELLS = (3, 2, 2)  # pixels of a cell, from which one is taken, by level from fine to coarse
 MIN_GRADIENT = 0.004  # of brightness a pixel
 FEWEST = 75  # pixels to align by
+SMALLEST = 8  # pixels a side of an image
 ITERATIONS = 8  # on each level, fewer if one lowers the cost by less than a share of ENOUGH
 ENOUGH = 5e-3
 STEP = 5  # pixels from one to the next that tell an image's correction from the others
@@ -126,10 +127,27 @@ class Reference:
         """The picture's, their depth corrected."""
         return [level.corrected(self.correction.log) for level in self.picture.levels]
 
-    @property
+    def check(self) -> None:
+        """Raise ValueError for one that no camera saw."""
+        picture, camera = self.picture, self.picture.camera
+        size, (grey, depth) = (camera.height, camera.width), (picture.grey, picture.depth)
+        if not grey.shape == depth.shape == size or min(size) < SMALLEST:
+            raise ValueError(f"one of its images has {grey.shape}, its camera {size}")
+        if not camera.is_usable or not np.isfinite(self.baseline):
+            raise ValueError(f"one of its cameras is {camera}, seen from {self.baseline} away")
+        if not (np.isfinite(grey).all() and np.isfinite(depth).all() and (depth > 0).all()):
+            raise ValueError("one of its images is not finite, or its depth not above 0")
+        self.correction.check()
+
+    @cached_property
     def typical_depth(self) -> float:
         """The median of its depth, corrected."""
         return float(np.median(self.picture.depth)) * self.correction.mean
+
+    @property
+    def is_textured(self) -> bool:
+        """Whether there are enough pixels to align by."""
+        return len(self.levels[0].values) >= FEWEST
 
     def align(
         self, grey: Image, camera: Camera, guess: Array, focal_information: float = np.inf
@@ -139,9 +157,9 @@ class Reference:
         guess  (4, 4) world_T_camera to begin with, and near which the result must be
         focal_information  1 / variance of the logarithm of the focal length of both images
         """
-        finest = self.levels[0]
-        if grey.shape != self.picture.grey.shape or len(finest.values) < FEWEST:
+        if grey.shape != self.picture.grey.shape or not self.is_textured:
             return None
+        finest = self.levels[0]
         start = T = invert(guess) @ self.world_T_camera
         light = np.array([1.0, 0.0])
         greys = pyramid(grey, len(CELLS))

@@ -71,6 +71,14 @@ class Correction:
             log = np.linalg.solve(precision, weighted @ logs)
         return cls(log, precision)
 
+    def check(self) -> None:
+        """Raise ValueError for one that no image gave."""
+        size = ROWS * COLUMNS
+        if self.log.shape != (size,) or self.precision.shape != (size, size):
+            raise ValueError(f"a correction has {self.log.shape} and {self.precision.shape} nodes")
+        if not (np.isfinite(self.log).all() and np.isfinite(self.precision).all()):
+            raise ValueError("a correction is not finite")
+
     def drawn_back(self) -> Correction:
         """With a mean nearer to the network's scale, where it is far off."""
         mean = self.log.mean()

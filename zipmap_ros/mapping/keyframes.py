@@ -66,7 +66,7 @@ class Keyframes:
         """Whether the state lacks one of these views, with (4, 4) poses and median depths."""
         for pose, depth in zip(poses, depths, strict=True):
             distance, angle = motion(self.views, pose)
-            if (np.maximum(distance / (NEW_SHARE * depth), angle / NEW_DEG) > 1).all():
+            if ((distance > NEW_SHARE * depth) | (angle > NEW_DEG)).all():
                 return True
         return False
 

@@ -224,8 +224,8 @@ class StreamMapper:
         jumps: list[Array | None] = [None] * len(chunk)
         aligned = aligns(p.align_poses, self.model.config)
         if poses is not None and aligned:
-            steady = self.tracker.steady
-            found = tracks.align(chunk, prediction, poses, learns=mapping, steady=steady)
+            lost = self.tracker.good  # and not yet found
+            found = tracks.align(chunk, prediction, poses, learns=mapping, lost=lost)
             poses, jumps, prediction, tracks = (
                 found.poses, found.jumps, found.prediction, found.tracks,
             )  # fmt: skip

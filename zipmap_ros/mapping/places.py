@@ -41,21 +41,25 @@ class Places:
     references: tuple[Reference, ...] = ()
 
     def with_place(self, left: Reference) -> Places:
-        """Also those that a camera has just left, unless one like it is there or there are MOST."""
-        if len(self.references) >= MOST or (self._distances(left.world_T_camera) < APART).any():
+        """Also the one that a camera has just left, unless one like it is there or there are MOST,
+        or nothing can be aligned to it."""
+        distances = self._distances(left.world_T_camera, left.picture)
+        if len(self.references) >= MOST or (distances < APART).any() or not left.is_textured:
             return self
         return Places((*self.references, _bare(left)))
 
     def near(self, picture: Picture, guess: Array, focal_information: float) -> Fit | None:
         """Lay an image over a place near ``guess`` (4, 4) world_T_camera that can be followed."""
-        distances = self._distances(guess)
+        distances = self._distances(guess, picture)
         for i in np.argsort(distances)[:TRIED]:
             if distances[i] < 1 and (fit := self._fit(i, picture, guess, focal_information)):
                 return fit
         return None
 
     def anywhere(self, picture: Picture, focal_information: float) -> Fit | None:
-        """Lay an image over the place that looks most like it."""
+        """Lay an image over one of the places that look most like it."""
+        if not self.references:
+            return None
         blurred = _blurred(picture.grey)
         likeness = np.array(
             [each @ blurred if each.shape == blurred.shape else -1 for each in self._blurred_images]
@@ -71,11 +75,12 @@ class Places:
         fit = place.align(picture.grey, picture.camera, guess, focal_information)
         return fit if fit is not None and fit.lasts else None
 
-    def _distances(self, world_T_camera: Array) -> Array:
-        """(N,) of the places, below 1 for those that are near."""
+    def _distances(self, world_T_camera: Array, picture: Picture) -> Array:
+        """(N,) of the places, below 1 for those that are near; inf for images of other sizes."""
         poses, depths = self._where
         distance, angle = motion(poses, world_T_camera)
-        return np.maximum(distance / (NEAR_SHARE * depths), angle / NEAR_DEG)
+        far = [place.picture.grey.shape != picture.grey.shape for place in self.references]
+        return np.where(far, np.inf, np.maximum(distance / (NEAR_SHARE * depths), angle / NEAR_DEG))
 
     @cached_property
     def _blurred_images(self) -> list[Image]:
@@ -96,7 +101,7 @@ def _bare(reference: Reference) -> Reference:
 
 def _blurred(grey: Image) -> Image:
     """(N,) pixels of mean 0 and length 1."""
-    while grey.shape[1] > BLURRED:
+    while grey.shape[1] > BLURRED and grey.shape[0] > 1:
         grey = half(grey)
     grey = grey.ravel() - grey.mean()
     return grey / max(float(np.linalg.norm(grey)), 1e-6)

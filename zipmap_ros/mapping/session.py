@@ -197,18 +197,22 @@ def _check_parts(parts: dict[str, Any]) -> None:
     poses += [*tracker.believed.values(), *tracker.latest.values()]
     poses += [gauge.anchor_network, gauge.anchor_map] if gauge else []
     numbers = [keyframes.gap, tracks.frames, tracks.log, parts["scale"].scale]
+    for track in tracks.cameras.values():
+        track.correction.check()
+        numbers += [*track.step, *vars(track.focal).values()]
+        if track.step.shape != (6,):
+            raise ValueError(f"one of its steps is {track.step}")
+    if keyframes.views.shape[1:] != (4, 4):
+        raise ValueError(f"its views are {keyframes.views.shape}, no poses")
     numbers += [gauge.scale] if gauge else []
     poses += [track.pose for track in tracks.cameras.values()]
     references = [track.reference for track in tracks.cameras.values()]
     for reference in (*references, *tracks.places.references):
-        picture = reference.picture
         poses.append(reference.world_T_camera)
-        size = picture.camera.height, picture.camera.width
-        if not picture.grey.shape == picture.depth.shape == size:
-            raise ValueError(f"one of its images has {picture.grey.shape}, its camera {size}")
+        reference.check()
     if not all(np.shape(pose) == (4, 4) and np.isfinite(pose).all() for pose in poses):
         raise ValueError("one of its poses is no finite (4, 4) matrix")
-    if not all(type(number) in (int, float) and np.isfinite(number) for number in numbers):
+    if not all(isinstance(n, (int, float)) and np.isfinite(n) for n in numbers):
         raise ValueError(f"one of {numbers} is no number")
     if min([parts["scale"].scale] + ([gauge.scale] if gauge else [])) <= 0:
         raise ValueError("its scale is not above 0")

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from zipmap_ros.geometry import Array, Camera, invert, rigid, se3_exp, se3_log
-from zipmap_ros.mapping.alignment import Picture, Reference
+from zipmap_ros.mapping.alignment import Fit, Picture, Reference
 from zipmap_ros.mapping.correction import Correction
 from zipmap_ros.mapping.focal import Focal
 from zipmap_ros.mapping.pixels import Image, half, shrunk
@@ -30,6 +30,7 @@ from zipmap_ros.model import VARIANTS, ModelConfig, Prediction
 
 WIDEST = 200  # pixels: larger images are halved before
 DAMPING = 0.9  # of the last motion, taken as the guess of the next
+SOUGHT_AFTER = 5  # images in a row that could not be aligned: the camera may be anywhere
 NEAREST = np.float32(1e-12)  # depth above the zero of an underflow, whose square is a float32 too
 
 
@@ -52,7 +53,9 @@ class Track:
     correction  of the last frame's depth
     focal       its focal lengths, where they are not known
     jump        (4, 4) what a place that was found again moved the pose by: without it the pose
-                would be ``invert(jump) @ pose``; None where none was
+                would be ``invert(jump) @ pose``; None where none was, or nothing led there
+    misses      images in a row that were aligned to nothing
+    known       whether it was followed from where the map began, or a place was found since
     """
 
     reference: Reference
@@ -61,12 +64,33 @@ class Track:
     correction: Correction
     focal: Focal
     jump: Array | None = None
+    misses: int = 0
+    known: bool = True
 
     @classmethod
-    def started(cls, picture: Picture, pose: Array, correction: Correction, focal: Focal) -> Track:
+    def started(
+        cls,
+        picture: Picture,
+        pose: Array,
+        correction: Correction,
+        focal: Focal,
+        misses: int = 0,
+        known: bool = True,
+    ) -> Track:
         """By an image that is aligned to nothing."""
         reference = Reference(picture, pose, correction)
-        return cls(reference, pose, np.zeros(6), correction, focal)
+        return cls(reference, pose, np.zeros(6), correction, focal, None, misses, known)
+
+    @classmethod
+    def found(cls, fit: Fit, picture: Picture, focal: Focal) -> Track:
+        """By an image that was laid over a place, without having been led there."""
+        factor = fit.reference.correction.mean
+        correction = fit.reference.correction_of(
+            fit.camera_T_reference, picture.depth, picture.camera
+        ) or Correction.constant(factor)
+        return cls(
+            fit.reference, fit.world_T_camera, np.zeros(6), correction, focal.aligned(*fit.focal)
+        )
 
     def followed(
         self,
@@ -75,36 +99,45 @@ class Track:
         known: float,
         places: Places,
         learns: bool,
-        sought: bool,
+        lost: bool,
     ) -> tuple[Track, Places]:
         """After one more frame: aligned, or ``expected`` (4, 4) where that fails; and the places.
 
         known   information about the logarithm of the focal length, inf if it is given
         learns  whether what is left becomes a place
-        sought  whether it is looked for at all places, as it may be anywhere
+        lost    whether it is looked for at all places, as after SOUGHT_AFTER misses
         """
         guess = self.pose @ se3_exp(DAMPING * self.step)
-        followed = fit = self.reference.align(picture.grey, picture.camera, guess, known)
-        pose = fit.world_T_camera if fit else guess
+        fit = self.reference.align(picture.grey, picture.camera, guess, known)
+        misses = self.misses + 1 if fit is None else 0
+        sought = lost or not self.known or misses >= SOUGHT_AFTER
+        place = None
         if fit is None or not fit.lasts:
-            found = places.near(picture, pose, known)
-            if found is None and fit is None and sought:
-                found = places.anywhere(picture, known)
-            fit = found or fit
-            if learns:
-                places = places.with_place(followed.reference if followed else self.reference)
+            place = places.near(picture, fit.world_T_camera if fit else guess, known)
+            if place is None and sought:
+                place = places.anywhere(picture, known)
         if fit is None:
+            if place is not None:
+                return Track.found(place, picture, self.focal), places
             correction = Correction.constant(self.correction.mean)
-            return Track.started(picture, expected, correction, self.focal), places
-        step = se3_log(invert(self.pose) @ pose) if followed else np.zeros(6)
-        jump = None if fit is followed else rigid(fit.world_T_camera @ invert(pose))
+            track = Track.started(picture, expected, correction, self.focal, misses, not sought)
+            return track, places
+        pose, left = fit.world_T_camera, fit.reference
+        step, jump = se3_log(invert(self.pose) @ pose), None
+        if place is not None:
+            jump = rigid(place.world_T_camera @ invert(pose))
+            left = replace(left, world_T_camera=jump @ left.world_T_camera)
+            fit = place
+        if learns and not (fit.lasts and place is None):
+            places = places.with_place(left)
         reference, T = fit.reference, fit.camera_T_reference
         correction = reference.correction_of(T, picture.depth, picture.camera) or self.correction
         if not fit.lasts:
             correction = correction.drawn_back()
             reference = Reference(picture, fit.world_T_camera, correction)
-        focal = self.focal.aligned(*fit.focal)
-        return Track(reference, fit.world_T_camera, step, correction, focal, jump), places
+        focal, is_known = self.focal.aligned(*fit.focal), self.known or place is not None
+        track = Track(reference, fit.world_T_camera, step, correction, focal, jump, 0, is_known)
+        return track, places
 
     def moved(self, jump: Array) -> Track:
         """In the world after another camera of the same body found a place again."""
@@ -162,13 +195,13 @@ class Tracks:
         prediction: Prediction,
         poses: Sequence[Array],
         learns: bool = True,
-        steady: Collection[str] = (),
+        lost: Collection[str] = (),
     ) -> Aligned:
         """Align the frames of a chunk, one after the other.
 
         poses   the network's (4, 4) network_T_camera of each frame
         learns  whether what the cameras leave become places to come back to
-        steady  the cameras that were believed until now; others are looked for everywhere
+        lost    the cameras that are looked for everywhere
         The tracks that are returned are to be kept if the poses are believed.
         """
         assert prediction.depth is not None
@@ -179,7 +212,7 @@ class Tracks:
             K = intrinsics[0, i].double().cpu().numpy()
             frame = depth[0, i].float().cpu().numpy()
             source = view.frame.source
-            tracks, camera = tracks.follow(view, frame, K, pose, learns, source not in steady)
+            tracks, camera = tracks.follow(view, frame, K, pose, learns, source in lost)
             track = tracks.cameras[source]
             aligned.append(track.pose)
             jumps.append(track.jump)
@@ -196,7 +229,7 @@ class Tracks:
         K: Array,
         pose: Array,
         learns: bool = True,
-        sought: bool = False,
+        lost: bool = False,
     ) -> tuple[Tracks, Camera]:
         """The tracks after one more frame, and its camera: the known one, or a steady (3, 3) K."""
         source = view.frame.source
@@ -210,13 +243,15 @@ class Tracks:
         expected = self.correction @ pose  # where the network's own motion leads
         scale = float(np.mean([t.correction.mean for t in self.cameras.values()] or [1.0]))
         picture, places = _picture(_grey(view), depth, camera), self.places
-        if before is None:
-            track = Track.started(picture, expected, Correction.constant(scale), focal)
-        else:
-            information = np.inf if view.camera is not None else focal.total_information
+        information = np.inf if view.camera is not None else focal.total_information
+        if before is not None:
             track, places = replace(before, focal=focal).followed(
-                picture, expected, information, places, learns, sought
+                picture, expected, information, places, learns, lost
             )
+        elif place := places.anywhere(picture, information):
+            track = Track.found(place, picture, focal)
+        else:
+            track = Track.started(picture, expected, Correction.constant(scale), focal)
         cameras = {**self.cameras, source: track}
         if track.jump is not None:
             others = {name: t for name, t in cameras.items() if name != source}
@@ -255,7 +290,10 @@ class Tracks:
             pose, step = np.array(track["pose"]), np.array(track["step"])
             correction = Correction(arrays[f"{i}.log"], arrays[f"{i}.precision"])
             focal = Focal(**track["focal"])
-            cameras[source] = Track(references[i], pose, step, correction, focal)
+            # Where the camera is now nobody knows.
+            cameras[source] = Track(
+                references[i], pose, step, correction, focal, misses=SOUGHT_AFTER
+            )
         images = {
             k.removeprefix("places."): v for k, v in arrays.items() if k.startswith("places.")
         }
