@@ -108,8 +108,8 @@ def doubt(environment: Mapping[str, str] = os.environ) -> str:
     if len(names) < 2 or environment.get("CYCLONEDDS_URI") or _network_of_default_route() != _ANY:
         return ""
     return (
-        f"there are the networks {', '.join(names)} and no default route to say which of them to "
-        "use: where other hosts are not met, name it in CYCLONEDDS_URI"
+        f"there are the networks {', '.join(names)} and no default route over one of them to say "
+        "which to use: where other hosts are not met, name it in CYCLONEDDS_URI"
     )
 
 
