@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from measure import report
 
-from zipmap_ros.evaluation.runs import fit, mapper_run
+from zipmap_ros.evaluation.runs import fit, mapper_run, true_poses
 from zipmap_ros.evaluation.scores import depth_scores, mean_scores, trajectory_scores
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Array, Camera, invert, se3_exp, se3_log
@@ -76,7 +76,7 @@ def measured(model: ZipMap, frames: Sequence[Frame], rounds: int) -> list[dict[s
         if len(run.index) < len(part):
             raise SystemExit(f"{len(part) - len(run.index)} images were refused: {run.problem}")
         poses.append(run.poses)
-        truth = np.stack([f.map_T_camera for f in frames[: (last + 1) * FRAMES]])  # type: ignore[arg-type]
+        truth = true_poses(frames[: (last + 1) * FRAMES])
         way = trajectory_scores(np.concatenate(poses), truth)
         cloud = mapper.voxel_map.cloud()
         scores.append(
@@ -86,7 +86,7 @@ def measured(model: ZipMap, frames: Sequence[Frame], rounds: int) -> list[dict[s
                 "ate_m": way["ate_sim3.rmse"],
                 "rotation_deg": way["pairs.rotation_deg"],
                 "depth_abs_rel": depth_scores(run, part)["depth.abs_rel"],
-                "confidence": float(np.median(run.confidence)),  # type: ignore[arg-type]
+                "confidence": float(np.median(np.asarray(run.confidence))),
                 "map_points": len(cloud.points),
                 "ms_per_frame": 1e3 * (run.seconds_per_frame or 0.0),
             }
@@ -98,15 +98,14 @@ def rows_of(
     model: ZipMap, rooms: Sequence[list[Frame]], rounds: int
 ) -> Iterator[dict[str, object]]:
     """A row for each round, with places and without."""
-    without = mock.patch.multiple(places, MOST=0), mock.patch.multiple(keyframes, NEW_SHARE=1e-9)
-    for with_places in (True, False):
-        if not with_places:
-            for change in without:
-                change.start()
-        of_rooms = [measured(model, frames, rounds) for frames in rooms]
+    for name, most, share in (("yes", places.MOST, keyframes.NEW_SHARE), ("no", 0, 0.0)):
+        known = mock.patch.object(places, "MOST", most)
+        new = mock.patch.object(keyframes, "NEW_SHARE", share)
+        with known, new:
+            of_rooms = [measured(model, frames, rounds) for frames in rooms]
         for i in range(rounds):
             mean = mean_scores([scores[i] for scores in of_rooms])
-            yield {"places": "yes" if with_places else "no", "rounds": i + 1, **mean}
+            yield {"places": name, "rounds": i + 1, **mean}
 
 
 def main() -> None:

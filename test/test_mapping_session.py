@@ -287,40 +287,24 @@ def a_link_for_a_state(folder):
     state.symlink_to(state.rename(folder.parent / "elsewhere"))
 
 
-def made_up(**changes):
-    """A change of values in mapper.safetensors, by path, in a folder that looks whole."""
+def made_up(change_arrays=dict, **changes):
+    """A change of values in mapper.safetensors, by path, and of its arrays, in a folder that looks
+    whole; ``change_arrays`` gives some of the arrays anew."""
 
-    def change(folder):
+    def damage(folder):
         file = folder / "mapper.safetensors"
         with safe_open(file, "np") as opened:
             small = json.loads(opened.metadata()["mapper"])
             arrays = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 - no dictionary
+        anew = change_arrays(arrays)
+        assert anew.keys() <= arrays.keys()
         for place, value in changes.items():
             *way, last = place.split("__")
             branch = small
             for step in way:
                 branch = branch[step]
             branch[last] = value
-        save_file(arrays, file, metadata={"mapper": json.dumps(small)})
-        manifest = json.loads((folder / "manifest.json").read_text())
-        manifest["files"][file.name] = file.stat().st_size
-        (folder / "manifest.json").write_text(json.dumps(manifest))
-
-    return change
-
-
-def other_arrays(change):
-    """A change of the arrays in mapper.safetensors, of the first place and of the views."""
-
-    def damage(folder):
-        file = folder / "mapper.safetensors"
-        with safe_open(file, "np") as opened:
-            metadata = opened.metadata()
-            arrays = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 - no dictionary
-        for key, value in change(arrays).items():
-            assert key in arrays
-            arrays[key] = value
-        save_file(arrays, file, metadata=metadata)
+        save_file({**arrays, **anew}, file, metadata={"mapper": json.dumps(small)})
         manifest = json.loads((folder / "manifest.json").read_text())
         manifest["files"][file.name] = file.stat().st_size
         (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -358,15 +342,15 @@ def another_state(change):
         (made_up(tracks__cameras__left__focal={"fx": None}), "is no number"),
         (made_up(tracks__cameras__left__reference__baseline=None), "cannot load"),
         (made_up(tracks__cameras__left__reference__camera__fx=0.0), "one of its cameras"),
-        (other_arrays(lambda a: {"tracks.0.depth": -a["tracks.0.depth"]}), "not above 0"),
-        (other_arrays(lambda a: {"tracks.0.grey": a["tracks.0.grey"] * np.nan}), "is not finite"),
-        (other_arrays(lambda a: {"tracks.0.log": a["tracks.0.log"][:3].copy()}), "has .* nodes"),
+        (made_up(lambda a: {"tracks.0.depth": -a["tracks.0.depth"]}), "not above 0"),
+        (made_up(lambda a: {"tracks.0.grey": a["tracks.0.grey"] * np.nan}), "is not finite"),
+        (made_up(lambda a: {"tracks.0.log": a["tracks.0.log"][:3].copy()}), "has .* nodes"),
         (
-            other_arrays(lambda a: {"tracks.0.reference_log": np.full(48, np.nan)}),
+            made_up(lambda a: {"tracks.0.reference_log": np.full(48, np.nan)}),
             "correction is not finite",
         ),
-        (other_arrays(lambda a: {"keyframes.views": np.zeros((0, 3))}), "no poses"),
-        (other_arrays(lambda a: {"keyframes.views": a["keyframes.views"] * np.nan}), "no finite"),
+        (made_up(lambda a: {"keyframes.views": np.zeros((0, 3))}), "no poses"),
+        (made_up(lambda a: {"keyframes.views": a["keyframes.views"] * np.nan}), "no finite"),
         (another_state(lambda tensor: tensor * float("nan")), "its state is not finite"),
         (another_state(lambda tensor: tensor[..., :-1].contiguous()), "cannot load"),
         (make_older, "has format 1, this version reads 4"),

@@ -5,76 +5,20 @@ Needs Fast DDS 2 and a compiler (Debian: g++ libfastrtps-dev libfastcdr-dev), el
 """
 
 import os
-import queue
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
+from told_process import Process
 from waiting import PATIENCE_S, check_soon, soon
 
 HERE = Path(__file__).parent
 RANGES = [("LOCALHOST", "subnet"), ("LOCALHOST", "localhost"), ("SUBNET", "subnet")]
 PIXELS = "640x480 " + str(sum(range(256)) * (640 * 480 * 3 // 256))
 _HEADERS = ("fastdds/dds/domain/DomainParticipant.hpp", "fastcdr/Cdr.h")
-
-
-class Process:
-    """A process that is driven by lines and says what happens in lines."""
-
-    def __init__(self, command, **environment):
-        self._process = subprocess.Popen(
-            command, env={**os.environ, **environment}, text=True, errors="replace",
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        self.lines, self._new = [], queue.SimpleQueue()
-        self._listener = threading.Thread(target=self._listen)
-        self._listener.start()
-        self.wait_for("up")
-
-    def _listen(self):
-        for line in self._process.stdout:
-            self._new.put(line.rstrip("\n"))
-        self._new.put(None)
-
-    def tell(self, word):
-        self._process.stdin.write(f"{word}\n")
-        self._process.stdin.flush()
-
-    def wait_for(self, line, patience_s=PATIENCE_S):
-        """Wait until it has said so (part of a line), since last asked; whether it did in time."""
-        end = time.monotonic() + patience_s
-        while (left := end - time.monotonic()) > 0:
-            try:
-                heard = self._new.get(timeout=left)
-            except queue.Empty:
-                break
-            assert heard is not None, f"it has ended, without '{line}': {self.lines}"
-            self.lines.append(heard)
-            if line in heard:
-                return True
-        assert patience_s < PATIENCE_S, f"never '{line}': {self.lines}"
-        return False
-
-    def leave(self):
-        """End it; everything it said."""
-        if self._process.poll() is None:
-            self.tell("leave")
-        self._process.wait(PATIENCE_S)
-        self._listener.join()
-        while (line := self._new.get()) is not None:
-            self.lines.append(line)
-        return self.lines
-
-    def kill(self):
-        self._process.kill()
-        self._process.wait()
-        self._listener.join()
-        self._process.stdin.close()
-        self._process.stdout.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,13 @@
 """Robot and laptop: two network namespaces and a cable, addresses that come, change and go."""
 
 import os
-import queue
 import shutil
 import subprocess
 import sys
 import textwrap
-import threading
-import time
-from contextlib import suppress
 
 import pytest
-from waiting import PATIENCE_S
+from told_process import Process
 
 # Says its name 50 times a second, and whom it hears: at the fifth message since it was last asked.
 SPEAKER = textwrap.dedent("""
@@ -30,6 +26,7 @@ SPEAKER = textwrap.dedent("""
     def follow():
         for _ in sys.stdin:
             heard.clear()
+            print("asked", flush=True)
         rclpy.try_shutdown()
 
     node.create_subscription(String, "speech", hear, 10)
@@ -44,50 +41,21 @@ SPEAKER = textwrap.dedent("""
 """)
 
 
-class Speaker:
+class Speaker(Process):
     """A process with one of them."""
 
     def __init__(self, host, name, reach):
-        environment = {**os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE": reach}
-        for variable in ("CYCLONEDDS_URI", "ROS_STATIC_PEERS"):
-            environment.pop(variable, None)
-        self._process = subprocess.Popen(
-            [*host.enter, sys.executable, "-c", SPEAKER, name], env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        self.lines, self._new = [], queue.SimpleQueue()
-        self._listener = threading.Thread(target=self._listen)
-        self._listener.start()
-        self.wait_for("up")
-
-    def _listen(self):
-        for line in self._process.stdout:
-            self._new.put(line.rstrip("\n"))
-        self._new.put("ended")
-
-    def wait_for(self, line):
-        end = time.monotonic() + PATIENCE_S
-        while line not in self.lines:
-            assert time.monotonic() < end and "ended" not in self.lines, (line, self.lines)
-            with suppress(queue.Empty):
-                self.lines.append(self._new.get(timeout=0.2))
+        unset = ["env", "-u", "CYCLONEDDS_URI", "-u", "ROS_STATIC_PEERS"]
+        command = [*host.enter, *unset, sys.executable, "-c", SPEAKER, name]
+        super().__init__(command, ROS_AUTOMATIC_DISCOVERY_RANGE=reach)
 
     def hears(self, *names):
         """Wait until it hears all of them anew."""
-        while not self._new.empty():
-            self.lines.append(self._new.get())
-        self.lines = [line for line in self.lines if not line.startswith("hears")]
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        for name in names:
-            self.wait_for(f"hears {name}")
-
-    def end(self):
-        self._process.kill()
-        self._process.wait()
-        self._listener.join()
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self.tell("whom?")
+        self.wait_for("asked")
+        asked = len(self.lines)
+        while not {f"hears {name}" for name in names} <= set(self.lines[asked:]):
+            self.wait_for("hears")
 
 
 class Host:
@@ -147,7 +115,7 @@ def start():
 
     yield make
     for speaker in made:
-        speaker.end()
+        speaker.kill()
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -226,9 +226,8 @@ class StreamMapper:
         if poses is not None and aligned:
             lost = self.tracker.good  # and not yet found
             found = tracks.align(chunk, prediction, poses, learns=mapping, lost=lost)
-            poses, jumps, prediction, tracks = (
-                found.poses, found.jumps, found.prediction, found.tracks,
-            )  # fmt: skip
+            poses, jumps = found.poses, found.jumps
+            prediction, tracks = found.prediction, found.tracks
         elif poses is not None:  # they may have been aligned until now
             poses = [tracks.correction @ pose for pose in poses]
         # Believe it?

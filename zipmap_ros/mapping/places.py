@@ -6,8 +6,8 @@ camera sees again what it saw before, its image is laid over the reference of th
 pose and the depth of then: however many rounds a camera goes, it drifts by what it saw for the
 first time. So do the keyframes of visual SLAM (Klein and Murray, PTAM, ISMAR 2007), but that those
 on the way stay where they are. At most MOST are kept, the first ones: memory is constant. A camera
-of which nothing is known is looked for at all places, first at those that look alike when blurred
-(Klein and Murray, Improving the Agility of Keyframe-Based SLAM, ECCV 2008).
+of which nothing is known is laid over the places that look most like its image when blurred (Klein
+and Murray, Improving the Agility of Keyframe-Based SLAM, ECCV 2008).
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ class Track:
     jump        (4, 4) what a place that was found again moved the pose by: without it the pose
                 would be ``invert(jump) @ pose``; None where none was, or nothing led there
     misses      images in a row that were aligned to nothing
-    known       whether it was followed from where the map began, or a place was found since
+    known       whether it was followed from where the map began, or a place was found since; else
+                nobody knows where the camera is, and it is sought at all places
     """
 
     reference: Reference
@@ -66,6 +67,11 @@ class Track:
     jump: Array | None = None
     misses: int = 0
     known: bool = True
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known where the camera is: not where a session was just loaded either."""
+        return self.known and self.misses < SOUGHT_AFTER
 
     @classmethod
     def started(
@@ -84,13 +90,10 @@ class Track:
     @classmethod
     def found(cls, fit: Fit, picture: Picture, focal: Focal) -> Track:
         """By an image that was laid over a place, without having been led there."""
-        factor = fit.reference.correction.mean
-        correction = fit.reference.correction_of(
-            fit.camera_T_reference, picture.depth, picture.camera
-        ) or Correction.constant(factor)
-        return cls(
-            fit.reference, fit.world_T_camera, np.zeros(6), correction, focal.aligned(*fit.focal)
-        )
+        place, T = fit.reference, fit.camera_T_reference
+        correction = place.correction_of(T, picture.depth, picture.camera)
+        correction = correction or Correction.constant(place.correction.mean)
+        return cls(place, fit.world_T_camera, np.zeros(6), correction, focal.aligned(*fit.focal))
 
     def followed(
         self,
@@ -251,7 +254,10 @@ class Tracks:
         elif place := places.anywhere(picture, information):
             track = Track.found(place, picture, focal)
         else:
-            track = Track.started(picture, expected, Correction.constant(scale), focal)
+            # The network's motion leads from a camera that is known to a new one.
+            led = not places.references or any(t.is_known for t in self.cameras.values())
+            constant = Correction.constant(scale)
+            track = Track.started(picture, expected, constant, focal, known=led)
         cameras = {**self.cameras, source: track}
         if track.jump is not None:
             others = {name: t for name, t in cameras.items() if name != source}
@@ -271,6 +277,7 @@ class Tracks:
             small["cameras"][source] = {
                 "reference": references[i],
                 "pose": track.pose.tolist(),
+                "known": track.known,
                 "step": track.step.tolist(),
                 "focal": asdict(track.focal),
             }
@@ -292,7 +299,7 @@ class Tracks:
             focal = Focal(**track["focal"])
             # Where the camera is now nobody knows.
             cameras[source] = Track(
-                references[i], pose, step, correction, focal, misses=SOUGHT_AFTER
+                references[i], pose, step, correction, focal, None, SOUGHT_AFTER, track["known"]
             )
         images = {
             k.removeprefix("places."): v for k, v in arrays.items() if k.startswith("places.")

@@ -31,7 +31,7 @@ def open_bag(path: str) -> Iterator[Reader]:
         _check_metadata(reader)
     except (ReaderError, OSError) as error:
         raise RuntimeError(f"Cannot open bag {path}: {' '.join(str(error).split())}") from error
-    except Exception as error:
+    except Exception as error:  # rosbags raises what the bytes make it
         raise _damaged(path, error) from error
     try:
         yield reader
@@ -56,7 +56,7 @@ def read_messages(reader: Reader, *selection: Any) -> Iterator[tuple[Connection,
     """Yield what `reader.messages` does; RuntimeError at the place where the bag is damaged."""
     try:
         yield from reader.messages(*selection)
-    except Exception as error:
+    except Exception as error:  # as above
         raise _damaged(reader.path, error) from error
 
 
@@ -73,7 +73,7 @@ def main(args: argparse.Namespace) -> None:
                 lines = sorted({connection.topic for connection in reader.connections})
             else:
                 lines = ["", *_lines(reader, _files(Path(args.bag_path)))]
-        except Exception as error:
+        except Exception as error:  # as above
             raise _damaged(args.bag_path, error) from error
         print("\n".join(lines))
 
