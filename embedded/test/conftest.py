@@ -11,8 +11,8 @@ from rclpy.node import Node
 from waiting import PATIENCE_S, spin_until
 
 # A domain of this test run's own, for all its processes: others on this machine are not met.
-# Below 102, where Linux hands out no ports of its own to others.
-os.environ.setdefault("ROS_DOMAIN_ID", str(30 + os.getpid() % 70))
+# Below 102, where Linux hands out no ports of its own to others, above those of single tests.
+os.environ.setdefault("ROS_DOMAIN_ID", str(70 + os.getpid() % 30))
 
 
 @pytest.fixture

@@ -40,8 +40,8 @@ from cyclonedds.topic import Topic
 from cyclonedds.util import duration
 from waiting import PATIENCE_S
 
-# Not the domain of the other tests: a domain is configured once per process.
-DOMAIN = int(os.environ["ROS_DOMAIN_ID"]) % 20 + 2
+# Not a domain of the other tests, 7 included: a domain is configured once per process.
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"]) % 20 + 8
 UNICAST = (
     "<CycloneDDS><Domain><General><AllowMulticast>false</AllowMulticast></General><Discovery>"
     "<ParticipantIndex>auto</ParticipantIndex><MaxAutoParticipantIndex>32</MaxAutoParticipantIndex>"
