@@ -2,6 +2,8 @@
 """Image conversions: layouts and byte orders by hand, colours against OpenCV."""
 
 import array
+import contextlib
+import random
 import struct
 
 import cv2
@@ -129,6 +131,14 @@ def test_what_makes_no_sense_is_refused():
             BRIDGE.imgmsg_to_cv2(short)
     with pytest.raises(CvBridgeError, match=r"of an image \(0, 0, 3\)"):
         BRIDGE.imgmsg_to_cv2(image(b"", 0, 0, "rgb8", 0), "bgr8")
+    for none in ("8UC0", "8UC\u0663", "8UC100", "8UC-1"):
+        with pytest.raises(CvBridgeError, match="Unrecognized image encoding"):
+            getCvType(none)
+    for shape in ((), (3,), (2, 2, 2, 2)):
+        with pytest.raises(CvBridgeError, match="no image of 2 or 3 dimensions"):
+            BRIDGE.cv2_to_imgmsg(np.zeros(shape, np.uint8))
+    with pytest.raises(CvBridgeError, match="-1 is no pixel type"):
+        BRIDGE.cvtype2_to_dtype_with_channels(-1)
     with pytest.raises(NotImplementedError, match="nv21"):
         BRIDGE.imgmsg_to_cv2(image(b"1234", 2, 2, "nv21", 2), "bgr8")
 
@@ -151,6 +161,20 @@ def test_compressed_images():
         BRIDGE.compressed_imgmsg_to_cv2(CompressedImage(format="jpeg", data=array.array("B", b"x")))
     with pytest.raises(CvBridgeError, match="none of"):
         BRIDGE.cv2_to_compressed_imgmsg(smooth, "webm")
+    for none in (np.zeros((2, 2, 5), np.uint8), np.zeros((0, 2), np.uint8), np.zeros((2, 2), "c8")):
+        with pytest.raises(CvBridgeError, match="cannot write"):
+            BRIDGE.cv2_to_compressed_imgmsg(none, "png")
+
+
+def test_a_compressed_depth_image_is_no_image():
+    """Its twelve bytes before the PNG are for a plugin of image_transport."""
+    png = BRIDGE.cv2_to_compressed_imgmsg(np.full((4, 4), 900, np.uint16), "png")
+    for head in (bytes(12), bytes(range(12)), b"\xff" * 12, bytes(5)):
+        depth = CompressedImage(
+            format="16UC1; compressedDepth png", data=array.array("B", head + bytes(png.data))
+        )
+        with pytest.raises(CvBridgeError, match="compressedDepth png"):
+            BRIDGE.compressed_imgmsg_to_cv2(depth)
 
 
 @pytest.mark.parametrize("length", [0x00_00_FF_FF, 0xFF_00_00_00])
@@ -163,8 +187,47 @@ def test_a_chunk_of_a_png_longer_than_the_png_never_reaches_opencv(monkeypatch, 
         BRIDGE.compressed_imgmsg_to_cv2(png)
 
 
+@pytest.mark.parametrize("side", [2_000, 65_500])
+def test_a_jpeg_of_more_pixels_than_its_bytes_can_hold_never_reaches_opencv(monkeypatch, side):
+    """Which makes them all: 631 bytes took 5 GB and 24 seconds."""
+    jpeg = BRIDGE.cv2_to_compressed_imgmsg(COLOR)
+    size_at = bytes(jpeg.data).index(b"\xff\xc0") + 5
+    struct.pack_into(">HH", jpeg.data, size_at, side, side)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(CvBridgeError, match="not a readable image"):
+        BRIDGE.compressed_imgmsg_to_cv2(jpeg)
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_the_emptiest_jpeg_is_read(progressive):
+    """All of one colour, its codes as short as they can be."""
+    options = [
+        cv2.IMWRITE_JPEG_OPTIMIZE, 1, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive,
+        cv2.IMWRITE_JPEG_QUALITY, 1,
+    ]  # fmt: skip
+    jpeg = cv2.imencode(".jpg", np.full((4000, 4000), 128, np.uint8), options)[1]
+    message = CompressedImage(format="jpeg", data=array.array("B", jpeg.tobytes()))
+    assert BRIDGE.compressed_imgmsg_to_cv2(message).shape == (4000, 4000)
+
+
+def test_damaged_files_raise_bridge_errors_alone():
+    """Whatever the format: OpenCV tells it by the bytes."""
+    rng = random.Random(5)
+    for name in ("png", "jpg", "bmp", "tiff", "ppm"):
+        whole = bytes(BRIDGE.cv2_to_compressed_imgmsg(COLOR, name).data)
+        for _ in range(40):
+            data = array.array("B", whole[: rng.choice([len(whole), rng.randrange(len(whole))])])
+            for _ in range(rng.choice([1, 4]) if data else 0):
+                data[rng.randrange(min(len(data), 60))] = rng.choice([0, 255, rng.randrange(256)])
+            with contextlib.suppress(CvBridgeError):
+                BRIDGE.compressed_imgmsg_to_cv2(
+                    CompressedImage(format=name, data=data), rng.choice(["passthrough", "mono8"])
+                )
+
+
 def test_types_have_opencv_numbers():
     assert getCvType("bgr8") == cv2.CV_8UC3
+    assert getCvType("8UC5") == cv2.CV_8UC(5)
     assert BRIDGE.encoding_to_cvtype2("32FC1") == cv2.CV_32FC1
     assert BRIDGE.encoding_to_dtype_with_channels("rgba16") == ("uint16", 4)
     assert BRIDGE.cvtype2_to_dtype_with_channels(cv2.CV_16SC2) == ("int16", 2)

@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import textwrap
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from rclpy.impl.dds import config
-from rclpy.impl.dds.config import domain_configuration, domain_id, doubt
+from rclpy.impl.dds.config import domain_configuration, domain_id, doubts
 
 # Within which processes meet on a machine that is busy, in seconds.
 PATIENCE_S = 60
@@ -97,15 +98,16 @@ def test_bad_domain_id(text):
         domain_id({"ROS_DOMAIN_ID": text})
 
 
-def test_configuration_by_range():
+def test_configuration_by_range(monkeypatch):
     """Multicast in a subnet only; peers asked where given; CYCLONEDDS_URI comes last."""
     local = domain_configuration({})
     assert "<AllowMulticast>false" in local and '<Peer address="localhost"' in local
     subnet = domain_configuration({"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"})
     assert "AllowMulticast" not in subnet and "Peer" not in subnet
-    peers = domain_configuration({"ROS_STATIC_PEERS": "robot;10.0.0.7"})
+    monkeypatch.setattr(config.socket, "gethostbyname", {"robot": "10.0.0.8"}.get)
+    peers = domain_configuration({"ROS_STATIC_PEERS": "robot; robot:7410 ;"})
     assert re.findall('<Peer address="([^"]*)" PruneDelay="inf"/>', peers) == [
-        "localhost", "robot", "10.0.0.7",
+        "localhost", "10.0.0.8", "10.0.0.8:7410",
     ]  # fmt: skip
     own = domain_configuration({"CYCLONEDDS_URI": "file:///c.xml"})
     assert own.endswith(",file:///c.xml") and "NetworkInterface" not in own
@@ -113,31 +115,88 @@ def test_configuration_by_range():
         domain_configuration({"ROS_AUTOMATIC_DISCOVERY_RANGE": "NEAR"})
 
 
+SUBNET = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
+ADDRESSES = {"docker0": ["172.17.0.1"], "wlan0": ["10.0.0.7", "10.0.0.9"]}
+
+
 @pytest.mark.parametrize(
-    ("networks", "route", "interfaces", "said"),
+    ("networks", "route", "environment", "interfaces", "said"),
     [
-        ({}, config._ANY, [], "no network but the loopback"),
-        ({"wlan0": "10.0.0.7"}, config._ANY, ['autodetermine="true"', 'name="lo"'], ""),
+        ({}, None, SUBNET, [], "no network but the loopback"),
+        ({"wlan0": ["10.0.0.7"]}, None, SUBNET, ['autodetermine="true"', 'name="lo"'], ""),
+        (ADDRESSES, "10.0.0.7", SUBNET, ['address="10.0.0.7"', 'name="lo"'], ""),
+        (ADDRESSES, "10.0.0.9", SUBNET, ['address="10.0.0.9"', 'name="lo"'], ""),
+        (ADDRESSES, None, SUBNET, ['autodetermine="true"', 'name="lo"'], "docker0, wlan0"),
         (
-            {"docker0": "172.17.0.1", "wlan0": "10.0.0.7"}, 'name="wlan0"',
-            ['name="wlan0"', 'name="lo"'], "",
+            ADDRESSES, "172.17.0.1", {"ROS_STATIC_PEERS": "10.0.0.7;10.0.0.9"},
+            ['address="10.0.0.7" priority="3"', 'name="lo"'], "",
         ),
         (
-            {"docker0": "172.17.0.1", "wlan0": "10.0.0.7"}, config._ANY,
-            ['autodetermine="true"', 'name="lo"'], "the networks docker0, wlan0",
+            ADDRESSES, "172.17.0.1", {**SUBNET, "ROS_STATIC_PEERS": "10.0.0.9"},
+            ['address="172.17.0.1" priority="3"', 'address="10.0.0.9" priority="3"', 'name="lo"'],
+            "",
+        ),
+        (
+            ADDRESSES, "10.0.0.7", {"ROS_STATIC_PEERS": "127.0.0.1"},
+            ['address="10.0.0.7" priority="3"', 'name="lo"'], "",
         ),
     ],
 )  # fmt: skip
-def test_networks_of_a_subnet(monkeypatch, networks, route, interfaces, said):
-    """That of the default route and the loopback; users with CYCLONEDDS_URI choose themselves."""
+def test_networks_beyond_this_host(monkeypatch, networks, route, environment, interfaces, said):
+    """Those towards the peers, that of the default route, and the loopback.
+
+    Users with CYCLONEDDS_URI choose themselves.
+    """
+
+    class Probe(socket.socket):
+        def connect(self, address):  # to a peer that is one of our addresses here
+            self.own = route if address[0] == config._FAR_AWAY else address[0]
+            if self.own is None:
+                raise OSError
+
+        def getsockname(self):
+            return self.own, 0
+
     monkeypatch.setattr(config, "_networks", lambda *flags: networks)
-    monkeypatch.setattr(config, "_network_of_default_route", lambda: route)
-    subnet = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
-    assert re.findall("<NetworkInterface ([^/]*)/>", domain_configuration(subnet)) == interfaces
-    assert said in doubt(subnet) and bool(said) == bool(doubt(subnet))
-    own = {**subnet, "CYCLONEDDS_URI": "file:///c.xml"}
+    monkeypatch.setattr(config.socket, "socket", Probe)
+    written = domain_configuration(environment)
+    assert re.findall("<NetworkInterface ([^/]*)/>", written) == interfaces
+    told = [*doubts(environment)]
+    assert len(told) == bool(said)
+    assert said in "".join(told)
+    own = {**environment, "CYCLONEDDS_URI": "file:///c.xml"}
     assert "NetworkInterface" not in domain_configuration(own)
-    assert not doubt({}) and not doubt({"ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF"})
+    assert not [*doubts({})] and not [*doubts({"ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF"})]
+
+
+@pytest.mark.parametrize("peers", ["no.such.host.invalid", "::1", "0.0.0.0", "127.0.0.1:x", "a b"])
+def test_peers_without_an_address_are_named_and_left_out(peers):
+    """Each of them ended the process: Cyclone DDS aborts, or worse."""
+    code = "import rclpy; rclpy.init(); rclpy.create_node('n'); print('up')"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "ROS_STATIC_PEERS": f"{peers};127.0.0.1"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (run.returncode, run.stdout) == (0, "up\n"), run.stderr
+    assert f"{peers} of ROS_STATIC_PEERS: no address is known here" in run.stderr
+
+
+def test_addresses_of_interfaces():
+    """The second one of an interface too, with a label or without."""
+    if not _can_make_namespaces():
+        pytest.skip("this machine does not allow network namespaces (ip, unshare)")
+    script = "; ".join(
+        "ip " + words for words in
+        ("link add net0 type veth peer name down0", "link set lo up", "link set net0 up",
+         "addr add 10.9.0.1/24 dev net0", "addr add 10.9.0.2/24 dev net0",
+         "addr add 10.8.0.1/24 dev net0 label net0:1", "addr add 10.7.0.1/24 dev down0")
+    )  # fmt: skip
+    code = "from rclpy.impl.dds import config; print(config._networks())"
+    run = subprocess.run(
+        ["unshare", "-rn", "sh", "-ec", f'{script}; "$0" -c "$1"', sys.executable, code],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.stdout == "{'net0': ['10.9.0.1', '10.8.0.1', '10.9.0.2']}\n", run.stderr
 
 
 def _can_make_namespaces():

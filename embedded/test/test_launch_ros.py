@@ -335,6 +335,16 @@ def checkout(folder, name):
     return folder
 
 
+def test_a_package_that_pip_installed_for_one_user_is_found(prefix, tmp_path, monkeypatch):
+    monkeypatch.delenv("AMENT_PREFIX_PATH")
+    monkeypatch.setattr("site.ENABLE_USER_SITE", True)
+    monkeypatch.setattr("site.getuserbase", lambda: str(tmp_path))
+    assert get_package_prefix("robot") == str(tmp_path)
+    monkeypatch.setattr("site.ENABLE_USER_SITE", None)
+    with pytest.raises(PackageNotFoundError):
+        get_package_prefix("robot")
+
+
 def test_source_checkout_counts_as_prefix_and_share(tmp_path, monkeypatch):
     root = checkout(tmp_path / "src", "checked_out")
     monkeypatch.syspath_prepend(str(root))

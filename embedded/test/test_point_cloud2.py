@@ -2,7 +2,10 @@
 """PointCloud2 helpers: layouts by hand, and no copy where none is needed."""
 
 import array
+import contextlib
+import random
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -94,6 +97,12 @@ def test_dtype_of_fields():
     [
         ({"point_step": 4, "fields": [field("x", 0, count=2**32 - 1)]}, "count 4294967295"),
         ({"point_step": 4, "fields": [field("x", 0)], "data": b""}, "0 bytes are no 1 x 1 points"),
+        ({"point_step": 4, "fields": [field("", 0, 9)]}, "unnamed_field_0 has datatype 9"),
+        ({"point_step": 4, "fields": [field("x", 2)]}, "x ends at byte 6 of a point of 4"),
+        ({"point_step": 4, "fields": [field("x", 2**32 - 4)]}, "x ends at byte 4294967296"),
+        ({"point_step": 2, "fields": [field("x", 0, 2, 65_000)], "width": 0}, "x ends at byte"),
+        ({"point_step": 2**31 - 1, "width": 0}, "Points of 2147483647 bytes are too large"),
+        ({"point_step": 2, "height": 2, "row_step": 3}, "2 bytes in rows of 3"),
     ],
 )
 def test_clouds_that_say_more_than_they_hold_are_refused(layout, error):
@@ -103,9 +112,84 @@ def test_clouds_that_say_more_than_they_hold_are_refused(layout, error):
         point_cloud2.read_points(cloud)
 
 
+@pytest.mark.parametrize("datatype", [0, 9, 255])
+def test_an_unknown_datatype_is_named(datatype):
+    with pytest.raises(ValueError, match=f"Field y has datatype {datatype}: it must be one of"):
+        point_cloud2.dtype_from_fields([field("x", 0), field("y", 4, datatype)])
+    with pytest.raises(ValueError, match=f"Field y has datatype {datatype}"):
+        point_cloud2.create_cloud(HEADER, [field("y", 0, datatype)], [(1,)])
+
+
+def test_elements_of_all_fields_are_counted_together():
+    fields = [field(name, 0, PointField.UINT8, 40_000) for name in "ab"]
+    with pytest.raises(AssertionError, match="Field b has count 40000"):
+        point_cloud2.dtype_from_fields(fields)
+
+
+def test_a_row_step_that_is_too_short_is_not_believed():
+    """Rows would lie over each other; ROS 2 never looks at it."""
+    cloud = point_cloud2.create_cloud_xyz32(
+        HEADER, np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    )
+    expected = point_cloud2.read_points_numpy(cloud)
+    cloud.row_step = 12
+    np.testing.assert_array_equal(point_cloud2.read_points_numpy(cloud), expected)
+
+
+def _odd_cloud(rng):
+    numbers = [0, 1, 4, 12, 16, 100, 65_536, 2**31, 2**32 - 1]
+    step, width = rng.choice([4, 16, 16, *numbers]), rng.choice([0, 1, 2, 6, *numbers])
+    fields = [
+        field(
+            rng.choice(["x", "y", "z", "", "a b", "class", "x_0"]), rng.choice([0, 4, *numbers]),
+            rng.choice([7, 7, 7, 2, 8, 0, 9, 255]), rng.choice([1, 1, 1, 0, 2, 3, 65_537]),
+        )
+        for _ in range(rng.choice([0, 1, 1, 2, 3]))
+    ]  # fmt: skip
+    return PointCloud2(
+        height=rng.choice([0, 1, 1, 1, *numbers]), width=width, fields=fields, point_step=step,
+        row_step=rng.choice([0, step * width % 2**32, *numbers]), is_dense=rng.random() < 0.5,
+        is_bigendian=rng.random() < 0.5, data=bytes(rng.choice([0, 1, 96, 4096])),
+    )  # fmt: skip
+
+
+def _call_all(rng, cloud):
+    options = {
+        "field_names": rng.choice([None, None, [], ["x"], ["x", "x"]]),
+        "skip_nans": rng.random() < 0.5, "uvs": rng.choice([None, None, [0], [10**6], [-1]]),
+    }  # fmt: skip
+    points = rng.choice([[], [()], [(1, 2)], [1], [("a",)], np.zeros(()), np.zeros((2, 3, 1))])
+    for call in (
+        lambda: point_cloud2.read_points(cloud, reshape_organized_cloud=True, **options),
+        lambda: point_cloud2.read_points_numpy(cloud, **options),
+        lambda: point_cloud2.read_points_list(cloud, **options),
+        lambda: point_cloud2.create_cloud(HEADER, cloud.fields, points, rng.choice([None, 0, 16])),
+    ):
+        with contextlib.suppress(AssertionError, ValueError, IndexError, TypeError):
+            call()
+
+
+def test_odd_clouds_raise_what_is_documented():
+    """And cost little: their own bytes are 4 kB at most."""
+    rng = random.Random(5)
+    tracemalloc.start()
+    try:
+        for _ in range(400):
+            _call_all(rng, _odd_cloud(rng))
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
 def test_arrays_that_do_not_fit_the_fields_are_refused():
     with pytest.raises(AssertionError, match="3 values"):
         point_cloud2.create_cloud(HEADER, XYZI, np.zeros((2, 3)))
     with pytest.raises(AssertionError, match="do not match"):
         point_cloud2.create_cloud(HEADER, XYZI, np.zeros(2, dtype=[("x", "f4")]))
+    with pytest.raises(AssertionError, match="0 values"):
+        point_cloud2.create_cloud(HEADER, XYZI, np.zeros(()))
+    with pytest.raises(AssertionError, match="at least one field"):
+        point_cloud2.create_cloud(HEADER, [], [()])
+    with pytest.raises(ValueError, match="i ends at byte 14 of a point of 12"):
+        point_cloud2.create_cloud(HEADER, XYZI, [(1.0, 2.0, 3.0, 4)], step=12)
     assert point_cloud2.create_cloud_xyz32(HEADER, np.zeros((0, 3))).width == 0

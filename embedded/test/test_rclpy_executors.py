@@ -381,6 +381,25 @@ def test_messages_keep_their_order_and_callbacks_take_info(executor, node):
     assert before - 10**6 <= stamp <= got[0][1]["received_timestamp"]
 
 
+def test_a_callback_of_which_nobody_knows_the_arguments_gets_the_message(
+    executor, node, monkeypatch
+):
+    """Such as print, before Python 3.11."""
+
+    def unknown(function):
+        raise ValueError(f"no signature found for {function}")
+
+    got = []
+    monkeypatch.setattr("inspect.signature", unknown)
+    subscription = node.create_subscription(String, "odd", got.append, 10)
+    monkeypatch.undo()
+    publisher = node.create_publisher(String, "odd", 10)
+    spin_until(executor, subscription.get_publisher_count)
+    publisher.publish(String(data="heard"))
+    spin_until(executor, lambda: got)
+    assert got[0].data == "heard"
+
+
 def test_module_functions_need_init():
     """`spin` and nodes without init say so."""
     with pytest.raises(rclpy.exceptions.NotInitializedException):

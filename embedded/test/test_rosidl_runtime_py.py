@@ -9,6 +9,7 @@ import pytest
 import yaml
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseArray, TransformStamped
+from rclpy.impl.yaml_text import load_standard
 from rosidl_runtime_py import (
     get_interface_path,
     get_interfaces,
@@ -18,7 +19,7 @@ from rosidl_runtime_py import (
 )
 from rosidl_runtime_py.utilities import get_interface, get_message, get_service
 from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Empty, Float32MultiArray, Header, String
+from std_msgs.msg import Byte, ByteMultiArray, Empty, Float32MultiArray, Header, String
 
 
 def test_text_needs_quotes_only_where_yaml_does():
@@ -74,6 +75,46 @@ def test_yaml_fills_a_message():
     stamp = get_message("builtin_interfaces/msg/Time")(sec=5)
     stamps[0](stamp)
     assert message.header.stamp.sec == 5
+
+
+@pytest.mark.parametrize("flow_style", [False, True])
+def test_what_is_printed_fills_the_same_message(flow_style):
+    """Bytes of each number, line breaks that YAML has and others have not, words of YAML."""
+    every = [bytes([number]) for number in range(256)]
+    texts = [*map(chr, range(1, 0x100)), "\u2028", "\u2029 a", "a\x85 ", " a\n\n", "yes", "~"]
+    for message in (
+        ByteMultiArray(data=every), ByteMultiArray(data=[b"-"]), ByteMultiArray(),
+        *(Byte(data=byte) for byte in every), *(String(data=text) for text in texts),
+        DiagnosticStatus(level=b"\2", values=[KeyValue(key="", value=text) for text in texts]),
+        Float32MultiArray(data=[1e-7, 1e30, float("inf"), -0.0]),
+    ):  # fmt: skip
+        filled = type(message)()
+        set_message_fields(filled, load_standard(message_to_yaml(message, flow_style=flow_style)))
+        assert filled == message
+
+
+def test_bytes_are_given_as_numbers_characters_and_base64():
+    """The last as ROS 2 takes a byte, and prints a list of them among parameters."""
+    for values in ("[1, 255]", '["\\x01", ÿ]', "!!binary Af8=", "[!!binary AQ==, !!binary /w==]"):
+        message = ByteMultiArray()
+        set_message_fields(message, load_standard(f"data: {values}"))
+        assert message.data == [b"\x01", b"\xff"]
+    for value in ("7", '"\\x07"', "!!binary Bw=="):
+        byte = Byte()
+        set_message_fields(byte, load_standard(f"data: {value}"))
+        assert byte.data == b"\7"
+    for value in (256, -1, True, 1.5, None, "ab", "", "€", [1], {"a": 1}):
+        with pytest.raises((TypeError, ValueError, AssertionError)):
+            set_message_fields(Byte(), {"data": value})
+    for value in (1, True, None, "ab", [256], [[1]], ["ab"], {1: 2}):
+        with pytest.raises((TypeError, ValueError, AssertionError)):
+            set_message_fields(ByteMultiArray(), {"data": value})
+
+
+def test_bytes_among_values_separated_by_commas():
+    """In Python's words: a byte may be a comma or a line break."""
+    assert message_to_csv(Byte(data=b"\n")) == "b'\\n'"
+    assert message_to_csv(ByteMultiArray(data=[b"\1", b","])) == "0,b'\\x01',b','"
 
 
 def test_arrays_of_all_kinds_are_filled():

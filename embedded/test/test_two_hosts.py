@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 from told_process import Process
@@ -40,13 +41,38 @@ SPEAKER = textwrap.dedent("""
         pass
 """)
 
+# Publishes numbers 50 times a second, in messages of several datagrams; the other tells them.
+COUNTER = textwrap.dedent("""
+    import sys, threading, rclpy
+    from std_msgs.msg import UInt64MultiArray
+    rclpy.init()
+    node = rclpy.create_node("counter_" + sys.argv[1])
+    count = 0
+
+    def publish():
+        global count
+        publisher.publish(UInt64MultiArray(data=[count] * 2000))
+        count += 1
+
+    def hear(message):
+        print("number", message.data[0], flush=True)
+
+    if sys.argv[1] == "second":
+        node.create_subscription(UInt64MultiArray, "numbers", hear, 300)
+    else:
+        publisher = node.create_publisher(UInt64MultiArray, "numbers", 300)
+        node.create_timer(0.02, publish)
+    print("up", flush=True)
+    rclpy.spin(node)
+""")
+
 
 class Speaker(Process):
     """A process with one of them."""
 
-    def __init__(self, host, name, reach):
-        unset = ["env", "-u", "CYCLONEDDS_URI", "-u", "ROS_STATIC_PEERS"]
-        command = [*host.enter, *unset, sys.executable, "-c", SPEAKER, name]
+    def __init__(self, host, name, reach, peers, says=SPEAKER):
+        unset = ["env", "-u", "CYCLONEDDS_URI", f"ROS_STATIC_PEERS={peers}"]
+        command = [*host.enter, *unset, sys.executable, "-c", says, name]
         super().__init__(command, ROS_AUTOMATIC_DISCOVERY_RANGE=reach)
 
     def hears(self, *names):
@@ -109,8 +135,8 @@ def start():
     """Make a process on a host that speaks under a name in a range."""
     made = []
 
-    def make(host, name, reach="SUBNET"):
-        made.append(Speaker(host, name, reach))
+    def make(host, name, reach="SUBNET", peers="", **what):
+        made.append(Speaker(host, name, reach, peers, **what))
         return made[-1]
 
     yield make
@@ -164,11 +190,16 @@ def test_started_before_the_network(hosts, start):
     assert [len(lines) for lines in said] == [1, 0, 0], said
 
 
+def start_containers(robot):
+    """A second network, which Cyclone DDS would take."""
+    for words in ("addr add 172.31.0.1/16 dev box0", "link set box0 up", "link set box1 up"):
+        robot.ip(words)
+
+
 def test_network_of_containers(hosts, start):
     """The default route says which of two networks is used; without one, a warning."""
     robot, laptop = hosts
-    for words in ("addr add 172.31.0.1/16 dev box0", "link set box0 up", "link set box1 up"):
-        robot.ip(words)
+    start_containers(robot)
     lost = start(robot, "lost")
     assert any("box0, net0" in line for line in lost.lines), lost.lines
     robot.ip("route add default via 10.98.0.2")
@@ -176,3 +207,54 @@ def test_network_of_containers(hosts, start):
     found.hears("other")
     other.hears("found")
     assert not any("box0" in line for line in found.lines), found.lines
+
+
+def test_default_route_from_a_second_address(hosts, start):
+    """Of the interface, in a network of its own: where the other hosts are."""
+    robot, laptop = hosts
+    start_containers(robot)
+    for words in ("addr flush dev net0", "addr add 10.99.0.1/24 dev net0",
+                  "addr add 10.98.0.1/24 dev net0", "route add default via 10.98.0.2"):  # fmt: skip
+        robot.ip(words)
+    first, second = start(robot, "first"), start(laptop, "second")
+    first.hears("second")
+    second.hears("first")
+    assert not any("there are the networks" in line for line in first.lines), first.lines
+
+
+@pytest.mark.parametrize("reach", ["LOCALHOST", "SUBNET"])
+def test_peers_are_asked_over_the_network_that_leads_to_them(hosts, start, reach):
+    """From a network of containers nobody would answer, nor can the loopback send there.
+
+    Without multicast, which peers are for.
+    """
+    robot, laptop = hosts
+    for host in hosts:
+        host.ip("link set net0 multicast off")
+    start_containers(robot)
+    first, third = (start(robot, name, reach, "10.98.0.2") for name in ("first", "third"))
+    second = start(laptop, "second", "LOCALHOST", "10.98.0.1")
+    first.hears("second", "third")
+    second.hears("first", "third")
+    third.hears("first", "second")
+    said = [line for process in (first, second, third) for line in process.lines]
+    assert not [line for line in said if "failed" in line or "networks" in line]
+
+
+@pytest.mark.parametrize("mtu", [1500, 9000])
+def test_an_outage_shorter_than_the_history_loses_nothing(hosts, start, mtu):
+    """The cable is out for two seconds, a hundred messages; the history has three hundred."""
+    for host in hosts:
+        host.ip(f"link set net0 mtu {mtu}")
+    receiver = start(hosts[1], "second", says=COUNTER)
+    start(hosts[0], "first", says=COUNTER)
+    receiver.wait_for("number")
+    hosts[0].ip("link set net0 down")
+    time.sleep(2)
+    before = len(receiver.lines)
+    hosts[0].ip("link set net0 up")
+    numbers = []
+    while len(numbers) < before + 150:
+        receiver.wait_for("number")
+        numbers = [int(x.split()[1]) for x in receiver.lines if x.startswith("number")]
+    assert numbers == [*range(numbers[0], numbers[0] + len(numbers))]

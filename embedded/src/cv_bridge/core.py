@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import array
-import struct
 import sys
+from contextlib import suppress
 
 import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from cv_bridge.compressed import is_whole
 from cv_bridge.encodings import DTYPES, CvBridgeError, convert_color, depth_and_channels
 
 COMPRESSED_FORMATS = (
@@ -23,7 +24,7 @@ COMPRESSED_FORMATS = (
 def getCvType(encoding: str) -> int:
     """Return OpenCV's number for the pixels of an encoding, e.g. cv2.CV_8UC3 for "bgr8"."""
     depth, channels = depth_and_channels(encoding)
-    return int(getattr(cv2, f"CV_{depth}C{channels}"))
+    return int(getattr(cv2, f"CV_{depth}C")(channels))
 
 
 class CvBridge:
@@ -45,7 +46,9 @@ class CvBridge:
         return f"{self.numpy_type_to_cvtype[dtype.name]}C{n_channels}"
 
     def cvtype2_to_dtype_with_channels(self, cvtype: int) -> tuple[str, int]:
-        """Return e.g. ("uint8", 3) for cv2.CV_8UC3."""
+        """Return e.g. ("uint8", 3) for cv2.CV_8UC3; CvBridgeError for what is no such number."""
+        if cvtype not in self.cvtype_to_name:
+            raise CvBridgeError(f"{cvtype} is no pixel type of OpenCV")
         depth, channels = self.cvtype_to_name[cvtype].split("C")
         return self.numpy_type_to_cvtype[depth], int(channels)
 
@@ -80,10 +83,13 @@ class CvBridge:
 
         Raises:
             TypeError: not an array.
-            CvBridgeError: the encoding has another pixel type than the array.
+            CvBridgeError: the encoding has another pixel type than the array, or that is none of
+                2 or 3 dimensions.
         """
         if not isinstance(cvim, (np.ndarray, np.generic)):
             raise TypeError("Your input type is not a numpy array")
+        if cvim.ndim not in (2, 3):
+            raise CvBridgeError(f"an array {cvim.shape} is no image of 2 or 3 dimensions")
         cv_type = self.dtype_with_channels_to_cvtype2(
             cvim.dtype, 1 if cvim.ndim < 3 else cvim.shape[2]
         )
@@ -116,14 +122,17 @@ class CvBridge:
             CvBridgeError: the bytes are no image, or the conversion makes no sense.
         """
         data = np.frombuffer(cmprs_img_msg.data, dtype=np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if _is_whole(data) else None
+        image = None
+        with suppress(cv2.error):
+            image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if is_whole(data.data) else None
         if image is None:
             raise CvBridgeError(
                 f"{data.size} bytes of format [{cmprs_img_msg.format}] are not a readable image"
             )
         if desired_encoding == "passthrough":
             return image
-        space = {1: "mono", 3: "bgr", 4: "bgra"}[1 if image.ndim == 2 else image.shape[2]]
+        channels = 1 if image.ndim == 2 else image.shape[2]
+        space = {1: "mono", 3: "bgr", 4: "bgra"}.get(channels, f"{channels} channels of ")
         return convert_color(image, f"{space}{image.dtype.itemsize * 8}", desired_encoding)
 
     def cv2_to_compressed_imgmsg(
@@ -133,31 +142,20 @@ class CvBridge:
 
         Raises:
             TypeError: not an array.
-            CvBridgeError: a format OpenCV cannot write.
+            CvBridgeError: a format that OpenCV cannot write, or not with this array.
         """
         if not isinstance(cvim, (np.ndarray, np.generic)):
             raise TypeError("Your input type is not a numpy array")
         if dst_format not in COMPRESSED_FORMATS:
             raise CvBridgeError(f"[{dst_format}] is none of {', '.join(COMPRESSED_FORMATS)}")
-        written, encoded = cv2.imencode(f".{dst_format}", cvim)
+        written, encoded = False, None
+        with suppress(cv2.error):
+            written, encoded = cv2.imencode(f".{dst_format}", cvim)
         if not written:
             raise CvBridgeError(f"cannot write an image {cvim.shape} {cvim.dtype} as {dst_format}")
         data = array.array("B")
         data.frombytes(encoded.data)
         return CompressedImage(format=dst_format, data=data)
-
-
-def _is_whole(data: np.ndarray) -> bool:
-    """Return whether there is something, and all chunks of a PNG: OpenCV allocates their length."""
-    if data[:8].tobytes() != b"\x89PNG\r\n\x1a\n":
-        return data.size > 0
-    at = 8
-    while at + 12 <= data.size:
-        length, name = struct.unpack_from(">I4s", data, at)
-        at += 12 + length
-        if name == b"IEND":
-            break
-    return at <= data.size
 
 
 def _pixels(message: Image) -> np.ndarray:

@@ -37,7 +37,7 @@ for _pattern in BAYER:
     COLORS[f"bayer_{_pattern.lower()}8"] = (_pattern, "8U", 1)
     COLORS[f"bayer_{_pattern.lower()}16"] = (_pattern, "16U", 1)
 PLANAR = ("nv21", "nv24")
-_NUMBERED = re.compile(r"(8U|8S|16U|16S|32S|32F|64F)C(\d{0,2})")
+_NUMBERED = re.compile(r"(8U|8S|16U|16S|32S|32F|64F)C(\d{0,2})", re.ASCII)
 
 SCALES = {("8U", "16U"): 65535.0 / 255.0, ("16U", "8U"): 255.0 / 65535.0}
 
@@ -57,7 +57,7 @@ def depth_and_channels(encoding: str) -> tuple[str, int]:
     if encoding in PLANAR:
         return "8U", 1
     numbered = _NUMBERED.fullmatch(encoding)
-    if numbered is None:
+    if numbered is None or numbered[2] in ("0", "00"):
         raise CvBridgeError(f"Unrecognized image encoding [{encoding}]")
     return numbered[1], int(numbered[2] or 1)
 

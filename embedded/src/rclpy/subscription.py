@@ -73,6 +73,8 @@ class Subscription(Executable, Generic[MsgType]):
                 inspect.signature(value).bind(*[object()] * count)
             except TypeError:
                 continue
+            except ValueError:  # of a built-in function nobody knows: print has none before 3.11
+                return
             self._callback_type = Subscription.CallbackType[kind]
             return
         raise RuntimeError(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 Verb = Callable[[argparse.Namespace], Any]
+_LEAST = 1e-9
 
 
 class Verbs:
@@ -44,8 +45,8 @@ def positive_int(text: str) -> int:
 
 
 def positive_float(text: str) -> float:
-    """Read a number above 0."""
+    """Read a number above 0, of seconds or hertz that a clock can count."""
     value = float(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError("value must be positive")
+    if not _LEAST <= value <= 1 / _LEAST:
+        raise argparse.ArgumentTypeError(f"value must be from {_LEAST} to {1 / _LEAST}")
     return value

@@ -8,9 +8,10 @@ values.
 from __future__ import annotations
 
 import array
+import re
 import sys
 from collections import OrderedDict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
@@ -18,10 +19,26 @@ import yaml
 SEQUENCES = (list, tuple, array.array, np.ndarray)
 
 
+class _Options(NamedTuple):
+    """What the functions below share."""
+
+    truncate_length: int | None
+    no_arr: bool
+    no_str: bool
+    bytes_as_text: bool
+
+
 class _Dumper(yaml.SafeDumper):
     """Mappings in block style always; sequences as `flow_style` says."""
 
+    def represent_text(self, text: str) -> yaml.Node:
+        """Escape the line breaks that PyYAML prints as they are, and does not read back."""
+        style = '"' if _LINE_BREAKS.search(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
+
+_LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
+_Dumper.add_representer(str, _Dumper.represent_text)
 _Dumper.add_representer(
     OrderedDict,
     lambda dumper, data: yaml.MappingNode(
@@ -69,11 +86,11 @@ def message_to_ordereddict(
     no_arr: bool = False,
     no_str: bool = False,
 ) -> OrderedDict[str, Any]:
-    """Return the fields of a message, nested ones too, as plain values; arguments as for YAML."""
-    return OrderedDict(
-        (name, _plain(getattr(msg, name), field_type, truncate_length, no_arr, no_str))
-        for name, field_type in msg.get_fields_and_field_types().items()
-    )
+    """Return the fields of a message, nested ones too, as plain values; arguments as for YAML.
+
+    Bytes are the characters of their numbers.
+    """
+    return _fields(msg, _Options(truncate_length, no_arr, no_str, bytes_as_text=True))
 
 
 def message_to_csv(
@@ -84,9 +101,7 @@ def message_to_csv(
     no_str: bool = False,
 ) -> str:
     """Return the fields of a message, nested ones too, on one line; arguments as for YAML."""
-    values = message_to_ordereddict(
-        msg, truncate_length=truncate_length, no_arr=no_arr, no_str=no_str
-    )
+    values = _fields(msg, _Options(truncate_length, no_arr, no_str, bytes_as_text=False))
     return ",".join(_leaves(values))
 
 
@@ -98,31 +113,37 @@ def _leaves(value: Any) -> list[str]:
     return [str(value)]
 
 
-def _plain(
-    value: Any, field_type: str, truncate_length: int | None, no_arr: bool, no_str: bool
-) -> Any:
+def _fields(msg: Any, options: _Options) -> OrderedDict[str, Any]:
+    return OrderedDict(
+        (name, _plain(getattr(msg, name), field_type, options))
+        for name, field_type in msg.get_fields_and_field_types().items()
+    )
+
+
+def _plain(value: Any, field_type: str, options: _Options) -> Any:
+    length = options.truncate_length
     if isinstance(value, (bool, int, float)):
         return value
-    if isinstance(value, str) and no_str:
+    if isinstance(value, str) and options.no_str:
         return f"<string length: <{len(value)}>>"
+    if isinstance(value, bytes) and not options.bytes_as_text:
+        return value
     if isinstance(value, (str, bytes)):
         text = value if isinstance(value, str) else value.decode("latin-1")
-        cut = truncate_length is not None and len(text) > truncate_length
-        return text[:truncate_length] + "..." if cut else text
+        cut = length is not None and len(text) > length
+        return text[:length] + "..." if cut else text
     if isinstance(value, np.generic):
         return value.item()
     if not isinstance(value, SEQUENCES):
-        return message_to_ordereddict(
-            value, truncate_length=truncate_length, no_arr=no_arr, no_str=no_str
-        )
-    if no_arr:
+        return _fields(value, options)
+    if options.no_arr:
         return _abbreviated(field_type, len(value))
-    cut = truncate_length is not None and len(value) > truncate_length
-    kept = value[:truncate_length] if cut else value
+    cut = length is not None and len(value) > length
+    kept = value[:length] if cut else value
     if isinstance(kept, (np.ndarray, array.array)):
         items = kept.tolist()
     else:
-        items = [_plain(item, "", truncate_length, no_arr, no_str) for item in kept]
+        items = [_plain(item, "", options) for item in kept]
     return [*items, "..."] if cut else items
 
 

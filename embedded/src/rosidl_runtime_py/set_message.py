@@ -56,7 +56,7 @@ def set_message_fields(
             setattr(msg, name, items)
             stamps += item_stamps
         else:
-            setattr(msg, name, _as_type_of(current, value))
+            setattr(msg, name, _as_type_of(current, value, types[name]))
     return stamps
 
 
@@ -74,15 +74,24 @@ def _messages(
     return items, stamps
 
 
-def _as_type_of(current: Any, value: Any) -> Any:
+def _byte(value: Any) -> Any:
+    """A byte of a number, or of the character that `message_to_yaml` prints for it."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return bytes([value])
+    return value.encode("latin-1") if isinstance(value, str) else value
+
+
+def _as_type_of(current: Any, value: Any, field_type: str) -> Any:
     if isinstance(current, array.array):
         return array.array(current.typecode, value)
     if isinstance(current, np.ndarray):
         return np.array(value, dtype=current.dtype)
-    if isinstance(current, bytes):
-        return bytes([value]) if isinstance(value, int) else bytes(value, "latin-1")
     if isinstance(current, bool) and not isinstance(value, bool):
         raise TypeError(f"'{value}' is not true or false")
+    if isinstance(current, bytes):
+        return _byte(value)
+    if "octet" in field_type and not isinstance(value, (list, bytes)):
+        raise TypeError(f"'{value}' is no list of bytes")
     if isinstance(current, list):
-        return list(value)
+        return [*map(_byte, value)] if "octet" in field_type else list(value)
     return type(current)(value)

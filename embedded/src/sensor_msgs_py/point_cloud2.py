@@ -28,7 +28,8 @@ _DATATYPES: dict[int, np.dtype[Any]] = {
     PointField.FLOAT64: np.dtype(np.float64),
 }
 DUMMY_FIELD_PREFIX = "unnamed_field"
-MOST_ELEMENTS = 65_536  # of one field of a point
+MOST_ELEMENTS = 65_536  # of a point
+MOST_BYTES = 2**20  # of a point: numpy keeps those of one for none, too
 
 
 def dtype_from_fields(fields: Iterable[PointField], point_step: int | None = None) -> np.dtype:
@@ -36,16 +37,30 @@ def dtype_from_fields(fields: Iterable[PointField], point_step: int | None = Non
 
     A field of count n becomes n of them, `name_0` to `name_(n-1)`; a field without a name gets
     one. `point_step`: bytes per point where there is padding at the end.
+
+    Raises:
+        AssertionError: a count is 0, a name is there twice, or there are too many elements.
+        ValueError: a datatype is none, or a field ends beyond the point.
     """
+    size = MOST_BYTES if point_step is None else point_step
+    if not 0 <= size <= MOST_BYTES:
+        raise ValueError(f"Points of {size} bytes are too large")
     names: dict[str, None] = {}
     offsets: list[int] = []
     formats: list[np.dtype] = []
     for number, field in enumerate(fields):
-        datatype = _DATATYPES[field.datatype]
         name = field.name or f"{DUMMY_FIELD_PREFIX}_{number}"
-        assert 0 < field.count <= MOST_ELEMENTS, (
+        datatype = _DATATYPES.get(field.datatype)
+        if datatype is None:
+            raise ValueError(
+                f"Field {name} has datatype {field.datatype}: it must be one of {[*_DATATYPES]}"
+            )
+        assert 0 < field.count <= MOST_ELEMENTS - len(names), (
             f"Field {name} has count {field.count}, can't process it"
         )
+        end = field.offset + field.count * datatype.itemsize
+        if end > size:
+            raise ValueError(f"Field {name} ends at byte {end} of a point of {size}")
         for element in range(field.count):
             element_name = f"{name}_{element}" if field.count > 1 else name
             assert element_name not in names, "Duplicate field names are not allowed!"
@@ -73,20 +88,15 @@ def read_points(
         skip_nans: leave points with a NaN in these fields out (unless the cloud is dense).
         uvs: indices of the points wanted, in the flattened cloud.
         reshape_organized_cloud: keep (height, width) where height is above 1.
+
+    Raises:
+        AssertionError: a field that is not there, or as `dtype_from_fields`.
+        ValueError: fewer bytes than the points take; a selection in (height, width); or as
+            `dtype_from_fields`.
+        IndexError: an index beyond the points.
     """
     assert isinstance(cloud, PointCloud2), "Cloud is not a sensor_msgs.msg.PointCloud2"
-    dtype = dtype_from_fields(cloud.fields, point_step=cloud.point_step)
-    if cloud.height * cloud.width * dtype.itemsize > len(cloud.data):
-        raise ValueError(
-            f"{len(cloud.data)} bytes are no {cloud.height} x {cloud.width} points "
-            f"of {dtype.itemsize} bytes"
-        )
-    points = np.ndarray(
-        shape=(cloud.height, cloud.width),
-        dtype=dtype.newbyteorder(">" if cloud.is_bigendian else "<"),
-        buffer=cloud.data,
-        strides=(cloud.row_step or cloud.width * cloud.point_step, cloud.point_step),
-    ).reshape(-1)
+    points = _points(cloud).reshape(-1)
     if field_names is not None:
         names = points.dtype.names or ()
         assert all(name in names for name in field_names), (
@@ -106,6 +116,23 @@ def read_points(
     return points
 
 
+def _points(cloud: PointCloud2) -> np.ndarray:
+    """Return the points of a cloud as (height, width), a view.
+
+    A `row_step` that is too short for a row is not believed: ROS 2 never looks at it.
+    """
+    height, width, size = cloud.height, cloud.width, cloud.point_step
+    row = max(cloud.row_step, width * size)
+    if height * width and max(height * width, (height - 1) * row + width * size) > len(cloud.data):
+        raise ValueError(
+            f"{len(cloud.data)} bytes are no {height} x {width} points of {size} bytes"
+            + (f" in rows of {row}" if row > width * size else "")
+        )
+    dtype = dtype_from_fields(cloud.fields, point_step=size)
+    dtype = dtype.newbyteorder(">" if cloud.is_bigendian else "<")
+    return np.ndarray((height, width), dtype, cloud.data, strides=(row, size))
+
+
 def read_points_numpy(
     cloud: PointCloud2,
     field_names: list[str] | None = None,
@@ -114,13 +141,10 @@ def read_points_numpy(
     reshape_organized_cloud: bool = False,
 ) -> np.ndarray:
     """Return fields of one common type as a plain array, (N, fields); see `read_points`."""
-    datatypes = {
-        field.datatype for field in cloud.fields if field_names is None or field.name in field_names
-    }
-    assert len(datatypes) <= 1, (
+    points = read_points(cloud, field_names, skip_nans, uvs, reshape_organized_cloud)
+    assert len({points.dtype[name] for name in points.dtype.names or ()}) <= 1, (
         "All fields need to have the same datatype. Use `read_points()` otherwise."
     )
-    points = read_points(cloud, field_names, skip_nans, uvs, reshape_organized_cloud)
     return structured_to_unstructured(points)
 
 
@@ -130,7 +154,11 @@ def read_points_list(
     skip_nans: bool = False,
     uvs: Iterable | None = None,
 ) -> list:
-    """Return the points as a list of named tuples; slow, for a few points."""
+    """Return the points as a list of named tuples; slow, for a few points.
+
+    Raises:
+        ValueError: a field's name is none for a named tuple; or as `read_points`.
+    """
     assert isinstance(cloud, PointCloud2), "Cloud is not a sensor_msgs.msg.PointCloud2"
     points = read_points(cloud, field_names, skip_nans, uvs)
     Point = namedtuple("Point", points.dtype.names or ())  # type: ignore[misc]
@@ -152,14 +180,19 @@ def create_cloud(
             any iterable of sequences. One dimension of points gives height 1; two are
             (height, width).
         step: bytes per point, where there is padding at the end.
+
+    Raises:
+        AssertionError, ValueError: the points are not of these fields, or as `dtype_from_fields`.
+        TypeError, OverflowError: values that are no numbers, or none of their field's.
     """
     fields = list(fields)
     dtype = dtype_from_fields(fields, point_step=step)
+    assert dtype.names, "A point has at least one field"
     if isinstance(points, np.ndarray):
         if points.dtype.names is None:
-            assert points.shape[-1] == len(dtype.names or ()), (
-                f"Each point has {points.shape[-1]} values, but there are "
-                f"{len(dtype.names or ())} fields"
+            values = points.shape[-1] if points.ndim > 1 else 0
+            assert values == len(dtype.names), (
+                f"Each point has {values} values, but there are {len(dtype.names)} fields"
             )
             points = unstructured_to_structured(points, dtype=dtype)
         else:
@@ -169,7 +202,7 @@ def create_cloud(
             )
     else:
         points = np.array([tuple(point) for point in points], dtype=dtype)
-    assert points.ndim <= 2, f"Too many dimensions for a PointCloud2: {points.ndim}"
+    assert 1 <= points.ndim <= 2, f"A PointCloud2 has 1 or 2 dimensions, not {points.ndim}"
     height, width = (1, len(points)) if points.ndim == 1 else points.shape
     data = array.array("B")
     data.frombytes(np.ascontiguousarray(points).reshape(-1).view(np.uint8).data)

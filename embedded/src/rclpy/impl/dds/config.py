@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+import array
 import os
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from fcntl import ioctl
-from html import escape
 from pathlib import Path
 
 # Within a host: datagrams as large as UDP allows, and lost ones asked for again soon, in pieces
@@ -30,19 +30,23 @@ _COMPATIBILITY = (
 # Peers are asked again and again, and never forgotten. Cyclone would ask twice in a tenth of a
 # second and drop who does not answer: a host that starts later would never be found.
 _ASK_AGAIN = "<SPDPInterval>5s</SPDPInterval>"
-_LOOPBACK = '<Interfaces><NetworkInterface name="lo"/></Interfaces>'
-_AND_LOOPBACK = '<Interfaces><NetworkInterface {}/><NetworkInterface name="lo"/></Interfaces>'
+_LOOPBACK = 'name="lo"'
 _ANY = 'autodetermine="true"'
+# Peers are asked over the interface that Cyclone prefers, and no other: by itself the loopback.
+_BEFORE_LOOPBACK = ' priority="3"'
 # What a receive buffer should hold: several large clouds. The kernel grants what it allows.
 _RECEIVE_BUFFER = 16 * 2**20
 # More than waits in a stock kernel for the address of a host that is out of range (208 KB):
 # writers block while their buffer is full. The kernel doubles it.
 _SEND_BUFFER = 212992
-_GET_ADDRESS, _GET_FLAGS = 0x8915, 0x8913
+_GET_ADDRESSES, _GET_FLAGS = 0x8912, 0x8913
+_ENTRY, _MOST_ENTRIES = 40, 1024  # bytes of one address in the kernel's list, and how many
 _UP, _POINT_TO_POINT, _MULTICAST = 0x1, 0x10, 0x1000
 # Some address beyond every own network: the kernel tells the way there, nothing is sent.
-_FAR_AWAY = ("203.0.113.1", 9)
+_FAR_AWAY, _DISCARD = "203.0.113.1", 9
 _RANGES = ("LOCALHOST", "SUBNET", "OFF", "SYSTEM_DEFAULT")
+
+Peers = dict[str, str]
 
 
 def domain_id(environment: Mapping[str, str] = os.environ) -> int:
@@ -53,7 +57,18 @@ def domain_id(environment: Mapping[str, str] = os.environ) -> int:
     return int(text)
 
 
-def domain_configuration(environment: Mapping[str, str] = os.environ) -> str:
+def static_peers(environment: Mapping[str, str] = os.environ) -> Peers:
+    """Hosts of ROS_STATIC_PEERS and their addresses, "" where none is known here.
+
+    Cyclone DDS would end the process for one that it cannot look up, or 0.0.0.0.
+    """
+    peers = {} if _range(environment) == "OFF" else dict.fromkeys(_peer_names(environment), "")
+    return {peer: _resolved(peer) for peer in peers}
+
+
+def domain_configuration(
+    environment: Mapping[str, str] = os.environ, peers: Peers | None = None
+) -> str:
     """XML for Cyclone DDS, followed by CYCLONEDDS_URI, which can override it.
 
     Unless ROS_AUTOMATIC_DISCOVERY_RANGE is SUBNET, discovery is by unicast to this host, nothing
@@ -61,26 +76,28 @@ def domain_configuration(environment: Mapping[str, str] = os.environ) -> str:
     the host's other address (see `loopback`), and one on that address ignores what Fast DDS sends
     from the loopback: we use both, and ask from both. In SUBNET too: what is said within the host
     takes the loopback and outlives the network. Hosts of ROS_STATIC_PEERS are asked in any range
-    but OFF.
+    but OFF, over the networks that lead to them.
     """
-    reach, peers = _range(environment), _static_peers(environment)
+    peers = static_peers(environment) if peers is None else peers
+    reach, asked = _range(environment), [address for address in peers.values() if address]
     general, discovery, internal = "", "", _LEAVING + _KEY_HASHES + _buffers()
     if _is_local(environment):
         general, internal = _LOCAL_MESSAGES, internal + _LOCAL_REPAIR
     if reach == "OFF":
-        general += f"{_LOOPBACK}<AllowMulticast>false</AllowMulticast>"
+        general += f"{_interfaces([_LOOPBACK])}<AllowMulticast>false</AllowMulticast>"
         discovery = f"<Tag>ros_discovery_off_{os.getpid()}</Tag>"
     elif reach == "LOCALHOST":
         own_address = _own_address() if is_closed(environment) else None
         if own_address is not None:
-            general += _AND_LOOPBACK.format(_ANY)
-            peers = [own_address]
+            general += _interfaces([_ANY, _LOOPBACK])
+            asked = [own_address]
+        elif not _is_local(environment):
+            general += _networks_beyond(environment, peers)
         general += "<AllowMulticast>false</AllowMulticast>"
-        discovery = _unicast(["localhost", *peers])
+        discovery = _unicast(["localhost", *asked])
     else:
-        if _networks() and not environment.get("CYCLONEDDS_URI"):
-            general += _AND_LOOPBACK.format(_network_of_default_route())
-        discovery = _peers(peers) if peers else ""
+        general += _networks_beyond(environment, peers)
+        discovery = _peers(asked) if asked else ""
     xml = (
         f"<CycloneDDS><Domain><General>{general}</General>"
         f"<Discovery>{discovery}</Discovery><Internal>{internal}</Internal>{_COMPATIBILITY}"
@@ -95,27 +112,39 @@ def is_closed(environment: Mapping[str, str] = os.environ) -> bool:
     return _is_local(environment) and not environment.get("CYCLONEDDS_URI")
 
 
-def doubt(environment: Mapping[str, str] = os.environ) -> str:
-    """Why hosts that we want to meet may not be reached, "" where nothing speaks against it."""
+def doubts(
+    environment: Mapping[str, str] = os.environ, peers: Peers | None = None
+) -> Iterator[str]:
+    """Why hosts that we want to meet may not be reached; nothing where nothing says so."""
     if _is_local(environment):
-        return ""
+        return
+    peers = static_peers(environment) if peers is None else peers
+    if unknown := [peer for peer, address in peers.items() if not address]:
+        yield (
+            f"{', '.join(unknown)} of ROS_STATIC_PEERS: no address is known here, nothing will be "
+            "asked there, start again when there is one"
+        )
     if not _networks():
-        return (
+        yield (
             "no network but the loopback is up: other hosts will not be reached, "
             "start again when it is"
         )
+        return
     names = _networks(_UP | _MULTICAST, _POINT_TO_POINT)
-    if len(names) < 2 or environment.get("CYCLONEDDS_URI") or _network_of_default_route() != _ANY:
-        return ""
-    return (
-        f"there are the networks {', '.join(names)} and no default route over one of them to say "
-        "which to use: where other hosts are not met, name it in CYCLONEDDS_URI"
-    )
+    if (
+        len(names) > 1
+        and not environment.get("CYCLONEDDS_URI")
+        and _ANY in _chosen(environment, peers)
+    ):
+        yield (
+            f"there are the networks {', '.join(names)} and no default route over one of them to "
+            "say which to use: where other hosts are not met, name it in CYCLONEDDS_URI"
+        )
 
 
 def _is_local(environment: Mapping[str, str]) -> bool:
     reach = _range(environment)
-    return reach == "OFF" or (reach == "LOCALHOST" and not _static_peers(environment))
+    return reach == "OFF" or (reach == "LOCALHOST" and not _peer_names(environment))
 
 
 def _range(environment: Mapping[str, str]) -> str:
@@ -127,8 +156,12 @@ def _range(environment: Mapping[str, str]) -> str:
     return reach
 
 
-def _static_peers(environment: Mapping[str, str]) -> list[str]:
-    return [peer for peer in environment.get("ROS_STATIC_PEERS", "").split(";") if peer.strip()]
+def _peer_names(environment: Mapping[str, str]) -> list[str]:
+    return [
+        peer
+        for part in environment.get("ROS_STATIC_PEERS", "").split(";")
+        if (peer := part.strip())
+    ]
 
 
 def _unicast(peers: list[str]) -> str:
@@ -142,39 +175,83 @@ def _peers(peers: list[str]) -> str:
     return "".join(
         [
             f"{_ASK_AGAIN}<Peers>",
-            *(f'<Peer address="{escape(peer.strip())}" PruneDelay="inf"/>' for peer in peers),
+            *(f'<Peer address="{peer}" PruneDelay="inf"/>' for peer in peers),
             "</Peers>",
         ]
     )
 
 
-def _networks(needed_flags: int = _UP, other_flags: int = 0) -> dict[str, str]:
-    """Interface -> its address, of those with an IPv4 address beside the ones of loopback."""
-    found = {}
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        for _, name in socket.if_nameindex():
-            request = struct.pack("40s", name.encode())
-            with suppress(OSError):
-                flags = struct.unpack_from("=H", ioctl(probe, _GET_FLAGS, request), 16)[0]
-                address = socket.inet_ntoa(ioctl(probe, _GET_ADDRESS, request)[20:24])
-                is_fit = flags & (needed_flags | other_flags) == needed_flags
-                if is_fit and not address.startswith("127."):
-                    found[name] = address
+def _interfaces(networks: list[str]) -> str:
+    entries = "".join(f"<NetworkInterface {network}/>" for network in networks)
+    return f"<Interfaces>{entries}</Interfaces>"
+
+
+def _networks_beyond(environment: Mapping[str, str], peers: Peers) -> str:
+    """Those that lead to other hosts, and the loopback; nothing where there are none."""
+    if not _networks() or environment.get("CYCLONEDDS_URI"):
+        return ""
+    preferred = _BEFORE_LOOPBACK if any(peers.values()) else ""
+    return _interfaces([*(way + preferred for way in _chosen(environment, peers)), _LOOPBACK])
+
+
+def _chosen(environment: Mapping[str, str], peers: Peers) -> list[str]:
+    """Those towards the peers and, in SUBNET, the rest of the world.
+
+    What else there is may be of containers.
+    """
+    ways = [_network_towards(address.split(":")[0], _UP) for address in peers.values() if address]
+    if _range(environment) != "LOCALHOST" or not any(ways):
+        ways.insert(0, _network_towards(_FAR_AWAY, _UP | _MULTICAST, _POINT_TO_POINT))
+    chosen: dict[str, str] = {}
+    for name, network in filter(None, ways):  # Cyclone DDS takes an interface once
+        chosen.setdefault(name, network)
+    return [*chosen.values()] or [_ANY]
+
+
+def _networks(needed_flags: int = _UP, other_flags: int = 0) -> dict[str, list[str]]:
+    """Interface -> its addresses, of those with an IPv4 address beside the ones of loopback."""
+    found: dict[str, list[str]] = {}
+    entries = array.array("B", bytes(_ENTRY * _MOST_ENTRIES))
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        request = struct.pack("iP", len(entries), entries.buffer_info()[0])
+        size = struct.unpack_from("i", ioctl(probe, _GET_ADDRESSES, request))[0]
+        for at in range(0, size, _ENTRY):
+            label, address = struct.unpack_from("16s4x4s", entries, at)
+            name = label.split(b"\0")[0].split(b":")[0]  # an address may have a label, "eth0:1"
+            flags = ioctl(probe, _GET_FLAGS, struct.pack("40s", name))
+            is_fit = struct.unpack_from("=H", flags, 16)[0] & (needed_flags | other_flags)
+            if is_fit == needed_flags and address[0] != 127:
+                found.setdefault(os.fsdecode(name), []).append(socket.inet_ntoa(address))
     return found
 
 
 def _own_address() -> str | None:
-    return next(iter(_networks().values()), None)
+    return next((addresses[0] for addresses in _networks().values()), None)
 
 
-def _network_of_default_route() -> str:
-    """The interface towards the rest of the world: what else there is may be of containers."""
+def _resolved(peer: str) -> str:
+    """The address of "host" or "host:port", "" where none is known."""
+    host, colon, port = peer.partition(":")
+    if colon and not (port.isdecimal() and 0 < int(port) < 2**16):
+        return ""
+    with suppress(OSError, UnicodeError):
+        address = socket.gethostbyname(host)
+        return address + colon + port if address != "0.0.0.0" else ""
+    return ""
+
+
+def _network_towards(address: str, *flags: int) -> tuple[str, str] | None:
+    """The interface over which the kernel sends there, and how Cyclone DDS is told of it.
+
+    By the address that it has on this way: an interface may have several, a name means the first.
+    """
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(_FAR_AWAY)
-        for name, address in _networks(_UP | _MULTICAST, _POINT_TO_POINT).items():
-            if address == probe.getsockname()[0]:
-                return f'name="{escape(name)}"'
-    return _ANY
+        probe.connect((address, _DISCARD))
+        own = probe.getsockname()[0]
+        for name, addresses in _networks(*flags).items():
+            if own in addresses:
+                return name, f'address="{own}"'
+    return None
 
 
 def _buffers() -> str:

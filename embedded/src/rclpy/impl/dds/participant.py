@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from rosidl_embedded.type_hash import type_hash
 
-from rclpy.impl.dds.config import domain_configuration, doubt, is_closed
+from rclpy.impl.dds.config import domain_configuration, doubts, is_closed, static_peers
 from rclpy.impl.dds.endpoint import Reader, Writer
 from rclpy.impl.dds.farewell import say_farewell
 from rclpy.impl.dds.graph import Graph
@@ -85,10 +85,11 @@ def _open_domain(domain_id: int) -> None:
     with _lock:
         if domain_id in _domains:
             return
-        if text := doubt():
+        peers = static_peers()
+        for text in doubts(peers=peers):
             get_logger("rclpy").warning(text)
         before = sockets()
-        code = dds.dds_create_domain(domain_id, domain_configuration().encode())
+        code = dds.dds_create_domain(domain_id, domain_configuration(peers=peers).encode())
         if code != RETCODE_PRECONDITION_NOT_MET:
             check(code, f"open domain {domain_id}")
         shared = (7400 + 250 * domain_id, 7401 + 250 * domain_id)  # multicast
