@@ -421,3 +421,14 @@ if entry.__name__ == "zipmap_ros.cli":
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("calm"), done.stdout
+
+
+def test_who_reads_no_further_ends_nothing_badly():
+    """As `zipmap info | head -1`."""
+    code = "import sys; from zipmap_ros.cli import main; sys.exit(main(['info']))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == ("", 0)

@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "zipmap_ros"
 EMBEDDED = ROOT / "embedded" / "src"
+INTERFACES_OF_ROS = EMBEDDED / "rosidl_embedded" / "share"
 
 INTERFACES = {"msg", "srv"}
 BASICS = {"geometry", "frame", "parameters", "threads"}
@@ -214,3 +215,51 @@ def test_every_interface_is_built_by_cmake() -> None:
 
 def _cmake() -> str:
     return (ROOT / "CMakeLists.txt").read_text()
+
+
+# Import names that are not those of pip.
+NAMES_OF_PIP = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
+COMES_WITH_TORCH = {"triton"}
+
+
+def _needed(files: list[Path]) -> tuple[set[str], set[str]]:
+    """Packages that files import: those of ROS 2, and those of pip by the names it has for them."""
+    names = {name.split(".")[0] for path in files for name in _imports(path)}
+    names -= {"zipmap_ros", *sys.stdlib_module_names}
+    ros = {n for n in names if (EMBEDDED / n).is_dir() or (INTERFACES_OF_ROS / n).is_dir()}
+    return ros, {NAMES_OF_PIP.get(n, n) for n in names - ros}
+
+
+def test_every_import_is_declared_to_ros_and_to_pip() -> None:
+    manifest = (ROOT / "package.xml").read_text()
+    running = set(re.findall(r"<(?:exec_)?depend>(\w+)</", manifest))
+    testing = set(re.findall(r"<test_depend>(\w+)</", manifest))
+    required = re.search(r"install_requires=\[(.*?)\]", (ROOT / "setup.py").read_text(), re.DOTALL)
+    assert required is not None
+    ros, pip = _needed([*_files(PACKAGE), *_files(ROOT / "launch")])
+    assert ros - running == set()
+    assert pip - COMES_WITH_TORCH - set(re.findall(r'"([\w-]+)', required[1])) == set()
+    ros, _ = _needed(_files(ROOT / "test"))
+    assert ros - running - testing == set()
+
+
+def test_each_distribution_has_the_licence() -> None:
+    assert (ROOT / "embedded" / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+def test_versions_agree() -> None:
+    """setup.py takes its own from package.xml."""
+    places = {
+        "package.xml": r"<version>(.+)</version>",
+        "embedded/pyproject.toml": r'(?m)^version = "(.+)"$',
+        "CHANGELOG.md": r"(?m)^## (\S+)",
+    }
+    said = {name: re.findall(text, (ROOT / name).read_text())[0] for name, text in places.items()}
+    assert len(set(said.values())) == 1, said
+
+
+def test_nodes_without_ros_say_what_they_need() -> None:
+    code = "import sys; sys.modules['rclpy'] = None; import zipmap_ros.nodes.stream_node"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert "nodes need ROS 2" in done.stderr.splitlines()[-1]

@@ -76,7 +76,7 @@ def test_video(tmp_path, monkeypatch):
 
     def untimed(path: str) -> SimpleNamespace:
         capture = opened(path)
-        parts = {name: getattr(capture, name) for name in ("isOpened", "read", "release")}
+        parts = {name: getattr(capture, name) for name in ("isOpened", "read", "set", "release")}
         parts["get"] = lambda what: 0.0 if what == cv2.CAP_PROP_POS_MSEC else capture.get(what)
         return SimpleNamespace(**parts)
 
@@ -368,8 +368,17 @@ def test_a_number_before_that_of_the_frame_is_not_its_number(tmp_path):
     assert open_source("folder", str(tmp_path / "twice")).fps == 30
 
 
-def test_video_is_upright_as_its_metadata_says(tmp_path):
+def unturned(path, opened=cv2.VideoCapture):
+    """A video as OpenCV 4 opens it: its frames stay lying unless it is told."""
+    capture = opened(path)
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+    return capture
+
+
+@pytest.mark.parametrize("capture", [cv2.VideoCapture, unturned])
+def test_video_is_upright_as_its_metadata_says(tmp_path, monkeypatch, capture):
     """A phone held upright writes lying frames and a turned track matrix."""
+    monkeypatch.setattr(cv2, "VideoCapture", capture)
     path = tmp_path / "phone.mp4"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 20.0, (32, 24))
     for i in range(3):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from importlib import import_module
@@ -87,18 +88,18 @@ def main(argv: list[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
         verbs = {"reconstruct": _reconstruct, "info": _info, "compile": _compile}
         result = verbs[arguments.verb](arguments)
+        lines = [f"{name:>18}  {value}" for name, value in result.items()]
+        print(json.dumps(result, indent=2) if arguments.json else "\n".join(lines), flush=True)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # zipmap info | head: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:  # each room has an error of its own; all else is raised again
         if not _is_ours(error):
             raise
         print(f"zipmap {argv[0]}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    if arguments.json:
-        print(json.dumps(result, indent=2))
-    else:
-        print("\n".join(f"{name:>18}  {value}" for name, value in result.items()))
     return 0
 
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 def palette(level: NDArray[np.floating], colormap: int) -> NDArray[np.uint8]:
     """Levels of any shape, clipped to 0..1, to RGB (..., 3) uint8 in an OpenCV colour map."""
     table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], colormap)[:, 0, ::-1]
-    colors: NDArray[np.uint8] = table[(np.clip(level, 0.0, 1.0) * 255).astype(np.uint8)]
-    return colors
+    return np.asarray(table[(np.clip(level, 0.0, 1.0) * 255).astype(np.uint8)], np.uint8)
 
 
 def shrink(image: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:

@@ -55,4 +55,5 @@ class VideoSource(RecordedSource):
         capture = cv2.VideoCapture(self._path)
         if not capture.isOpened():
             raise SourceError(f"{self._path} cannot be opened as a video: is it one?")
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # off by default in OpenCV 4
         return capture

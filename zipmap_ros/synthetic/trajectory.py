@@ -285,7 +285,7 @@ def _loops(
         amplitude[:, :, :2] *= space.size[b, :2, None]
         amplitude[:, :, 2] *= float(np.ptp(style.lift)) / 2
         coefficients[b] = amplitude * np.geomspace(0.03, 1.0, tries)[:, None, None, None]
-    angle = np.linspace(0, 2 * np.pi, samples + 1)
+    angle = np.linspace(0, 2 * np.pi, samples + 1, dtype=np.float64)
     curves = _closed(centres, coefficients, angle)  # (B, tries, samples + 1, 3)
     length = np.linalg.norm(np.diff(curves, axis=2), axis=-1).sum(-1)  # (B, tries)
     clear = space.clearance(curves.reshape(len(styles), -1, 3))[0]
@@ -316,7 +316,7 @@ def _loops(
 
 def _evenly(centre: Array, coefficients: Array, laps: int, frames: int) -> Array:
     """(frames, 3) points at equal distances along ``laps`` rounds of one closed curve."""
-    curve = _closed(centre, coefficients, np.linspace(0, 2 * np.pi, 2049))
+    curve = _closed(centre, coefficients, np.linspace(0, 2 * np.pi, 2049, dtype=np.float64))
     walked = np.append(0.0, np.linalg.norm(np.diff(curve, axis=0), axis=-1).cumsum())
     wanted = (np.arange(frames) * laps / frames % 1) * walked[-1]
     return np.stack([np.interp(wanted, walked, curve[:, k]) for k in range(3)], -1)
@@ -401,7 +401,7 @@ def _smooth(values: Array, width: float, closed: bool) -> Array:
     reach = min(int(3 * width) + 1, 4 * N)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
     kernel /= kernel.sum()
-    index = np.arange(-reach, N + reach)
+    index: NDArray[np.signedinteger] = np.arange(-reach, N + reach)
     index = index % N if closed else index.clip(0, N - 1)
     # One by one: a batched product rounds differently in batches of different size.
     smooth = np.empty_like(values)
