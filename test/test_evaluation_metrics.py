@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from zipmap_ros.evaluation import EvaluationError, metrics
-from zipmap_ros.geometry import pose
+from zipmap_ros.geometry import pose, se3_exp
 
 
 def rotation(axis: int, angle_deg: float) -> np.ndarray:
@@ -159,6 +159,29 @@ def test_pairwise_accuracy_sees_opposite_and_missing_motion():
     assert backwards["tacc@30"] == 0 and backwards["racc@5"] == 100 and backwards["auc@30"] == 0
     still = metrics.pairwise_accuracy(np.stack([np.eye(4)] * 4), truth)
     assert still["tacc@30"] == 0 and still["auc@30"] == 0
+
+
+def test_errors_in_standard_deviations_are_one_where_those_are_true():
+    rng = np.random.default_rng(3)
+    root = np.diag([0.02] * 3 + [0.01] * 3)
+    steps = np.tile(se3_exp([0.1, 0, 0.05, 0, 0.05, 0]), (600, 1, 1))
+    errors = rng.normal(size=(600, 6)) @ root
+    truth, walked = [np.eye(4)], [np.eye(4)]
+    for step, error in zip(steps, errors, strict=True):
+        truth.append(truth[-1] @ step)
+        walked.append(walked[-1] @ step @ se3_exp(error))
+    covariances = np.tile(root @ root.T, (601, 1, 1))
+    for step in (1, 10):
+        found = metrics.normalised_errors(walked, truth, covariances, step)
+        assert found == pytest.approx({"translation": 1, "rotation": 1}, rel=0.15)
+        bold = metrics.normalised_errors(walked, truth, covariances / 4, step)
+        assert bold["rotation"] == pytest.approx(2 * found["rotation"])
+    covariances[300:] = np.nan
+    walked[300:] = truth[300:]
+    first = metrics.normalised_errors(walked[:300], truth[:300], covariances[:300])
+    assert metrics.normalised_errors(walked, truth, covariances) == first
+    short = metrics.normalised_errors(walked[:5], truth[:5], covariances[:5])
+    assert np.isnan([*short.values()]).all()
 
 
 def test_trajectories_that_do_not_fit_are_refused():

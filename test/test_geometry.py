@@ -10,6 +10,7 @@ from zipmap_ros.geometry import (
     BODY_T_OPTICAL,
     Camera,
     GeometryError,
+    adjoint,
     invert,
     look_at,
     matrix_from_quaternion,
@@ -107,6 +108,11 @@ def test_a_twist_without_rotation_is_a_shift_and_one_without_translation_a_turn(
         twist = np.concatenate([np.zeros(3), np.deg2rad(angle) * np.array([1, -2, 2]) / 3])
         np.testing.assert_allclose(se3_exp(twist), pose(turn([1, -2, 2], angle), np.zeros(3)))
         np.testing.assert_allclose(se3_log(se3_exp(twist)), twist, rtol=1e-9, atol=1e-20)
+
+
+def test_a_twist_seen_from_elsewhere_drives_the_same_way():
+    T, twist = se3_exp([1, -2, 0.5, 0.3, 0.8, -0.4]), np.array([0.1, 0.3, -0.2, 0.5, -0.1, 0.2])
+    np.testing.assert_allclose(se3_exp(adjoint(T) @ twist), T @ se3_exp(twist) @ invert(T))
 
 
 def test_a_twist_drives_along_an_arc():

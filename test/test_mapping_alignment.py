@@ -12,6 +12,7 @@ import torch
 from known_world import LooksUp, says
 from safetensors import safe_open
 
+from zipmap_ros.evaluation.metrics import normalised_errors
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Camera, invert, rigid, se3_exp, se3_log
 from zipmap_ros.mapping import StreamMapper, load_session, save_session
@@ -24,7 +25,7 @@ from zipmap_ros.mapping.correction import COLUMNS, PRIOR, ROWS, Correction, node
 from zipmap_ros.mapping.focal import MOST, NETWORK_FRAMES, Focal
 from zipmap_ros.mapping.places import Places
 from zipmap_ros.mapping.prepare import View, prepare
-from zipmap_ros.mapping.tracks import Track, Tracks
+from zipmap_ros.mapping.tracks import FOUND, LED, Track, Tracks
 from zipmap_ros.model import VARIANTS, QueryPrediction
 from zipmap_ros.parameters import Parameters
 from zipmap_ros.synthetic import MOTIONS as CARRIED
@@ -222,6 +223,9 @@ def test_the_unit_of_depth_is_that_of_the_motion(moved, unit):
     np.testing.assert_allclose(fit.camera_T_reference[:3, :3], expected[:3, :3], atol=1e-4)
     shift = fit.camera_T_reference[:3, 3] / unit
     np.testing.assert_allclose(shift, expected[:3, 3], atol=2e-4)
+    units = np.array([unit] * 3 + [1.0] * 3)
+    covariance = in_metres.covariance * np.outer(units, units)
+    np.testing.assert_allclose(np.diag(fit.covariance), np.diag(covariance), rtol=0.05)
 
 
 def test_a_few_wild_depths_do_no_harm(moved):
@@ -316,6 +320,35 @@ def test_what_the_image_does_not_tell_is_left_as_guessed():
     np.testing.assert_allclose(
         invert(fit.camera_T_reference), se3_exp([0, 0.1, 0, 0, 0, 0]), atol=1e-3
     )
+    deviation = np.sqrt(np.diag(fit.covariance))
+    assert deviation[1] > 5 * deviation[0]
+    # Seen by a camera that is rolled, the unknown way is another.
+    level, T = wall.levels[0], se3_exp([0, 0, 0, 0, 0, 0.5])
+    everything = np.ones(len(level.values), bool)
+    covariance = level.covariance(T, np.zeros_like(level.values), everything)
+    unknown = np.linalg.eigh(covariance[:3, :3])[1][:, -1]
+    np.testing.assert_allclose(np.abs(unknown @ T[:3, 1]), 1, atol=1e-3)
+
+
+def test_less_is_known_of_a_motion_by_fewer_and_by_noisier_pixels(moved):
+    first, guess = moved.reference(), moved.poses[0]
+    noise = np.random.default_rng(0).normal(0, 0.04, moved.grey[1].shape).astype(np.float32)
+    sure, noisy, less = (
+        first.align(grey, CAMERA, guess).covariance
+        for grey in (moved.grey[1], moved.grey[1] + noise, covered(moved.grey[1]))
+    )
+    for other in (noisy, less):
+        assert (np.diag(other) > 1.1 * np.diag(sure)).all()
+
+
+def test_depth_that_is_not_known_makes_a_motion_less_known_the_longer_it_is(moved):
+    level = moved.reference().levels[0]
+    left, all_of_it = np.zeros_like(level.values), np.ones(len(level.values), bool)
+    deviations = [
+        np.sqrt(np.diag(level.covariance(se3_exp([way, 0, 0, 0, 0, 0]), left, all_of_it)))
+        for way in (0.0, 0.3, 1.0)
+    ]
+    assert (np.diff(deviations, axis=0)[:, 3:] > 0).all()
 
 
 def bent(shape, size: float, seed: int = 0) -> np.ndarray:
@@ -496,6 +529,17 @@ def test_the_last_motion_is_that_of_the_camera_in_itself(walk):
     np.testing.assert_allclose(before.pose @ se3_exp(after.step), after.pose, atol=1e-9)
 
 
+def test_motions_are_off_by_about_what_is_predicted(walk):
+    """By bent depth, as a network's is, in map units; of the first image there is no motion."""
+    estimates = run(make(bent_world(walk), scale_source="fixed", scale=3.0), walk)
+    assert estimates[0].motion_covariance is None
+    covariances = [np.full((6, 6), np.nan), *(e.motion_covariance for e in estimates[1:])]
+    poses, true = np.array([e.map_T_camera for e in estimates]), walk.poses.copy()
+    true[:, :3, 3] *= 3
+    found = normalised_errors(poses, true, covariances, step=5)
+    assert 0.03 < found["translation"] < 1 and 0.03 < found["rotation"] < 1
+
+
 def test_without_alignment_poses_and_depth_are_the_networks(walk):
     poses = noisy(walk.poses)
     mapper = make(SeenWorld(walk, poses), align_poses="off")
@@ -503,6 +547,7 @@ def test_without_alignment_poses_and_depth_are_the_networks(walk):
     np.testing.assert_allclose(errors(estimates, poses), 0, atol=1e-4)
     np.testing.assert_array_equal([e.depth for e in estimates], walk.depth)
     assert mapper.tracks.cameras == {}
+    assert all(e.motion_covariance is None for e in estimates)
 
 
 @pytest.mark.parametrize(
@@ -713,6 +758,8 @@ def test_where_alignment_fails_the_networks_motion_leads_on(walk, elsewhere):
     np.testing.assert_allclose(away.map_T_camera, before[9].map_T_camera @ motion, atol=1e-6)
     np.testing.assert_allclose(away.depth, model.depth[FRAMES] * scale, rtol=1e-6)
     assert not mapper.tracks.cameras[""].step.any()
+    led, aligned = (np.sqrt(np.diag(e.motion_covariance)) for e in (away, before[9]))
+    assert (led[3:] == LED[1]).all() and (led > 4 * aligned).all()
     # Nothing is aligned to what was seen before; from the next image on it goes as always.
     (back,) = run(mapper, both, [10])
     motion = invert(poses[FRAMES]) @ poses[10]
@@ -1087,6 +1134,8 @@ def test_a_camera_is_found_anywhere_in_a_map_that_was_loaded(walk, tmp_path, mod
         metres, degrees = _size(se3_log(invert(mapped[3 + i].map_T_camera) @ estimate.map_T_camera))
         assert metres < 0.03 and degrees < 0.6
     assert estimates[0].jump is None, "nothing led there"
+    unknown, known = (np.diag(e.motion_covariance) for e in estimates[:2])
+    assert (unknown[3:] == FOUND[1] ** 2).all() and (unknown > 1000 * known).all()
     assert loaded.status == "tracking"
 
 

@@ -14,7 +14,7 @@ from geometry_msgs.msg import PoseStamped
 from rosbench import CAMERA, FRAME
 
 from zipmap_ros.frame import Estimate
-from zipmap_ros.geometry import look_at, pose
+from zipmap_ros.geometry import BODY_T_OPTICAL, invert, look_at, pose
 from zipmap_ros.msg import Status
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes.outputs import Outputs, twist
@@ -80,6 +80,28 @@ def test_a_place_that_was_found_again_is_no_velocity() -> None:
     now = replace(estimate(1_000_000_001), jump=jump)
     outputs.publish(now, pose(np.eye(3), [0.7, 0, 0]), FRAME, low=1.5)
     assert heard["odometry"][-1].twist.twist.linear.x == pytest.approx(0.2)
+
+
+def test_the_velocity_is_as_uncertain_as_the_motion_of_the_base() -> None:
+    """A camera a metre ahead of the base, which may have turned, may have moved the base aside."""
+    outputs, heard = heard_outputs()
+    known = np.diag([1e-4, 1e-4, 1e-4, 0, 4e-2, 0])  # optical y is downwards: a turn to the side
+    for i in range(2):
+        now = replace(estimate(1 + 500_000_000 * i), motion_covariance=known)
+        base = now.map_T_camera @ invert(BODY_T_OPTICAL) @ pose(np.eye(3), [-1, 0, 0])
+        outputs.publish(now, base, FRAME, low=1.5)
+    first, second = (np.reshape(m.twist.covariance, (6, 6)) for m in heard["odometry"])
+    assert first[0, 0] == -1.0, "there was no motion"
+    np.testing.assert_allclose(np.diag(second), [4e-4, 0.16 + 4e-4, 4e-4, 0, 0, 0.16], atol=1e-12)
+    assert abs(second[1, 5]) == pytest.approx(0.16)
+    assert heard["odometry"][1].pose.covariance[0] == -1.0, "nothing is known of drift"
+
+
+def test_a_motion_of_which_nobody_knows_how_good_it_is_says_so() -> None:
+    outputs, heard = heard_outputs()
+    for i in range(2):
+        outputs.publish(estimate(1 + i), pose(np.eye(3), [0.1 * i, 0, 0]), FRAME, low=1.5)
+    assert heard["odometry"][1].twist.covariance[0] == -1.0
 
 
 def test_depth_of_little_confidence_is_unknown() -> None:

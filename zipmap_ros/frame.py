@@ -47,6 +47,8 @@ class Estimate:
     kept          whether the frame's chunk was kept: in the map, in the state where it was new
     jump          (4, 4) float64 what finding a known place moved the pose by: the camera's motion
                   since the frame before led to ``invert(jump) @ map_T_camera``; None if none was
+    motion_covariance  (6, 6) float64 of the error of that motion without the jump, as a twist in
+                  the camera (translation in map units, then rotation in radians); None if unknown
     points        (N, 3) float32 confident points in ``map``
     colors        (N, 3) uint8 RGB of ``points``
     point_confidence  (N,) float32 of ``points``
@@ -62,6 +64,7 @@ class Estimate:
     scale: float = 1.0
     kept: bool = True
     jump: NDArray[np.float64] | None = None
+    motion_covariance: NDArray[np.float64] | None = None
     source: str = ""
     points: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
     colors: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 3), np.uint8))

@@ -238,6 +238,15 @@ def se3_log(T: ArrayLike) -> Array:
     return np.concatenate([t - 0.5 * turned + k * (W @ turned), w])
 
 
+def adjoint(T: ArrayLike) -> Array:
+    """(6, 6) of a (4, 4) a_T_b, which takes twists (translation, rotation) in b to those in a."""
+    T = np.asarray(T, dtype=np.float64)
+    result = np.zeros((6, 6))
+    result[:3, :3] = result[3:, 3:] = T[:3, :3]
+    result[:3, 3:] = _skew(T[:3, 3]) @ T[:3, :3]
+    return result
+
+
 def _skew(w: Array) -> Array:
     return np.array([[0.0, -w[2], w[1]], [w[2], 0.0, -w[0]], [-w[1], w[0], 0.0]])
 

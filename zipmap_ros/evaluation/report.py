@@ -51,6 +51,8 @@ TRAJECTORY = (
     Column("drift.percent", "end drift, % of path", 1),
     Column("drift.rotation_deg", "end drift, °", 1),
     Column("pairs.rotation_deg", "pair rotation, °", 1),
+    Column("motion.translation", "motion error / predicted", 2, ""),
+    Column("motion.rotation", "turn error / predicted", 2, ""),
     *(
         Column(f"pairs.{name}@{t}", f"{title}@{t}", 1, "more")
         for name, title in (("auc", "AUC"), ("racc", "Racc"), ("tacc", "Tacc"))
@@ -276,7 +278,8 @@ _EXPLANATION = (
     "(Weiszfeld) unless a column says otherwise; maps are aligned by Sim(3) over pixels, without "
     f"ICP, at {MAP_VOXEL * 100:g} cm, F-score within {MAP_THRESHOLD * 100:g} cm. Unseen views: one "
     "frame in eight, not shown to the network, asked for at its true pose; the guess is the image "
-    "before it. Times are wall time, mapping included for mapper."
+    "before it. Motion and turn errors are those over ten frames, in the standard deviations that "
+    "the mapper predicts (1: as large as predicted). Times are wall time, with mapping for mapper."
 )
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>ZipMap evaluation</title><style>

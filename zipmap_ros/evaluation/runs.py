@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from zipmap_ros.evaluation import EvaluationError
 from zipmap_ros.evaluation.baselines import constant_depth, constant_velocity, still_camera
-from zipmap_ros.frame import Frame
+from zipmap_ros.frame import Estimate, Frame
 from zipmap_ros.geometry import Array, invert, rigid, umeyama
 from zipmap_ros.mapping.mapper import StreamMapper
 from zipmap_ros.mapping.prepare import prepare
@@ -43,6 +43,8 @@ class Run:
     kept_percent  share of the clip's frames that stayed in the state, None for a guess
     seconds_per_frame  wall time over the number of frames, None for a guess
     problem     why the last frame without an estimate has none, "" if all have one
+    covariances  (n, 6, 6) of the motion to each frame, as `metrics.normalised_errors` takes them,
+                 in units of ``poses``; None where none are predicted
     """
 
     mode: str
@@ -54,6 +56,7 @@ class Run:
     kept_percent: float | None = None
     seconds_per_frame: float | None = None
     problem: str = ""
+    covariances: Array | None = None
 
     @property
     def finite(self) -> bool:
@@ -128,7 +131,15 @@ def mapper_run(model: ZipMap, frames: Sequence[Frame], mapper: StreamMapper | No
         100 * sum(estimate.kept for estimate in estimates) / len(frames),
         seconds,
         mapper.problem,
+        np.array([_motion_covariance(e) for e in estimates]).reshape(-1, 6, 6),
     )
+
+
+def _motion_covariance(estimate: Estimate) -> Array:
+    """(6, 6), NaN where nobody knows, and where a jump to a place is no motion."""
+    if estimate.motion_covariance is None or estimate.jump is not None:
+        return np.full((6, 6), np.nan)
+    return estimate.motion_covariance
 
 
 def guess_runs(frames: Sequence[Frame]) -> list[Run]:

@@ -24,9 +24,10 @@ def score(run: Run, frames: Sequence[Frame]) -> dict[str, float]:
     """Judge a run against the truth that the clip's frames carry; what is not known is left out.
 
     Keys start with ``ate_sim3``, ``ate_se3``, ``rpe``, ``rpe_m`` (per metre), ``drift``, ``pairs``,
-    ``depth_raw``, ``depth_median``, ``depth`` (Weiszfeld scale per clip) and ``map``; also
-    ``scale``, ``seconds_per_frame``, ``estimated_percent`` and ``kept_percent``. A run with a
-    number that is not finite has only the last three, one without a focal length no ``map``.
+    ``motion`` (errors in predicted standard deviations), ``depth_raw``, ``depth_median``, ``depth``
+    (Weiszfeld scale per clip) and ``map``; also ``scale``, ``seconds_per_frame``,
+    ``estimated_percent`` and ``kept_percent``. A run with a number that is not finite has only the
+    last three, one without a focal length no ``map``.
     """
     result = {"estimated_percent": 100 * len(run.index) / len(frames)}
     if run.seconds_per_frame is not None:
@@ -39,6 +40,8 @@ def score(run: Run, frames: Sequence[Frame]) -> dict[str, float]:
     has_depth = any(frame.depth is not None for frame in seen)
     if has_poses(seen) and len(seen) >= 3:
         result |= trajectory_scores(run.poses, true_poses(seen))
+        if run.covariances is not None:
+            result |= motion_scores(run.poses, true_poses(seen), run.covariances)
     if has_depth:
         result |= depth_scores(run, seen)
     if has_depth and has_poses(seen) and np.isfinite(run.K).all():
@@ -60,6 +63,14 @@ def trajectory_scores(estimate: Array, truth: Array) -> dict[str, float]:
         **_prefixed("drift", metrics.end_drift(aligned, truth)),
         **_prefixed("pairs", metrics.pairwise_accuracy(estimate, truth)),
     }
+
+
+def motion_scores(estimate: Array, truth: Array, covariances: Array) -> dict[str, float]:
+    """Keys ``motion.translation`` and ``motion.rotation``: `metrics.normalised_errors`."""
+    scale, aligned = metrics.align(estimate, truth)
+    units = np.array([scale] * 3 + [1.0] * 3)
+    scaled = covariances * np.outer(units, units)
+    return _prefixed("motion", metrics.normalised_errors(aligned, truth, scaled))
 
 
 def depth_scores(run: Run, frames: Sequence[Frame]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from zipmap_ros.geometry import Array, Camera, invert, rigid, se3_exp, se3_log
+from zipmap_ros.geometry import Array, Camera, adjoint, invert, rigid, se3_exp, se3_log
 from zipmap_ros.mapping.correction import PIXEL, Correction, node_weights
 from zipmap_ros.mapping.pixels import (
     Image,
@@ -60,6 +60,9 @@ BASELINE, BASELINE_GROWTH = 0.02, 1.2
 REFINEMENTS = 2  # steps of pose and depth together
 # They failed when they moved the camera (share of the depth) or the logarithm of the depth further.
 FARTHEST_REFINED = np.array([0.1, 0.5])
+# What pixels tell of a pose is trusted so much less (standard deviations), and a translation is no
+# better known than by a share of the depth: both measured, as neighbours are wrong together.
+DOUBT, NEVER_BETTER = 6.0, 0.005
 # A reference serves as long as more pixels fit, more are in view, and they moved less (widths).
 LASTING_FIT, LASTING_VIEW, LASTING_FLOW = 0.6, 0.7, 0.1
 
@@ -70,6 +73,7 @@ class Fit:
 
     camera_T_reference  (4, 4)
     reference  what it was aligned to, its depth refined by this image
+    covariance  (6, 6) of the error of the pose, a twist in the image's camera
     focal      (2,) by which logarithm the focal lengths were off, and how much this image knows
                about it (1 / variance), 0 if nothing
     lasts      whether the reference serves the next
@@ -77,6 +81,7 @@ class Fit:
 
     camera_T_reference: Array
     reference: Reference
+    covariance: Array
     focal: Array
     lasts: bool
 
@@ -179,7 +184,8 @@ class Reference:
             return None
         flow = np.median(np.hypot(*(pixels - finest.pixels)[:, seen])) / grey.shape[1]
         lasts = fitting > LASTING_FIT and view > LASTING_VIEW and flow < LASTING_FLOW
-        as_it_is = Fit(T, self, np.zeros(2), bool(lasts))
+        covariance = finest.covariance(T, np.where(seen, left, 0), seen)
+        as_it_is = Fit(T, self, covariance, np.zeros(2), bool(lasts))
         return self._refined(as_it_is, grey, camera, light, focal_information) or as_it_is
 
     def _refined(
@@ -198,7 +204,7 @@ class Reference:
             return None
         correction = Correction(self.correction.log + change, precision)
         refined = replace(self, correction=correction, baseline=baseline)
-        return Fit(found, refined, focal, fit.lasts)
+        return replace(fit, camera_T_reference=found, reference=refined, focal=focal)
 
     def correction_of(self, T: Array, depth: Image, camera: Camera) -> Correction | None:
         """That of another image's depth by this one's, where both saw the same; None if that is
@@ -246,6 +252,23 @@ class _Level:
         points, jacobian = self.points * factor, self.jacobian.copy()
         jacobian[:3] /= factor
         return replace(self, points=points, jacobian=jacobian, depth=_median(points[2]))
+
+    def covariance(self, T: Array, left: Image, seen: Mask) -> Array:
+        """(6, 6) of the error of camera_T_reference, a twist in the camera.
+
+        left  (N,) what is left of the brightness, where a pixel is seen
+        A pixel counts less where its depth matters, as in `_Refinement`.
+        """
+        deeper = (T[:3, 3] @ T[:3, :3]) @ self.jacobian[:3]
+        noise = _noise(left[seen], self.slopes)
+        weights = seen * np.minimum(1, HUBER * noise / np.maximum(np.abs(left), 1e-9))
+        JW = self.jacobian * (weights / (noise**2 + (PIXEL * deeper) ** 2))
+        units = np.array([self.depth] * 3 + [1.0] * 5)
+        told = (JW @ self.jacobian.T) * np.outer(units, units) + np.diag(PRIOR**-2)
+        across = adjoint(T) * units[:6]
+        covariance: Array = DOUBT**2 * across @ np.linalg.inv(told)[:6, :6] @ across.T
+        covariance[:3, :3] += np.eye(3) * (NEVER_BETTER * self.depth) ** 2
+        return covariance
 
 
 def _choose(grey: Image, depth: Image, camera: Camera, cell: int) -> _Level:

@@ -8,8 +8,10 @@ from dataclasses import replace
 from zipmap_ros.frame import Estimate
 from zipmap_ros.geometry import Array, Camera
 from zipmap_ros.mapping.chunk import dense
+from zipmap_ros.mapping.gauge import Gauge
 from zipmap_ros.mapping.points import frame_points
 from zipmap_ros.mapping.prepare import View
+from zipmap_ros.mapping.tracks import Motion
 from zipmap_ros.model import Prediction
 from zipmap_ros.parameters import Parameters
 
@@ -18,15 +20,14 @@ def estimate_of(
     view: View,
     prediction: Prediction,
     i: int,
-    map_T_camera: Array,
-    scale: float,
+    network_T_camera: Array,
+    motion: Motion,
+    gauge: Gauge,
     kept: bool,
     p: Parameters,
 ) -> Estimate:
-    """Of the chunk's frame ``i``, with points if it is kept.
-
-    ``map_T_camera`` is (4, 4), ``scale`` network units to map units.
-    """
+    """Of the chunk's frame ``i``, (4, 4) ``network_T_camera``, with points if it is kept."""
+    map_T_camera, scale = gauge.to_map(network_T_camera), gauge.scale
     depth, confidence = (x[0, i] for x in dense(prediction))
     depth = depth * scale
     K = prediction.intrinsics[0, i].double().cpu().numpy()
@@ -40,6 +41,8 @@ def estimate_of(
         rgb=view.rgb,
         scale=scale,
         kept=kept,
+        jump=None if motion.jump is None else gauge.in_map(motion.jump),
+        motion_covariance=gauge.covariance_in_map(motion.covariance),
         source=view.frame.source,
     )
     if not kept:

@@ -48,6 +48,11 @@ class Gauge:
         M = self.map_T_network
         return M @ scaled(network_T_network, self.scale) @ invert(M)
 
+    def covariance_in_map(self, covariance: Array | None) -> Array | None:
+        """(6, 6) of a twist in a camera, in map units; None stays None."""
+        units = np.array([self.scale] * 3 + [1.0] * 3)
+        return None if covariance is None else covariance * np.outer(units, units)
+
     def change_from(self, old: Gauge) -> tuple[Array, float]:
         """What moves map coordinates of ``old`` into this gauge: ``new_T_old @ (ratio * p)``."""
         ratio = self.scale / old.scale

@@ -28,7 +28,7 @@ from zipmap_ros.mapping.query import (
 )
 from zipmap_ros.mapping.scale import Odometry, ScaleEstimator
 from zipmap_ros.mapping.tracking import NOT_FINITE, Tracker
-from zipmap_ros.mapping.tracks import Tracks, aligns
+from zipmap_ros.mapping.tracks import Motion, Tracks, aligns
 from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.voxel_map import VoxelMap
 from zipmap_ros.model import ModelError, Prediction, SceneState, ZipMap
@@ -221,12 +221,12 @@ class StreamMapper:
                 return self._fold(chunk[:half]) + self._fold(chunk[half:])
             return self._drop(chunk, NO_MEMORY, f"the device has too little memory: {error}")
         poses, tracks = network_poses(chunk, prediction), self.tracks
-        jumps: list[Array | None] = [None] * len(chunk)
+        motions = [Motion()] * len(chunk)
         aligned = aligns(p.align_poses, self.model.config)
         if poses is not None and aligned:
             lost = self.tracker.good  # and not yet found
             found = tracks.align(chunk, prediction, poses, learns=mapping, lost=lost)
-            poses, jumps = found.poses, found.jumps
+            poses, motions = found.poses, found.motions
             prediction, tracks = found.prediction, found.tracks
         elif poses is not None:  # they may have been aligned until now
             poses = [tracks.correction @ pose for pose in poses]
@@ -259,9 +259,9 @@ class StreamMapper:
         if self.gauge is None:
             self.gauge = Gauge(poses[0], self.base_T_camera(sources[0]), scale)
         learns = mapping or not self.scale.metric  # a map to be located in keeps its metres
-        if learns and self._observe_scale(chunk, prediction, poses, jumps):
+        if learns and self._observe_scale(chunk, prediction, poses, motions):
             self.regauge(scale=self.scale.scale)
-        return self._estimates(chunk, prediction, poses, jumps, keep)
+        return self._estimates(chunk, prediction, poses, motions, keep)
 
     def reconstruct(self, frames: Iterable[Frame]) -> list[Estimate]:
         """All frames at once, each seeing every other (batch): for networks that do not stream.
@@ -281,11 +281,11 @@ class StreamMapper:
         if poses is None:
             return self._drop(views, NOT_FINITE, "the network's output is not finite")
         self.gauge = Gauge(poses[0], self.base_T_camera(views[0].frame.source), self.scale.scale)
-        none = [None] * len(views)
-        if self._observe_scale(views, prediction, poses, none):
+        motions = [Motion()] * len(views)
+        if self._observe_scale(views, prediction, poses, motions):
             self.regauge(scale=self.scale.scale)
         self.counts.used += len(views)
-        return self._estimates(views, prediction, poses, none, kept=True)
+        return self._estimates(views, prediction, poses, motions, kept=True)
 
     def set_pose(self, map_T_base: Array) -> None:
         """Say where the base is now, (4, 4): everything mapped so far moves along.
@@ -377,12 +377,12 @@ class StreamMapper:
         chunk: Sequence[View],
         prediction: Prediction,
         poses: Sequence[Array],
-        jumps: Sequence[Array | None],
+        motions: Sequence[Motion],
     ) -> bool:
         """Give the chunk's frames to the scale's source; whether the scale changed."""
         changed = False
         for i, (view, pose) in enumerate(zip(chunk, poses, strict=True)):
-            if (jump := jumps[i]) is not None:
+            if (jump := motions[i].jump) is not None:
                 self.scale.move(jump)
             if self.scale.source == "depth" and view.measured is not None:
                 depth, confidence = (x[0, i].cpu().numpy() for x in dense(prediction))
@@ -410,20 +410,24 @@ class StreamMapper:
         chunk: Sequence[View],
         prediction: Prediction,
         poses: Sequence[Array],
-        jumps: Sequence[Array | None],
+        motions: Sequence[Motion],
         kept: bool,
     ) -> list[Estimate]:
         """One estimate a frame; poses join the trajectory, points of kept frames the map."""
         assert self.gauge is not None
         estimates = []
         for i, (view, network_T_camera) in enumerate(zip(chunk, poses, strict=True)):
-            map_T_camera = self.gauge.to_map(network_T_camera)
             estimate = estimate_of(
-                view, prediction, i, map_T_camera, self.gauge.scale, kept, self._parameters
+                view,
+                prediction,
+                i,
+                network_T_camera,
+                motions[i],
+                self.gauge,
+                kept,
+                self._parameters,
             )
-            if (jump := jumps[i]) is not None:
-                estimate = replace(estimate, jump=self.gauge.in_map(jump))
-            self.trajectory.append(estimate.stamp_ns, estimate.source, map_T_camera)
+            self.trajectory.append(estimate.stamp_ns, estimate.source, estimate.map_T_camera)
             if kept:
                 self.voxel_map.insert(estimate.points, estimate.colors, estimate.point_confidence)
             estimates.append(estimate)

@@ -31,6 +31,9 @@ from zipmap_ros.model import VARIANTS, ModelConfig, Prediction
 WIDEST = 200  # pixels: larger images are halved before
 DAMPING = 0.9  # of the last motion, taken as the guess of the next
 SOUGHT_AFTER = 5  # images in a row that could not be aligned: the camera may be anywhere
+# Standard deviations of a motion that nothing was aligned for (share of the depth, radians), by the
+# network as measured, and for a place that was found without having been led there.
+LED, FOUND = (0.1, 0.09), (1.0, 1.0)
 NEAREST = np.float32(1e-12)  # depth above the zero of an underflow, whose square is a float32 too
 
 
@@ -44,6 +47,26 @@ def aligns(choice: str, config: ModelConfig) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
+class Motion:
+    """How a camera came from its frame before to its last one.
+
+    covariance  (6, 6) of the error of the way between, a twist in the later camera; None where
+                there is no frame before
+    jump        (4, 4) what a place that was found again moved the pose by: without it the pose
+                would be ``invert(jump) @ pose``; None where none was, or nothing led there
+    """
+
+    covariance: Array | None = None
+    jump: Array | None = None
+
+    @classmethod
+    def unaligned(cls, deviations: tuple[float, float], depth: float) -> Motion:
+        """Known by such standard deviations (share of the depth, radians) alone."""
+        translation, rotation = deviations
+        return cls(np.diag([(translation * depth) ** 2] * 3 + [rotation**2] * 3))
+
+
+@dataclass(frozen=True, eq=False)
 class Track:
     """What is known of one camera after a frame.
 
@@ -52,8 +75,7 @@ class Track:
     step        (6,) twist from the frame before to it; 0 where it was not aligned
     correction  of the last frame's depth
     focal       its focal lengths, where they are not known
-    jump        (4, 4) what a place that was found again moved the pose by: without it the pose
-                would be ``invert(jump) @ pose``; None where none was, or nothing led there
+    motion      to the last frame
     misses      images in a row that were aligned to nothing
     known       whether it was followed from where the map began, or a place was found since; else
                 nobody knows where the camera is, and it is sought at all places
@@ -64,7 +86,7 @@ class Track:
     step: Array
     correction: Correction
     focal: Focal
-    jump: Array | None = None
+    motion: Motion = Motion()
     misses: int = 0
     known: bool = True
 
@@ -80,12 +102,13 @@ class Track:
         pose: Array,
         correction: Correction,
         focal: Focal,
+        motion: Motion = Motion(),
         misses: int = 0,
         known: bool = True,
     ) -> Track:
         """By an image that is aligned to nothing."""
         reference = Reference(picture, pose, correction)
-        return cls(reference, pose, np.zeros(6), correction, focal, None, misses, known)
+        return cls(reference, pose, np.zeros(6), correction, focal, motion, misses, known)
 
     @classmethod
     def found(cls, fit: Fit, picture: Picture, focal: Focal) -> Track:
@@ -93,7 +116,8 @@ class Track:
         place, T = fit.reference, fit.camera_T_reference
         correction = place.correction_of(T, picture.depth, picture.camera)
         correction = correction or Correction.constant(place.correction.mean)
-        return cls(place, fit.world_T_camera, np.zeros(6), correction, focal.aligned(*fit.focal))
+        focal, motion = focal.aligned(*fit.focal), Motion.unaligned(FOUND, place.typical_depth)
+        return cls(place, fit.world_T_camera, np.zeros(6), correction, focal, motion)
 
     def followed(
         self,
@@ -123,12 +147,16 @@ class Track:
             if place is not None:
                 return Track.found(place, picture, self.focal), places
             correction = Correction.constant(self.correction.mean)
-            track = Track.started(picture, expected, correction, self.focal, misses, not sought)
+            motion = Motion.unaligned(LED, self.reference.typical_depth)
+            track = Track.started(
+                picture, expected, correction, self.focal, motion, misses, not sought
+            )
             return track, places
-        pose, left = fit.world_T_camera, fit.reference
-        step, jump = se3_log(invert(self.pose) @ pose), None
+        pose, left, motion = fit.world_T_camera, fit.reference, Motion(fit.covariance)
+        step = se3_log(invert(self.pose) @ pose)
         if place is not None:
             jump = rigid(place.world_T_camera @ invert(pose))
+            motion = replace(motion, jump=jump)
             left = replace(left, world_T_camera=jump @ left.world_T_camera)
             fit = place
         if learns and not (fit.lasts and place is None):
@@ -139,7 +167,7 @@ class Track:
             correction = correction.drawn_back()
             reference = Reference(picture, fit.world_T_camera, correction)
         focal, is_known = self.focal.aligned(*fit.focal), self.known or place is not None
-        track = Track(reference, fit.world_T_camera, step, correction, focal, jump, 0, is_known)
+        track = Track(reference, fit.world_T_camera, step, correction, focal, motion, 0, is_known)
         return track, places
 
     def moved(self, jump: Array) -> Track:
@@ -153,14 +181,14 @@ class Aligned:
     """A chunk after alignment.
 
     poses       its (4, 4) network_T_camera
-    jumps       of each frame, as `Track.jump`
+    motions     of each frame's camera to it
     prediction  with each frame's depth corrected by what it was aligned to, and steady intrinsics
                 where the camera is not known
     tracks      those after it
     """
 
     poses: list[Array]
-    jumps: list[Array | None]
+    motions: list[Motion]
     prediction: Prediction
     tracks: Tracks
 
@@ -210,7 +238,7 @@ class Tracks:
         assert prediction.depth is not None
         depth, intrinsics = prediction.depth.clone(), prediction.intrinsics.clone()
         tracks, aligned = self, []
-        jumps: list[Array | None] = []
+        motions: list[Motion] = []
         for i, (view, pose) in enumerate(zip(views, poses, strict=True)):
             K = intrinsics[0, i].double().cpu().numpy()
             frame = depth[0, i].float().cpu().numpy()
@@ -218,12 +246,12 @@ class Tracks:
             tracks, camera = tracks.follow(view, frame, K, pose, learns, source in lost)
             track = tracks.cameras[source]
             aligned.append(track.pose)
-            jumps.append(track.jump)
+            motions.append(track.motion)
             factor = torch.from_numpy(track.correction.factor(depth.shape[2:]))
             depth[0, i] *= factor.to(depth.device)
             intrinsics[0, i] = torch.as_tensor(camera.matrix, dtype=intrinsics.dtype)
         prediction = replace(prediction, depth=depth, intrinsics=intrinsics)
-        return Aligned(aligned, jumps, prediction, tracks)
+        return Aligned(aligned, motions, prediction, tracks)
 
     def follow(
         self,
@@ -259,9 +287,9 @@ class Tracks:
             constant = Correction.constant(scale)
             track = Track.started(picture, expected, constant, focal, known=led)
         cameras = {**self.cameras, source: track}
-        if track.jump is not None:
+        if (jump := track.motion.jump) is not None:
             others = {name: t for name, t in cameras.items() if name != source}
-            cameras |= {name: other.moved(track.jump) for name, other in others.items()}
+            cameras |= {name: other.moved(jump) for name, other in others.items()}
         frames = self.frames + 1
         log = self.log + (float(track.correction.log.mean()) - self.log) / frames
         return Tracks(cameras, track.pose @ invert(pose), frames, log, places), camera
@@ -299,7 +327,7 @@ class Tracks:
             focal = Focal(**track["focal"])
             # Where the camera is now nobody knows.
             cameras[source] = Track(
-                references[i], pose, step, correction, focal, None, SOUGHT_AFTER, track["known"]
+                references[i], pose, step, correction, focal, Motion(), SOUGHT_AFTER, track["known"]
             )
         images = {
             k.removeprefix("places."): v for k, v in arrays.items() if k.startswith("places.")

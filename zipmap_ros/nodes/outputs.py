@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from zipmap_ros.frame import Estimate
-from zipmap_ros.geometry import BODY_T_OPTICAL, Array, invert
+from zipmap_ros.geometry import BODY_T_OPTICAL, Array, adjoint, invert
 from zipmap_ros.nodes import convert
 from zipmap_ros.parameters import Parameters
 from zipmap_ros.srv import QueryView
@@ -164,8 +164,7 @@ class Outputs:
         """The velocity is that from one image of a camera to the next, without jumps."""
         message = Odometry(header=pose.header, child_frame_id=body_frame)
         message.pose.pose = pose.pose
-        message.pose.covariance[0] = UNKNOWN
-        message.twist.covariance[0] = UNKNOWN
+        message.pose.covariance[0] = message.twist.covariance[0] = UNKNOWN
         stamp_ns = convert.stamp_to_ns(pose.header.stamp)
         before_ns, map_T_before = self._last.get(estimate.source, (stamp_ns, map_T_body))
         if stamp_ns > before_ns:
@@ -174,6 +173,10 @@ class Outputs:
                 map_T_before = estimate.jump @ map_T_before
             linear, angular = twist(map_T_before, map_T_body, seconds)
             message.twist.twist.linear, message.twist.twist.angular = linear, angular
+            if estimate.motion_covariance is not None:
+                across = adjoint(invert(map_T_body) @ estimate.map_T_camera) / seconds
+                covariance = across @ estimate.motion_covariance @ across.T
+                message.twist.covariance = covariance.ravel()
         return message
 
 

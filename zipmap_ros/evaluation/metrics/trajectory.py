@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from zipmap_ros.evaluation import EvaluationError
-from zipmap_ros.geometry import Array, invert, rotation_angle_deg, umeyama
+from zipmap_ros.geometry import Array, adjoint, invert, rotation_angle_deg, se3_log, umeyama
 
 # Below this length (metres) a translation has no direction.
 _NO_DIRECTION = 1e-9
@@ -135,6 +135,36 @@ def pairwise_accuracy(estimate: ArrayLike, truth: ArrayLike) -> dict[str, float]
         result[f"tacc@{t}"] = _share_percent(direction[moves], t)
         result[f"auc@{t}"] = float(np.mean([_share_percent(both, k) for k in range(1, t + 1)]))
     return result
+
+
+def normalised_errors(
+    aligned: ArrayLike, truth: ArrayLike, covariances: ArrayLike, step: int = 10
+) -> dict[str, float]:
+    """Errors of motions over ``step`` frames, in the standard deviations that were predicted.
+
+    covariances  (N, 6, 6) of the error of the motion from the frame before to each, a twist
+                 (translation, rotation) in the later camera, in units of ``aligned``; NaN where
+                 nobody knows
+
+    Errors from frame to frame count as independent. Keys ``translation`` and ``rotation``: RMS of
+    the length of the error over that predicted, above 1 where errors are larger than they were
+    said to be; NaN when no pair is that far apart.
+    """
+    aligned, truth = _pair(aligned, truth)
+    covariances = np.asarray(covariances, dtype=np.float64)
+    shares = []
+    for start in range(len(truth) - step):
+        end, covariance = start + step, np.zeros((6, 6))
+        for i in range(start + 1, end + 1):
+            across = adjoint(invert(aligned[i]) @ aligned[i - 1])
+            covariance = across @ covariance @ across.T + covariances[i]
+        motion, true = (invert(T[start]) @ T[end] for T in (aligned, truth))
+        error = se3_log(invert(true) @ motion)
+        predicted = np.trace(covariance[:3, :3]), np.trace(covariance[3:, 3:])
+        shares.append(np.linalg.norm(error.reshape(2, 3), axis=1) / np.sqrt(predicted))
+    known = np.array(shares).reshape(-1, 2)
+    known = known[np.isfinite(known).all(axis=1)]
+    return {"translation": _rms(known[:, 0]), "rotation": _rms(known[:, 1])}
 
 
 def _pair(estimate: ArrayLike, truth: ArrayLike) -> tuple[Array, Array]:
