@@ -25,6 +25,7 @@ from zipmap_ros.mapping.correction import COLUMNS, PRIOR, ROWS, Correction, node
 from zipmap_ros.mapping.focal import MOST, NETWORK_FRAMES, Focal
 from zipmap_ros.mapping.places import Places
 from zipmap_ros.mapping.prepare import View, prepare
+from zipmap_ros.mapping.query import draw_references
 from zipmap_ros.mapping.tracks import FOUND, LED, Track, Tracks
 from zipmap_ros.model import VARIANTS, QueryPrediction
 from zipmap_ros.parameters import Parameters
@@ -661,22 +662,69 @@ def test_a_queried_view_has_the_scale_of_the_map(walk):
     assert view.depth == pytest.approx(mapper.tracks.scale) and view.source == "network"
 
 
-def test_a_queried_view_has_the_shape_of_the_map_where_that_is_known(walk):
+def without_references(mapper: StreamMapper) -> None:
+    mapper.tracks = replace(mapper.tracks, cameras={}, places=Places())
+
+
+@pytest.mark.parametrize("known", ["map", "references"])
+def test_a_queried_view_has_the_shape_of_what_is_known(walk, known):
+    """In map units. A map that takes only what is very sure is empty here."""
     remembered = 1.3 * walk.depth[6] * bent((112, 140), 0.2, seed=1)
-    mapper = make(remembering(walk, remembered), map_min_confidence=1.0)
+    least = 1.0 if known == "map" else 1e6
+    fixed = {"scale_source": "fixed", "scale": 3.0}
+    mapper = make(
+        remembering(walk, remembered), map_min_confidence=least, map_range_m=30.0, **fixed
+    )
     view = run(mapper, walk, range(12))[6]
+    if known == "map":
+        without_references(mapper)
+    assert (len(mapper.voxel_map) > 0) == (known == "map")
     known = mapper.query(view.map_T_camera, CAMERA)
-    off = np.abs(np.log(known.depth / walk.depth[6]))
+    off = np.abs(np.log(known.depth / (3 * walk.depth[6])))
     assert off.mean() < 0.25 * np.abs(np.log(remembered / walk.depth[6])).mean()
     assert known.source == "network" and np.isfinite(known.depth).all()
+
+
+def test_nearer_references_are_drawn_first_and_others_where_they_see_nothing(walk, moved):
+    first, aside = moved.reference(), se3_exp([0.3, 0, 0, 0, 0, 0])
+    world_T_camera = moved.poses[0] @ aside
+    seen_by_one = draw_references([first], world_T_camera, CAMERA)
+    known = np.isfinite(seen_by_one)
+    assert 0.5 < known.mean() < 0.95, "what the first image shows no longer fills the view"
+    behind = replace(first, correction=Correction.constant(1.5))
+    both = draw_references([first, behind], world_T_camera, CAMERA)
+    np.testing.assert_array_equal(both[known], seen_by_one[known])
+    assert np.isfinite(both).mean() > known.mean()
+    other = draw_references([behind, first], world_T_camera, CAMERA)
+    assert (
+        np.median(other[known & np.isfinite(other)] / seen_by_one[known & np.isfinite(other)]) > 1.3
+    )
+    assert np.isnan(draw_references([], world_T_camera, CAMERA)).all()
+    here = draw_references([first], moved.poses[0], CAMERA)
+    assert np.median(np.log(here / moved.depth[0])) == pytest.approx(0, abs=0.02)
+
+
+def test_the_nearest_references_are_those_of_places_and_of_the_cameras(walk, monkeypatch):
+    monkeypatch.setattr(places_module, "SHOWN", 2)
+    mapper = make(SeenWorld(walk))
+    run(mapper, walk, source="left")
+    run(mapper, walk, source="right")
+    tracks = mapper.tracks
+    every = [*tracks.places.references, *(t.reference for t in tracks.cameras.values())]
+    assert len(every) > places_module.SHOWN
+    for wanted in every:
+        nearest = tracks.nearest(wanted.world_T_camera)
+        assert nearest[0] is wanted and len(nearest) == places_module.SHOWN
+    assert Tracks.none().nearest(np.eye(4)) == []
 
 
 def test_a_large_map_mends_a_view_by_a_part_of_its_points(walk, monkeypatch):
     """In a moment: the network waits meanwhile."""
     mapper = make(remembering(walk, 1.3 * walk.depth[6]), map_min_confidence=1.0, map_voxel_m=0.01)
     here = run(mapper, walk, range(12))[6].map_T_camera
-    by_all = mapper.query(here, CAMERA).depth
     drawn = []
+    without_references(mapper)
+    by_all = mapper.query(here, CAMERA).depth
     project = query_module.project_cloud
     monkeypatch.setattr(mapper_module, "MOST_POINTS", len(mapper.voxel_map) // 10)
     monkeypatch.setattr(
@@ -691,6 +739,7 @@ def test_a_few_points_of_the_map_do_not_mend_a_view(walk):
     """They may be wild, and what they would be corrected to reaches far."""
     mapper = make(remembering(walk, np.full((112, 140), 3.0, np.float32)))
     run(mapper, walk, [0])
+    without_references(mapper)
     here = mapper.trajectory.poses[-1]
     mapper.voxel_map.clear()
     wild = (here @ [0, 0, 0.3, 1])[None, :3]

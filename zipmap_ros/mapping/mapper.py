@@ -22,6 +22,7 @@ from zipmap_ros.mapping.prepare import View, prepare
 from zipmap_ros.mapping.query import (
     MOST_POINTS,
     QueriedView,
+    draw_references,
     mended,
     project_map,
     query_network,
@@ -318,7 +319,9 @@ class StreamMapper:
             scale = self.gauge.scale * self.tracks.scale
             view = query_network(self.model, self._state, pose, camera, scale, ask)
             if self.tracks.frames:
-                drawn = project_map(self.voxel_map, map_T_camera, view.camera, MOST_POINTS)
+                drawn = draw_references(self.tracks.nearest(pose), pose, view.camera)
+                known = project_map(self.voxel_map, map_T_camera, view.camera, MOST_POINTS).depth
+                drawn = np.where(np.isfinite(drawn), self.gauge.scale * drawn, known)
                 view = mended(view, drawn)
         else:
             view = project_map(self.voxel_map, map_T_camera, camera)

@@ -30,6 +30,7 @@ MOST = 200
 # (degrees). So many of the nearest are tried.
 NEAR_SHARE, NEAR_DEG = 0.25, 15.0
 TRIED = 2
+SHOWN = 4  # that tell what an unseen view looks like
 APART = 0.3  # of what is near: a place closer to another tells nothing new
 BLURRED = 20  # pixels a row of a blurred image
 
@@ -56,6 +57,12 @@ class Places:
                 return fit
         return None
 
+    def nearest(self, world_T_camera: Array, others: Sequence[Reference] = ()) -> list[Reference]:
+        """The SHOWN that are nearest to a (4, 4) pose, of these and of others; nearest first."""
+        every = [*self.references, *others]
+        order = np.argsort(_distances(every, world_T_camera))
+        return [every[i] for i in order[:SHOWN]]
+
     def anywhere(self, picture: Picture, focal_information: float) -> Fit | None:
         """Lay an image over one of the places that look most like it."""
         if not self.references:
@@ -77,21 +84,20 @@ class Places:
 
     def _distances(self, world_T_camera: Array, picture: Picture) -> Array:
         """(N,) of the places, below 1 for those that are near; inf for images of other sizes."""
-        poses, depths = self._where
-        distance, angle = motion(poses, world_T_camera)
         far = [place.picture.grey.shape != picture.grey.shape for place in self.references]
-        return np.where(far, np.inf, np.maximum(distance / (NEAR_SHARE * depths), angle / NEAR_DEG))
+        return np.where(far, np.inf, _distances(self.references, world_T_camera))
 
     @cached_property
     def _blurred_images(self) -> list[Image]:
         return [_blurred(place.picture.grey) for place in self.references]
 
-    @cached_property
-    def _where(self) -> tuple[Array, Array]:
-        """(N, 4, 4) poses and (N,) depths."""
-        poses = [place.world_T_camera for place in self.references]
-        depths = [place.typical_depth for place in self.references]
-        return np.reshape(poses, (-1, 4, 4)), np.array(depths)
+
+def _distances(references: Sequence[Reference], world_T_camera: Array) -> Array:
+    """(N,) to a (4, 4) pose, by their depth; below 1 for those that are near."""
+    poses = np.reshape([reference.world_T_camera for reference in references], (-1, 4, 4))
+    depths = np.array([reference.typical_depth for reference in references])
+    distance, angle = motion(poses, world_T_camera)
+    return np.maximum(distance / (NEAR_SHARE * depths), angle / NEAR_DEG)
 
 
 def _bare(reference: Reference) -> Reference:

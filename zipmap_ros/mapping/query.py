@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zipmap_ros.geometry import Array, Camera, invert
+from zipmap_ros.geometry import Array, Camera, invert, transform_points
+from zipmap_ros.mapping.alignment import Reference
 from zipmap_ros.mapping.correction import Correction, node_weights
 from zipmap_ros.mapping.voxel_map import Cloud, VoxelMap
 from zipmap_ros.model import SceneState, ZipMap
@@ -24,6 +25,8 @@ MOST_POINTS = 100_000
 # Pixels from one to the next that are compared with the map, and which share of them must be known
 # there: a few may be wild, and what they are corrected to reaches far.
 _STEP, _LEAST = 3, 0.05
+# A pixel of a reference covers so many of its own size, and leaves no gaps.
+_WIDE = 1.5
 # A point of the cloud covers at most this many pixels to each side.
 _MAX_SPLAT = 4
 _SIDE = range(-_MAX_SPLAT, _MAX_SPLAT + 1)
@@ -80,17 +83,17 @@ def query_network(
     )
 
 
-def mended(view: QueriedView, drawn: QueriedView) -> QueriedView:
-    """A network's answer with its depth brought to that of the map, drawn by `project_map`.
+def mended(view: QueriedView, drawn: NDArray[np.float32]) -> QueriedView:
+    """A network's answer with its depth brought to what was drawn, (h, w), NaN where nothing was.
 
-    The network remembers the images as it saw them; the map has their depth as motion mended it.
-    What differs where both are known is smoothed, as each image's `Correction` is.
+    The network remembers the images as it saw them; references and the map have their depth as
+    motion mended it. What differs where both are known is smoothed, as each image's `Correction`.
     """
     shape, some = view.depth.shape, np.s_[_STEP // 2 :: _STEP, _STEP // 2 :: _STEP]
-    known = np.isfinite(drawn.depth[some]) & np.isfinite(view.depth[some]) & (view.depth[some] > 0)
+    known = np.isfinite(drawn[some]) & np.isfinite(view.depth[some]) & (view.depth[some] > 0)
     if known.mean() < _LEAST:
         return view
-    logs = np.log(drawn.depth[some][known] / view.depth[some][known])
+    logs = np.log(drawn[some][known] / view.depth[some][known])
     v, u = np.nonzero(known)
     pixels = np.stack([u, v]) * _STEP + (_STEP // 2 + 0.5)
     correction = Correction.fitted(node_weights(pixels, shape), logs)
@@ -102,6 +105,26 @@ def fitted(camera: Camera, width: int, patch: int) -> Camera:
     shrink = min(width / max(camera.width, camera.height), 1.0)
     w, h = (max(round(side * shrink / patch), 1) * patch for side in (camera.width, camera.height))
     return camera.undistorted().resized(w, h)
+
+
+def draw_references(
+    references: Sequence[Reference], network_T_camera: Array, camera: Camera
+) -> NDArray[np.float32]:
+    """(h, w) depth in network units, NaN where unknown: that of images from nearby.
+
+    Where the first of them sees nothing the second is taken, and so on.
+    """
+    depth = np.full((camera.height, camera.width), np.nan, np.float32)
+    for reference in references:
+        picture = reference.picture
+        z = picture.depth * reference.correction.factor(picture.depth.shape)
+        local = picture.camera.unproject(z).reshape(-1, 3)
+        points = transform_points(reference.world_T_camera, local).astype(np.float32)
+        cloud = Cloud(points, np.zeros(local.shape, np.uint8), np.ones(len(local), np.float32))
+        size = _WIDE * reference.typical_depth / picture.camera.fx
+        drawn = project_cloud(cloud, size, network_T_camera, camera)
+        depth = np.where(np.isfinite(depth), depth, drawn.depth)
+    return depth
 
 
 def project_map(

@@ -220,6 +220,11 @@ class Tracks:
         a factor of its own, the network's state has seen them all."""
         return float(np.exp(self.log))
 
+    def nearest(self, network_T_camera: Array) -> list[Reference]:
+        """Images with depth from near a (4, 4) pose, nearest first."""
+        current = [track.reference for track in self.cameras.values()]
+        return self.places.nearest(network_T_camera, current)
+
     def align(
         self,
         views: Sequence[View],
