@@ -25,7 +25,7 @@ from zipmap_ros.mapping.correction import COLUMNS, PRIOR, ROWS, Correction, node
 from zipmap_ros.mapping.focal import MOST, NETWORK_FRAMES, Focal
 from zipmap_ros.mapping.places import Places
 from zipmap_ros.mapping.prepare import View, prepare
-from zipmap_ros.mapping.query import draw_references
+from zipmap_ros.mapping.query import QueriedView, draw_references, mended
 from zipmap_ros.mapping.tracks import FOUND, LED, Track, Tracks
 from zipmap_ros.model import VARIANTS, QueryPrediction
 from zipmap_ros.parameters import Parameters
@@ -64,8 +64,12 @@ class Walk:
         return reference(self.grey[0], self.depth[0], self.poses[0])
 
 
+def as_picture(grey: np.ndarray, depth: np.ndarray, camera: Camera = CAMERA) -> Picture:
+    return Picture(grey, depth, camera, np.zeros((*grey.shape, 3), np.uint8))
+
+
 def reference(grey: np.ndarray, depth: np.ndarray, pose: np.ndarray) -> Reference:
-    return Reference(Picture(grey, depth, CAMERA), pose, Correction.constant(1.0))
+    return Reference(as_picture(grey, depth), pose, Correction.constant(1.0))
 
 
 def seen(world: World, poses: np.ndarray, camera: Camera = CAMERA, antialias: int = 2) -> Walk:
@@ -428,7 +432,7 @@ def test_a_motion_is_found_by_depth_that_its_correction_makes_right(moved):
     """As well as by depth that was right, whatever the factor: also in a few steps."""
     expected = moved.reference().align(moved.grey[1], CAMERA, moved.poses[0]).camera_T_reference
     for factor in (0.2, 6.0):
-        picture = Picture(moved.grey[0], moved.depth[0] / np.float32(factor), CAMERA)
+        picture = as_picture(moved.grey[0], moved.depth[0] / np.float32(factor), CAMERA)
         corrected = Reference(picture, moved.poses[0], Correction.constant(factor))
         fit = corrected.align(moved.grey[1], CAMERA, moved.poses[0])
         np.testing.assert_allclose(fit.camera_T_reference, expected, atol=1e-3)
@@ -437,7 +441,7 @@ def test_a_motion_is_found_by_depth_that_its_correction_makes_right(moved):
 def test_a_focal_length_is_off_by_what_the_images_say_however_sure_one_was(moved):
     """What was known before is weighed against it where both are averaged, not here as well."""
     wide = replace(CAMERA, fx=CAMERA.fx * 1.1, fy=CAMERA.fy * 1.1)
-    picture = Picture(moved.grey[0], moved.depth[0], wide)
+    picture = as_picture(moved.grey[0], moved.depth[0], wide)
     first = Reference(picture, moved.poses[0], Correction.constant(1.0))
     fits = [first.align(moved.grey[1], wide, moved.poses[0], sure) for sure in (100.0, 3000.0)]
     (off, told), (other, _) = (fit.focal for fit in fits)
@@ -685,23 +689,37 @@ def test_a_queried_view_has_the_shape_of_what_is_known(walk, known):
     assert known.source == "network" and np.isfinite(known.depth).all()
 
 
-def test_nearer_references_are_drawn_first_and_others_where_they_see_nothing(walk, moved):
-    first, aside = moved.reference(), se3_exp([0.3, 0, 0, 0, 0, 0])
-    world_T_camera = moved.poses[0] @ aside
-    seen_by_one = draw_references([first], world_T_camera, CAMERA)
-    known = np.isfinite(seen_by_one)
-    assert 0.5 < known.mean() < 0.95, "what the first image shows no longer fills the view"
-    behind = replace(first, correction=Correction.constant(1.5))
-    both = draw_references([first, behind], world_T_camera, CAMERA)
-    np.testing.assert_array_equal(both[known], seen_by_one[known])
-    assert np.isfinite(both).mean() > known.mean()
-    other = draw_references([behind, first], world_T_camera, CAMERA)
-    assert (
-        np.median(other[known & np.isfinite(other)] / seen_by_one[known & np.isfinite(other)]) > 1.3
+def test_an_image_shows_what_is_seen_of_it_from_aside(moved):
+    """Depth in map units, and colours."""
+    here = replace(moved.reference().picture, rgb=moved.rgb[0])
+    (straight,) = draw_references(
+        [Reference(here, moved.poses[0], Correction.constant(1.5))], moved.poses[0], CAMERA, 2.0
     )
-    assert np.isnan(draw_references([], world_T_camera, CAMERA)).all()
-    here = draw_references([first], moved.poses[0], CAMERA)
-    assert np.median(np.log(here / moved.depth[0])) == pytest.approx(0, abs=0.02)
+    off = np.log(straight.depth / moved.depth[0])
+    assert np.median(off) == pytest.approx(np.log(3), abs=0.02)
+    assert np.median(np.abs(straight.rgb.astype(float) - moved.rgb[0])) < 5
+    aside = moved.poses[0] @ se3_exp([0.3, 0, 0, 0, 0, 0])
+    (view,) = draw_references([moved.reference()], aside, CAMERA, 1.0)
+    assert 0.5 < np.isfinite(view.depth).mean() < 0.95, "not all of it is in the image"
+    assert draw_references([], aside, CAMERA, 1.0) == []
+
+
+def test_a_view_takes_of_each_drawing_what_those_before_do_not_show():
+    shape, nothing = (112, 140), np.full((112, 140), np.nan, np.float32)
+
+    def drawing(depth: np.ndarray, shade: int) -> QueriedView:
+        rgb = np.full((*shape, 3), shade, np.uint8)
+        return QueriedView(CAMERA, depth.astype(np.float32), np.ones(shape, np.float32), rgb, "map")
+
+    left, top = nothing.copy(), nothing.copy()
+    left[:, :70], top[:56] = 2.0, 4.0
+    view = mended(drawing(np.full(shape, 1.0), 1), drawing(left, 2), drawing(top, 4))
+    assert (view.rgb[:, :70] == 2).all() and (view.rgb[:56, 70:] == 4).all()
+    assert (view.rgb[56:, 70:] == 1).all()
+    assert view.depth[100, 10] == pytest.approx(2, rel=0.1)
+    assert view.depth[10, 130] == pytest.approx(4, rel=0.1)
+    untouched = mended(drawing(np.full(shape, 1.0), 1), drawing(nothing, 2))
+    assert (untouched.depth == 1).all() and (untouched.rgb == 1).all()
 
 
 def test_the_nearest_references_are_those_of_places_and_of_the_cameras(walk, monkeypatch):
@@ -927,7 +945,9 @@ def test_a_saved_track_is_as_large_after_one_frame_as_after_many(walk, tmp_path)
             keys = [key for key in names if key.startswith("tracks.0")]
             sizes.append({key: file.get_tensor(key).nbytes for key in keys})
     nodes = ROWS * COLUMNS * 8
-    names = {"grey": 140 * 112 * 4, "depth": 140 * 112 * 4, "log": nodes, "reference_log": nodes}
+    pixels = 140 * 112
+    names = {"grey": 4 * pixels, "depth": 4 * pixels, "rgb": 3 * pixels}
+    names |= {"log": nodes, "reference_log": nodes}
     names |= dict.fromkeys(["precision", "reference_precision"], ROWS * COLUMNS * nodes)
     assert sizes[0] == sizes[1] == {f"tracks.0.{name}": size for name, size in names.items()}
 
@@ -1131,12 +1151,12 @@ def test_what_cannot_be_followed_is_no_place(walk, moved, monkeypatch):
     assert Places().with_place(blank).references == ()
     monkeypatch.setattr(alignment_module, "LASTING_FIT", 1.0)
     places = Places().with_place(moved.reference())
-    again = Picture(moved.grey[1], moved.depth[1], CAMERA)
+    again = as_picture(moved.grey[1], moved.depth[1], CAMERA)
     assert places.near(again, moved.poses[0], np.inf) is None
 
 
 def test_a_place_of_another_size_keeps_none_out(walk):
-    small = Picture(walk.grey[0][:56], walk.depth[0][:56], replace(CAMERA, height=56))
+    small = as_picture(walk.grey[0][:56], walk.depth[0][:56], replace(CAMERA, height=56))
     places = Places().with_place(Reference(small, walk.poses[0], Correction.constant(1.0)))
     assert len(places.with_place(walk.reference()).references) == 2
 
@@ -1144,10 +1164,10 @@ def test_a_place_of_another_size_keeps_none_out(walk):
 def test_only_what_looks_the_same_is_a_place(walk, moved, elsewhere, monkeypatch):
     place = walk.reference()
     places = Places().with_place(place)
-    other = Picture(elsewhere.grey[0], elsewhere.depth[0], CAMERA)
+    other = as_picture(elsewhere.grey[0], elsewhere.depth[0], CAMERA)
     assert places.near(other, place.world_T_camera, np.inf) is None
     assert places.anywhere(other, np.inf) is None
-    seen_again = Picture(moved.grey[1], moved.depth[1], CAMERA)
+    seen_again = as_picture(moved.grey[1], moved.depth[1], CAMERA)
     fit = places.near(seen_again, moved.poses[0], np.inf)
     assert missed(fit, moved, 1)[0] < 0.01
     near = moved.poses[0] @ se3_exp([0.02, 0, 0, 0, 0, 0])
@@ -1159,12 +1179,12 @@ def test_only_what_looks_the_same_is_a_place(walk, moved, elsewhere, monkeypatch
 
 def test_of_many_places_those_that_look_alike_are_tried(walk, moved, monkeypatch):
     """Whatever the network says. A place of images of another size is none."""
-    small = Picture(walk.grey[0][:56], walk.depth[0][:56], replace(CAMERA, height=56))
+    small = as_picture(walk.grey[0][:56], walk.depth[0][:56], replace(CAMERA, height=56))
     others = [Reference(small, np.eye(4), Correction.constant(1.0))]
     others += [reference(walk.grey[i], walk.depth[i], walk.poses[i]) for i in (8, 16, 23)]
     monkeypatch.setattr(places_module, "TRIED", 1)
     places = Places((*others, walk.reference()))
-    fit = places.anywhere(Picture(moved.grey[1], moved.depth[1], CAMERA), np.inf)
+    fit = places.anywhere(as_picture(moved.grey[1], moved.depth[1], CAMERA), np.inf)
     assert missed(fit, moved, 1)[0] < 0.01
     assert Places().anywhere(small, np.inf) is None
 

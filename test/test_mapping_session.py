@@ -353,7 +353,7 @@ def another_state(change):
         (made_up(lambda a: {"keyframes.views": a["keyframes.views"] * np.nan}), "no finite"),
         (another_state(lambda tensor: tensor * float("nan")), "its state is not finite"),
         (another_state(lambda tensor: tensor[..., :-1].contiguous()), "cannot load"),
-        (make_older, "has format 1, this version reads 4"),
+        (make_older, "has format 1, this version reads 5"),
         (damage_size, "is damaged"),
         (damage_content, "cannot load"),
         (remove_manifest, "is no saved session"),

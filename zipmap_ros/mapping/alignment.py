@@ -97,11 +97,13 @@ class Picture:
 
     grey, depth  (h, w) brightness, and depth > 0
     camera       their pinhole
+    rgb          (h, w, 3) uint8 colours
     """
 
     grey: Image
     depth: Image
     camera: Camera
+    rgb: NDArray[np.uint8]
 
     @cached_property
     def levels(self) -> list[_Level]:
@@ -138,6 +140,8 @@ class Reference:
         size, (grey, depth) = (camera.height, camera.width), (picture.grey, picture.depth)
         if not grey.shape == depth.shape == size or min(size) < SMALLEST:
             raise ValueError(f"one of its images has {grey.shape}, its camera {size}")
+        if picture.rgb.shape != (*size, 3) or picture.rgb.dtype != np.uint8:
+            raise ValueError(f"one of its images has colours {picture.rgb.shape}, not {(*size, 3)}")
         if not camera.is_usable or not np.isfinite(self.baseline):
             raise ValueError(f"one of its cameras is {camera}, seen from {self.baseline} away")
         if not (np.isfinite(grey).all() and np.isfinite(depth).all() and (depth > 0).all()):

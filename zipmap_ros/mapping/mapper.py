@@ -319,10 +319,10 @@ class StreamMapper:
             scale = self.gauge.scale * self.tracks.scale
             view = query_network(self.model, self._state, pose, camera, scale, ask)
             if self.tracks.frames:
-                drawn = draw_references(self.tracks.nearest(pose), pose, view.camera)
-                known = project_map(self.voxel_map, map_T_camera, view.camera, MOST_POINTS).depth
-                drawn = np.where(np.isfinite(drawn), self.gauge.scale * drawn, known)
-                view = mended(view, drawn)
+                near = self.tracks.nearest(pose)
+                images = draw_references(near, pose, view.camera, self.gauge.scale)
+                drawn = project_map(self.voxel_map, map_T_camera, view.camera, MOST_POINTS)
+                view = mended(view, *images, drawn)
         else:
             view = project_map(self.voxel_map, map_T_camera, camera)
         outside = self.voxel_map.distance(map_T_camera[:3, 3])

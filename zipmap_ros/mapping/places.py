@@ -130,6 +130,7 @@ def references_state(
         arrays |= {
             f"{i}.grey": reference.picture.grey,
             f"{i}.depth": reference.picture.depth,
+            f"{i}.rgb": reference.picture.rgb,
             f"{i}.reference_log": reference.correction.log,
             f"{i}.reference_precision": reference.correction.precision,
         }
@@ -149,6 +150,7 @@ def restored_references(
                 arrays[f"{prefix}{i}.grey"],
                 arrays[f"{prefix}{i}.depth"],
                 Camera(**{**saved["camera"], "distortion": ()}),
+                arrays[f"{prefix}{i}.rgb"],
             ),
             np.array(saved["pose"]),
             Correction(

@@ -83,12 +83,22 @@ def query_network(
     )
 
 
-def mended(view: QueriedView, drawn: NDArray[np.float32]) -> QueriedView:
-    """A network's answer with its depth brought to what was drawn, (h, w), NaN where nothing was.
+def mended(view: QueriedView, *drawn: QueriedView) -> QueriedView:
+    """A network's answer with its depth brought to what was drawn, and the colours of that.
 
     The network remembers the images as it saw them; references and the map have their depth as
     motion mended it. What differs where both are known is smoothed, as each image's `Correction`.
+    The first of ``drawn`` counts, where it shows nothing the second, and so on.
     """
+    depth, rgb = np.full(view.depth.shape, np.nan, np.float32), view.rgb.copy()
+    for each in drawn:
+        new = np.isnan(depth) & np.isfinite(each.depth)
+        depth[new], rgb[new] = each.depth[new], each.rgb[new]
+    return replace(_brought(view, depth), rgb=rgb)
+
+
+def _brought(view: QueriedView, drawn: NDArray[np.float32]) -> QueriedView:
+    """With its depth brought to another, (h, w), where that is known."""
     shape, some = view.depth.shape, np.s_[_STEP // 2 :: _STEP, _STEP // 2 :: _STEP]
     known = np.isfinite(drawn[some]) & np.isfinite(view.depth[some]) & (view.depth[some] > 0)
     if known.mean() < _LEAST:
@@ -108,23 +118,20 @@ def fitted(camera: Camera, width: int, patch: int) -> Camera:
 
 
 def draw_references(
-    references: Sequence[Reference], network_T_camera: Array, camera: Camera
-) -> NDArray[np.float32]:
-    """(h, w) depth in network units, NaN where unknown: that of images from nearby.
-
-    Where the first of them sees nothing the second is taken, and so on.
-    """
-    depth = np.full((camera.height, camera.width), np.nan, np.float32)
+    references: Sequence[Reference], network_T_camera: Array, camera: Camera, scale: float
+) -> list[QueriedView]:
+    """What each image from nearby shows of a view, its depth times ``scale``."""
+    views = []
     for reference in references:
         picture = reference.picture
         z = picture.depth * reference.correction.factor(picture.depth.shape)
         local = picture.camera.unproject(z).reshape(-1, 3)
         points = transform_points(reference.world_T_camera, local).astype(np.float32)
-        cloud = Cloud(points, np.zeros(local.shape, np.uint8), np.ones(len(local), np.float32))
+        cloud = Cloud(points, picture.rgb.reshape(-1, 3), np.ones(len(points), np.float32))
         size = _WIDE * reference.typical_depth / picture.camera.fx
-        drawn = project_cloud(cloud, size, network_T_camera, camera)
-        depth = np.where(np.isfinite(depth), depth, drawn.depth)
-    return depth
+        view = project_cloud(cloud, size, network_T_camera, camera)
+        views.append(replace(view, depth=view.depth * np.float32(scale)))
+    return views
 
 
 def project_map(
@@ -152,11 +159,12 @@ def project_cloud(cloud: Cloud, voxel: float, map_T_camera: Array, camera: Camer
     # Positive floats sort like their bits: depth above, point below, the least wins.
     packed = (z.view(np.uint32).astype(np.uint64) << np.uint64(32)) | index.astype(np.uint64)
     nearest = np.full(camera.width * camera.height, _EMPTY, np.uint64)
+    reaching = [np.flatnonzero(reach >= far) for far in range(_MAX_SPLAT + 1)]
     for dv, du in product(_SIDE, _SIDE):
-        at_u, at_v = u + du, v + dv
-        hit = reach >= max(abs(du), abs(dv))
-        hit &= (at_u >= 0) & (at_u < camera.width) & (at_v >= 0) & (at_v < camera.height)
-        np.minimum.at(nearest, at_v[hit] * camera.width + at_u[hit], packed[hit])
+        points = reaching[max(abs(du), abs(dv))]
+        at_u, at_v = u[points] + du, v[points] + dv
+        hit = (at_u >= 0) & (at_u < camera.width) & (at_v >= 0) & (at_v < camera.height)
+        np.minimum.at(nearest, at_v[hit] * camera.width + at_u[hit], packed[points[hit]])
     return _gather(nearest, cloud, camera)
 
 

@@ -35,7 +35,7 @@ from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.voxel_map import VoxelMap
 from zipmap_ros.model import SceneState
 
-FORMAT = 4
+FORMAT = 5
 _MANIFEST = "manifest.json"
 _FILES = {"state.safetensors", "mapper.safetensors", "map.ply", "trajectory.tum"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -278,7 +278,7 @@ class Tracks:
         depth = np.maximum(depth, NEAREST)
         expected = self.correction @ pose  # where the network's own motion leads
         scale = float(np.mean([t.correction.mean for t in self.cameras.values()] or [1.0]))
-        picture, places = _picture(_grey(view), depth, camera), self.places
+        picture, places = _picture(view, depth, camera), self.places
         information = np.inf if view.camera is not None else focal.total_information
         if before is not None:
             track, places = replace(before, focal=focal).followed(
@@ -341,15 +341,12 @@ class Tracks:
         return cls(cameras, np.array(small["correction"]), small["frames"], small["log"], places)
 
 
-def _picture(grey: Image, depth: Image, camera: Camera) -> Picture:
+def _picture(view: View, depth: Image, camera: Camera) -> Picture:
     """Of at most WIDEST pixels a row."""
+    red, green, blue = view.pixels.numpy()
+    grey, rgb = 0.299 * red + 0.587 * green + 0.114 * blue, view.rgb
     while grey.shape[1] > WIDEST:
         grey, depth = half(grey), np.exp(half(np.log(depth)))
+        rgb = (half(rgb.astype(np.float32)) + np.float32(0.5)).astype(np.uint8)
         camera = shrunk(camera, grey)
-    return Picture(grey, depth, camera)
-
-
-def _grey(view: View) -> Image:
-    """(h, w) brightness 0..1."""
-    red, green, blue = view.pixels.numpy()
-    return 0.299 * red + 0.587 * green + 0.114 * blue
+    return Picture(grey, depth, camera, rgb)

@@ -41,7 +41,7 @@ _RECEIVE_BUFFER = 16 * 2**20
 _SEND_BUFFER = 212992
 _GET_ADDRESSES, _GET_FLAGS = 0x8912, 0x8913
 _ENTRY, _MOST_ENTRIES = 40, 1024  # bytes of one address in the kernel's list, and how many
-_UP, _POINT_TO_POINT, _MULTICAST = 0x1, 0x10, 0x1000
+_UP, _LOOPS, _POINT_TO_POINT, _MULTICAST = 0x1, 0x8, 0x10, 0x1000
 # Some address beyond every own network: the kernel tells the way there, nothing is sent.
 _FAR_AWAY, _DISCARD = "203.0.113.1", 9
 _RANGES = ("LOCALHOST", "SUBNET", "OFF", "SYSTEM_DEFAULT")
@@ -209,7 +209,8 @@ def _chosen(environment: Mapping[str, str], peers: Peers) -> list[str]:
 
 
 def _networks(needed_flags: int = _UP, other_flags: int = 0) -> dict[str, list[str]]:
-    """Interface -> its addresses, of those with an IPv4 address beside the ones of loopback."""
+    """Interface -> its IPv4 addresses, of those that have some; the loopback, which may have others
+    than 127.0.0.1, is none."""
     found: dict[str, list[str]] = {}
     entries = array.array("B", bytes(_ENTRY * _MOST_ENTRIES))
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -219,8 +220,8 @@ def _networks(needed_flags: int = _UP, other_flags: int = 0) -> dict[str, list[s
             label, address = struct.unpack_from("16s4x4s", entries, at)
             name = label.split(b"\0")[0].split(b":")[0]  # an address may have a label, "eth0:1"
             flags = ioctl(probe, _GET_FLAGS, struct.pack("40s", name))
-            is_fit = struct.unpack_from("=H", flags, 16)[0] & (needed_flags | other_flags)
-            if is_fit == needed_flags and address[0] != 127:
+            asked = needed_flags | other_flags | _LOOPS
+            if struct.unpack_from("=H", flags, 16)[0] & asked == needed_flags:
                 found.setdefault(os.fsdecode(name), []).append(socket.inet_ntoa(address))
     return found
 
