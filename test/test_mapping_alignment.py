@@ -716,8 +716,9 @@ def test_a_view_takes_of_each_drawing_what_those_before_do_not_show():
     view = mended(drawing(np.full(shape, 1.0), 1), drawing(left, 2), drawing(top, 4))
     assert (view.rgb[:, :70] == 2).all() and (view.rgb[:56, 70:] == 4).all()
     assert (view.rgb[56:, 70:] == 1).all()
-    assert view.depth[100, 10] == pytest.approx(2, rel=0.1)
-    assert view.depth[10, 130] == pytest.approx(4, rel=0.1)
+    assert (view.depth[:, :70] == 2).all() and (view.depth[:56, 70:] == 4).all()
+    brought = view.depth[56:, 70:]
+    assert 2 < brought.min() and brought.max() < 4.2, "not what the network said"
     untouched = mended(drawing(np.full(shape, 1.0), 1), drawing(nothing, 2))
     assert (untouched.depth == 1).all() and (untouched.rgb == 1).all()
 
@@ -750,7 +751,7 @@ def test_a_large_map_mends_a_view_by_a_part_of_its_points(walk, monkeypatch):
     )
     by_some = mapper.query(here, CAMERA).depth
     assert drawn[0] == pytest.approx(len(mapper.voxel_map) / 10, rel=0.02)
-    assert np.abs(np.log(by_some / by_all)).mean() < 0.02
+    assert np.abs(np.log(by_some / by_all)).mean() < 0.04
 
 
 def test_a_few_points_of_the_map_do_not_mend_a_view(walk):

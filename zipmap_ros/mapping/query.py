@@ -84,30 +84,27 @@ def query_network(
 
 
 def mended(view: QueriedView, *drawn: QueriedView) -> QueriedView:
-    """A network's answer with its depth brought to what was drawn, and the colours of that.
+    """What was drawn, and a network's answer, its depth brought to that, where nothing was.
 
     The network remembers the images as it saw them; references and the map have their depth as
     motion mended it. What differs where both are known is smoothed, as each image's `Correction`.
-    The first of ``drawn`` counts, where it shows nothing the second, and so on.
+    The first of ``drawn`` counts, where it shows nothing the second, and so on; of what fills less
+    than a few hundredths nothing is taken.
     """
     depth, rgb = np.full(view.depth.shape, np.nan, np.float32), view.rgb.copy()
     for each in drawn:
         new = np.isnan(depth) & np.isfinite(each.depth)
         depth[new], rgb[new] = each.depth[new], each.rgb[new]
-    return replace(_brought(view, depth), rgb=rgb)
-
-
-def _brought(view: QueriedView, drawn: NDArray[np.float32]) -> QueriedView:
-    """With its depth brought to another, (h, w), where that is known."""
     shape, some = view.depth.shape, np.s_[_STEP // 2 :: _STEP, _STEP // 2 :: _STEP]
-    known = np.isfinite(drawn[some]) & np.isfinite(view.depth[some]) & (view.depth[some] > 0)
+    known = np.isfinite(depth[some]) & np.isfinite(view.depth[some]) & (view.depth[some] > 0)
     if known.mean() < _LEAST:
         return view
-    logs = np.log(drawn[some][known] / view.depth[some][known])
+    logs = np.log(depth[some][known] / view.depth[some][known])
     v, u = np.nonzero(known)
     pixels = np.stack([u, v]) * _STEP + (_STEP // 2 + 0.5)
     correction = Correction.fitted(node_weights(pixels, shape), logs)
-    return replace(view, depth=view.depth * correction.factor(shape))
+    brought = view.depth * correction.factor(shape)
+    return replace(view, depth=np.where(np.isnan(depth), brought, depth), rgb=rgb)
 
 
 def fitted(camera: Camera, width: int, patch: int) -> Camera:
