@@ -721,6 +721,7 @@ def test_a_view_takes_of_each_drawing_what_those_before_do_not_show():
     assert brought.min() > 1.5 and brought.max() < 4.2, "not what the network said"
     untouched = mended(drawing(np.full(shape, 1.0), 1), drawing(nothing, 2))
     assert (untouched.depth == 1).all() and (untouched.rgb == 1).all()
+    assert "it is a guess" in untouched.warning and view.warning == ""
 
 
 def test_the_nearest_references_are_those_of_places_and_of_the_cameras(walk, monkeypatch):

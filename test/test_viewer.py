@@ -523,7 +523,7 @@ def test_an_answer_from_outside_of_the_map_is_called_a_guess() -> None:
     assert ball.holds(np.array([1.0, 3.9, 3.0]))
     assert not ball.holds(np.array([1.0, 2.0, 0.9]))
     answer = QueryView.Response(duration=0.1, message="so it says")
-    said = "From the network's state in 100 ms, 7 points. so it says"
+    said = "From the memory of the scene in 100 ms, 7 points. so it says"
     assert words(answer, 7, is_outside=False) == said
     assert words(answer, 7, is_outside=True).startswith(
         f"{said} **From outside of what has been mapped"
@@ -1023,7 +1023,7 @@ def test_query_this_view_answers_and_can_be_taken_away(page: Browser) -> None:
     wait_for_shot(page, "before_query", is_scene, "no points on the page")
     press(page, "Pause", lambda: "Resume" in page.text())
     before = wait_for_still(page, "before_query")
-    press(page, "Query this view", lambda: "From the network's state in" in page.text())
+    press(page, "Query this view", lambda: "From the memory of the scene in" in page.text())
     assert "From outside of what has been mapped" in page.text(), "the page looks at the whole map"
     # A message that goes, and what was on its way when it was paused, changes some of it.
     assert differ(before, wait_for_still(page, "queried")) < 0.25, "the answer covers the scene"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a camera would see from somewhere: asked of the network's state, or of the cloud."""
+"""What a camera would see from somewhere: by images from there, the map and the network's state."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def mended(view: QueriedView, *drawn: QueriedView) -> QueriedView:
     shape, some = view.depth.shape, np.s_[_STEP // 2 :: _STEP, _STEP // 2 :: _STEP]
     known = np.isfinite(depth[some]) & np.isfinite(view.depth[some]) & (view.depth[some] > 0)
     if known.mean() < _LEAST:
-        return view
+        return replace(view, warning="no image and no map shows this view: it is a guess")
     logs = np.log(depth[some][known] / view.depth[some][known])
     v, u = np.nonzero(known)
     pixels = np.stack([u, v]) * _STEP + (_STEP // 2 + 0.5)

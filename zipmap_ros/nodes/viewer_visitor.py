@@ -198,7 +198,7 @@ def view_pose(camera: viser.CameraHandle) -> Array:
 def words(response: QueryView.Response, points: int, is_outside: bool) -> str:
     """Where an answer comes from, and how little it is worth from outside of the map."""
     network = response.source == QueryView.Response.NETWORK
-    source = "the network's state" if network else "the map, projected"
+    source = "the memory of the scene" if network else "the map, projected"
     said = f"From {source} in {response.duration * 1e3:.0f} ms, {points:,} points."
     guess = "**From outside of what has been mapped, so hardly more than a guess: come closer.**"
     answer = html.escape(response.message)  # the page shows it as Markdown, HTML and all
