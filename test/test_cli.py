@@ -432,3 +432,14 @@ def test_who_reads_no_further_ends_nothing_badly():
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
     assert (process.stderr.read(), process.wait()) == ("", 0)
+
+
+def test_a_pipe_that_breaks_within_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as one to a compiler that died: nothing was compiled."""
+
+    def broken(arguments: object) -> dict[str, object]:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(cli, "_compile", broken)
+    with pytest.raises(BrokenPipeError):
+        cli.main(["compile"])

@@ -30,11 +30,12 @@ from zipmap_ros.evaluation.scores import (
     aligned_clouds,
     calibration,
     mean_scores,
+    motion_scores,
     score,
     view_scores,
 )
-from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import Camera, look_at
+from zipmap_ros.frame import Estimate, Frame
+from zipmap_ros.geometry import Camera, look_at, se3_exp
 from zipmap_ros.mapping import StreamMapper
 from zipmap_ros.model import ModelConfig, ZipMap
 from zipmap_ros.parameters import Parameters
@@ -352,3 +353,37 @@ def test_calibration_sees_a_confidence_that_knows():
 def test_mean_scores_skip_what_is_not_defined():
     mean = mean_scores([{"a": 1.0, "b": np.nan}, {"a": 3.0, "c": 5.0}])
     assert mean["a"] == 2.0 and mean["c"] == 5.0 and np.isnan(mean["b"])
+
+
+def test_what_is_known_of_motions_has_the_unit_of_the_poses():
+    rng = np.random.default_rng(0)
+    truth, walked = [np.eye(4)], [np.eye(4)]
+    for _ in range(40):
+        step = se3_exp([0.1, 0, 0.1, 0, 0.15, 0])
+        truth.append(truth[-1] @ step)
+        walked.append(walked[-1] @ step @ se3_exp(0.001 * rng.normal(size=6)))
+    estimate, covariances = np.array(walked), np.tile(1e-6 * np.eye(6), (41, 1, 1))
+    in_metres = motion_scores(estimate, np.array(truth), covariances)
+    assert 0.5 < in_metres["motion.translation"] < 2
+    estimate[:, :3, 3] *= 7
+    covariances *= np.outer([7] * 3 + [1] * 3, [7] * 3 + [1] * 3)
+    assert motion_scores(estimate, np.array(truth), covariances) == pytest.approx(in_metres)
+
+
+def test_a_jump_to_a_place_is_no_motion_to_judge(model):
+    frames = [Frame(i, np.zeros((8, 8, 3), np.uint8)) for i in range(3)]
+
+    class Finds(StreamMapper):
+        def add_frame(self, frame):
+            flat, K = np.ones((8, 8), np.float32), Camera.from_fov(8, 8, 60)
+            jump = se3_exp([1, 0, 0, 0, 0, 0]) if frame.stamp_ns == 2 else None
+            known = np.eye(6) if frame.stamp_ns else None
+            return [
+                Estimate(
+                    frame.stamp_ns, "", np.eye(4), flat, flat, K, frame.rgb,
+                    jump=jump, motion_covariance=known,
+                )
+            ]  # fmt: skip
+
+    covariances = mapper_run(model, frames, Finds(model)).covariances
+    assert np.isfinite(covariances).all((1, 2)).tolist() == [False, True, False]

@@ -21,6 +21,7 @@ from zipmap_ros.mapping.points import frame_points
 from zipmap_ros.mapping.prepare import prepare
 from zipmap_ros.mapping.scale import MIN_RATIOS, WINDOW, Odometry, ScaleEstimator
 from zipmap_ros.mapping.tracking import JUMP, LOST, NOT_FINITE, Tracker
+from zipmap_ros.mapping.tracks import Motion
 from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.undistort import MAX_HALF_FOV_DEG, distort, rectification
 from zipmap_ros.model import ModelConfig
@@ -458,3 +459,17 @@ def test_trajectory_is_bounded_moved_and_written_as_tum():
     np.testing.assert_allclose([float(x) for x in line[1:4]], trajectory.poses[0, :3, 3], atol=1e-9)
     trajectory.append(1_700_000_000_000_000_006, "", T)
     assert len(trajectory) == 3, "also after it was moved"
+
+
+def test_what_is_known_of_a_motion_is_in_map_units() -> None:
+    gauge = Gauge(np.eye(4), look_at([5, 1, 1], [0, 1, 0]), 2.5)
+    twists = np.random.default_rng(0).normal(size=(100, 6))
+    in_map = twists * ([gauge.scale] * 3 + [1.0] * 3)
+    found = gauge.covariance_in_map(np.cov(twists.T))
+    np.testing.assert_allclose(found, np.cov(in_map.T), atol=1e-12)
+    assert gauge.covariance_in_map(None) is None
+
+
+def test_a_motion_that_nothing_was_aligned_for_is_known_to_a_share_of_the_depth() -> None:
+    deviations = np.sqrt(np.diag(Motion.unaligned((0.1, 0.5), 4.0).covariance))
+    np.testing.assert_allclose(deviations, [0.4] * 3 + [0.5] * 3)

@@ -82,6 +82,24 @@ def test_a_place_that_was_found_again_is_no_velocity() -> None:
     assert heard["odometry"][-1].twist.twist.linear.x == pytest.approx(0.2)
 
 
+def test_a_place_that_one_camera_found_again_is_no_velocity_of_another() -> None:
+    """They are of one body: all move along."""
+    outputs, heard = heard_outputs(cameras=("left", "right"))
+    aside, jump = pose(np.eye(3), [0, 1, 0]), look_at([5, -2, 1], [6, 3, 2])
+
+    def say(seconds: int, camera: str, map_T_camera: Any, **changes: Any) -> None:
+        now = replace(estimate(seconds * 1_000_000_000), source=camera, **changes)
+        outputs.publish(now, map_T_camera, FRAME, low=1.5)
+
+    say(1, "left", np.eye(4))
+    say(1, "right", aside)
+    say(2, "left", jump @ pose(np.eye(3), [0.1, 0, 0]), jump=jump)
+    say(2, "right", jump @ aside @ pose(np.eye(3), [0.1, 0, 0]))
+    for message in heard["odometry"][2:]:
+        assert message.twist.twist.linear.x == pytest.approx(0.1)
+        assert message.twist.twist.angular.z == pytest.approx(0, abs=1e-9)
+
+
 def test_the_velocity_is_as_uncertain_as_the_motion_of_the_base() -> None:
     """A camera a metre ahead of the base, which may have turned, may have moved the base aside."""
     outputs, heard = heard_outputs()
@@ -101,7 +119,8 @@ def test_a_motion_of_which_nobody_knows_how_good_it_is_says_so() -> None:
     outputs, heard = heard_outputs()
     for i in range(2):
         outputs.publish(estimate(1 + i), pose(np.eye(3), [0.1 * i, 0, 0]), FRAME, low=1.5)
-    assert heard["odometry"][1].twist.covariance[0] == -1.0
+    for part in (heard["odometry"][1].pose, heard["odometry"][1].twist):
+        np.testing.assert_array_equal(np.reshape(part.covariance, (6, 6)), -np.eye(6))
 
 
 def test_depth_of_little_confidence_is_unknown() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import select
 import sys
 from collections.abc import Iterable, Iterator
 from importlib import import_module
@@ -93,7 +94,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # zipmap info | head: nobody reads on
+    except BrokenPipeError:  # zipmap info | head
+        if not _nobody_reads_on():
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:  # each room has an error of its own; all else is raised again
         if not _is_ours(error):
@@ -101,6 +104,13 @@ def main(argv: list[str] | None = None) -> int:
         print(f"zipmap {argv[0]}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+def _nobody_reads_on() -> bool:
+    """Whether standard output is what is broken, and not a pipe to, say, a compiler that died."""
+    output = select.poll()
+    output.register(sys.stdout, 0)
+    return bool(output.poll(0))
 
 
 def _parser() -> argparse.ArgumentParser:

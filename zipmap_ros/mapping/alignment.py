@@ -63,6 +63,7 @@ FARTHEST_REFINED = np.array([0.1, 0.5])
 # What pixels tell of a pose is trusted so much less (standard deviations), and a translation is no
 # better known than by a share of the depth: both measured, as neighbours are wrong together.
 DOUBT, NEVER_BETTER = 6.0, 0.005
+NEAR = 0.01  # of the depth
 # A reference serves as long as more pixels fit, more are in view, and they moved less (widths).
 LASTING_FIT, LASTING_VIEW, LASTING_FLOW = 0.6, 0.7, 0.1
 
@@ -73,7 +74,7 @@ class Fit:
 
     camera_T_reference  (4, 4)
     reference  what it was aligned to, its depth refined by this image
-    covariance  (6, 6) of the error of the pose, a twist in the image's camera
+    covariance  (6, 6) of the error of the pose against the reference, a twist in the image's camera
     focal      (2,) by which logarithm the focal lengths were off, and how much this image knows
                about it (1 / variance), 0 if nothing
     lasts      whether the reference serves the next
@@ -261,11 +262,12 @@ class _Level:
         """(6, 6) of the error of camera_T_reference, a twist in the camera.
 
         left  (N,) what is left of the brightness, where a pixel is seen
-        A pixel counts less where its depth matters, as in `_Refinement`.
+        A pixel counts less where its depth matters, as in `_Refinement`, not where it is very near.
         """
         deeper = (T[:3, 3] @ T[:3, :3]) @ self.jacobian[:3]
         noise = _noise(left[seen], self.slopes)
-        weights = seen * np.minimum(1, HUBER * noise / np.maximum(np.abs(left), 1e-9))
+        weights = np.minimum(1, HUBER * noise / np.maximum(np.abs(left), 1e-9))
+        weights *= seen & (self.points[2] > NEAR * self.depth)
         JW = self.jacobian * (weights / (noise**2 + (PIXEL * deeper) ** 2))
         units = np.array([self.depth] * 3 + [1.0] * 5)
         told = (JW @ self.jacobian.T) * np.outer(units, units) + np.diag(PRIOR**-2)

@@ -230,7 +230,7 @@ class StreamMapper:
             poses, motions = found.poses, found.motions
             prediction, tracks = found.prediction, found.tracks
         elif poses is not None:  # they may have been aligned until now
-            poses = [tracks.correction @ pose for pose in poses]
+            poses, tracks = [tracks.correction @ pose for pose in poses], tracks.left_alone()
         # Believe it?
         scale = self.scale.scale
         sources = [view.frame.source for view in chunk]

@@ -32,7 +32,7 @@ WIDEST = 200  # pixels: larger images are halved before
 DAMPING = 0.9  # of the last motion, taken as the guess of the next
 SOUGHT_AFTER = 5  # images in a row that could not be aligned: the camera may be anywhere
 # Standard deviations of a motion that nothing was aligned for (share of the depth, radians), by the
-# network as measured, and for a place that was found without having been led there.
+# network as measured, and where nothing led there, which says that nothing is known.
 LED, FOUND = (0.1, 0.09), (1.0, 1.0)
 NEAREST = np.float32(1e-12)  # depth above the zero of an underflow, whose square is a float32 too
 
@@ -50,8 +50,8 @@ def aligns(choice: str, config: ModelConfig) -> bool:
 class Motion:
     """How a camera came from its frame before to its last one.
 
-    covariance  (6, 6) of the error of the way between, a twist in the later camera; None where
-                there is no frame before
+    covariance  (6, 6) of the error of the way between, a twist in the later camera: that of the
+                last pose against what it was aligned to; None where there is no frame before
     jump        (4, 4) what a place that was found again moved the pose by: without it the pose
                 would be ``invert(jump) @ pose``; None where none was, or nothing led there
     """
@@ -93,7 +93,12 @@ class Track:
     @property
     def is_known(self) -> bool:
         """Whether it is known where the camera is: not where a session was just loaded either."""
-        return self.known and self.misses < SOUGHT_AFTER
+        return self.known and not self.is_stale
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether its pose may be of long ago, and no motion leads from there."""
+        return self.misses >= SOUGHT_AFTER
 
     @classmethod
     def started(
@@ -170,6 +175,10 @@ class Track:
         track = Track(reference, fit.world_T_camera, step, correction, focal, motion, 0, is_known)
         return track, places
 
+    def left_alone(self) -> Track:
+        """After a frame that was not aligned, and of which it knows nothing."""
+        return replace(self, misses=SOUGHT_AFTER)
+
     def moved(self, jump: Array) -> Track:
         """In the world after another camera of the same body found a place again."""
         reference = replace(self.reference, world_T_camera=jump @ self.reference.world_T_camera)
@@ -219,6 +228,10 @@ class Tracks:
         """By what a depth that the network remembers is multiplied to fit the map: each frame had
         a factor of its own, the network's state has seen them all."""
         return float(np.exp(self.log))
+
+    def left_alone(self) -> Tracks:
+        """After frames that were not aligned."""
+        return replace(self, cameras={name: t.left_alone() for name, t in self.cameras.items()})
 
     def nearest(self, network_T_camera: Array) -> list[Reference]:
         """Images with depth from near a (4, 4) pose, nearest first."""
@@ -284,8 +297,11 @@ class Tracks:
             track, places = replace(before, focal=focal).followed(
                 picture, expected, information, places, learns, lost
             )
+            if before.is_stale:
+                unknown = Motion.unaligned(FOUND, track.reference.typical_depth)
+                track = replace(track, motion=replace(unknown, jump=track.motion.jump))
         elif place := places.anywhere(picture, information):
-            track = Track.found(place, picture, focal)
+            track = replace(Track.found(place, picture, focal), motion=Motion())
         else:
             # The network's motion leads from a camera that is known to a new one.
             led = not places.references or any(t.is_known for t in self.cameras.values())

@@ -24,7 +24,9 @@ from zipmap_ros.parameters import Parameters
 from zipmap_ros.srv import QueryView
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-UNKNOWN = -1.0  # first element of a covariance that is not known, as in sensor_msgs
+# Variances that are not known: the first says so, as in sensor_msgs. Filters that do not look, such
+# as robot_localization, take the others' amount; of zeros they would be sure.
+UNKNOWN = -1.0
 
 
 class Outputs:
@@ -71,6 +73,8 @@ class Outputs:
         with self._lock:
             self._path.append(pose)
             self._path_changed = True
+        if (jump := estimate.jump) is not None:  # of all cameras: they are of one body
+            self._last = {name: (ns, jump @ T) for name, (ns, T) in self._last.items()}
         if self.wanted("odometry"):
             self._publishers["odometry"].publish(
                 self._odometry(pose, map_T_body, body_frame, estimate)
@@ -164,13 +168,11 @@ class Outputs:
         """The velocity is that from one image of a camera to the next, without jumps."""
         message = Odometry(header=pose.header, child_frame_id=body_frame)
         message.pose.pose = pose.pose
-        message.pose.covariance[0] = message.twist.covariance[0] = UNKNOWN
+        message.pose.covariance[::7] = message.twist.covariance[::7] = UNKNOWN
         stamp_ns = convert.stamp_to_ns(pose.header.stamp)
         before_ns, map_T_before = self._last.get(estimate.source, (stamp_ns, map_T_body))
         if stamp_ns > before_ns:
             seconds = (stamp_ns - before_ns) * 1e-9
-            if estimate.jump is not None:
-                map_T_before = estimate.jump @ map_T_before
             linear, angular = twist(map_T_before, map_T_body, seconds)
             message.twist.twist.linear, message.twist.twist.angular = linear, angular
             if estimate.motion_covariance is not None:

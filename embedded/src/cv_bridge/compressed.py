@@ -47,7 +47,8 @@ def _pixels_of_jpeg(data: memoryview) -> int:
             return 0
         # Fill bytes and markers that stand alone have no length.
         is_alone = marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD9
-        at += (
-            (1 if marker == 0xFF else 2) if is_alone else 2 + int.from_bytes(data[at + 2 : at + 4])
-        )
+        if is_alone:
+            at += 1 if marker == 0xFF else 2
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return 0

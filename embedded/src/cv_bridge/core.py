@@ -148,13 +148,13 @@ class CvBridge:
             raise TypeError("Your input type is not a numpy array")
         if dst_format not in COMPRESSED_FORMATS:
             raise CvBridgeError(f"[{dst_format}] is none of {', '.join(COMPRESSED_FORMATS)}")
-        written, encoded = False, None
+        data = array.array("B")
         with suppress(cv2.error):
             written, encoded = cv2.imencode(f".{dst_format}", cvim)
-        if not written:
+            if written:
+                data.frombytes(encoded.data)
+        if not data:
             raise CvBridgeError(f"cannot write an image {cvim.shape} {cvim.dtype} as {dst_format}")
-        data = array.array("B")
-        data.frombytes(encoded.data)
         return CompressedImage(format=dst_format, data=data)
 
 

@@ -96,7 +96,7 @@ def read_points(
         IndexError: an index beyond the points.
     """
     assert isinstance(cloud, PointCloud2), "Cloud is not a sensor_msgs.msg.PointCloud2"
-    points = _points(cloud).reshape(-1)
+    points: np.ndarray = _points(cloud).reshape(-1)
     if field_names is not None:
         names = points.dtype.names or ()
         assert all(name in names for name in field_names), (
