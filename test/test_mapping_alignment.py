@@ -1196,6 +1196,25 @@ def test_localising_makes_no_places(walk):
     assert mapper.tracks.places is places
 
 
+def test_a_camera_that_is_sought_makes_no_places_and_shows_nothing(walk, elsewhere, tmp_path):
+    """In a loaded map, of which it sees nothing: where it believes to be means nothing."""
+    whole = make(SeenWorld(walk))
+    run(whole, walk)
+    save_session(whole, tmp_path, "house")
+    other = World(4)
+    away = seen(
+        other, other.trajectory(FRAMES, replace(CARRIED["hand"], speed_m=(0.03, 0.05))).numpy()
+    )
+    loaded = make(SeenWorld(away), max_jump_m=100.0, max_turn_deg=180.0)
+    load_session(loaded, tmp_path, "house")
+    places = loaded.tracks.places
+    estimates = run(loaded, away, source="stranger")
+    assert len(estimates) == FRAMES and not loaded.tracks.cameras["stranger"].known
+    assert loaded.tracks.places is places
+    here = loaded.tracks.cameras["stranger"].reference
+    assert here not in loaded.tracks.nearest(here.world_T_camera)
+
+
 def test_what_cannot_be_followed_is_no_place(walk, moved, monkeypatch):
     """A wall that has nothing on it is not kept, and another that just fits is not taken up."""
     blank = reference(np.full((112, 140), 0.5, np.float32), walk.depth[0], walk.poses[0])

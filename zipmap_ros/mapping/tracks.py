@@ -164,14 +164,15 @@ class Track:
             motion = replace(motion, jump=jump)
             left = replace(left, world_T_camera=jump @ left.world_T_camera)
             fit = place
-        if learns and not (fit.lasts and place is None):
+        is_known = self.known or place is not None
+        if learns and is_known and not (fit.lasts and place is None):
             places = places.with_place(left)
         reference, T = fit.reference, fit.camera_T_reference
         correction = reference.correction_of(T, picture.depth, picture.camera) or self.correction
         if not fit.lasts:
             correction = correction.drawn_back()
             reference = Reference(picture, fit.world_T_camera, correction)
-        focal, is_known = self.focal.aligned(*fit.focal), self.known or place is not None
+        focal = self.focal.aligned(*fit.focal)
         track = Track(reference, fit.world_T_camera, step, correction, focal, motion, 0, is_known)
         return track, places
 
@@ -234,8 +235,8 @@ class Tracks:
         return replace(self, cameras={name: t.left_alone() for name, t in self.cameras.items()})
 
     def nearest(self, network_T_camera: Array) -> list[Reference]:
-        """Images with depth from near a (4, 4) pose, nearest first."""
-        current = [track.reference for track in self.cameras.values()]
+        """Images with depth from near a (4, 4) pose, nearest first; not of who is sought."""
+        current = [track.reference for track in self.cameras.values() if track.known]
         return self.places.nearest(network_T_camera, current)
 
     def align(
