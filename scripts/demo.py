@@ -183,7 +183,7 @@ def write_report(demo: Demo, path: Path) -> None:
     if demo.view is not None and demo.view.success:
         axes[2, 0].imshow(convert.image_to_rgb(demo.view.rgb))
         axes[2, 1].imshow(convert.image_to_depth(demo.view.depth), **heat)
-        axes[2, 0].set_title("query_view: what nobody has seen", loc="left")
+        axes[2, 0].set_title("query_view: from where no camera was", loc="left")
     _draw_map(axes[2, 2], demo, 1, "map and path from above")
     _draw_map(axes[2, 3], demo, 2, "from the side")
     axes[2, 4].text(0, 1, demo.summary(), va="top", family="monospace", fontsize=9)
