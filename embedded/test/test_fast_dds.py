@@ -17,6 +17,7 @@ from waiting import PATIENCE_S, check_soon, soon
 
 HERE = Path(__file__).parent
 RANGES = [("LOCALHOST", "subnet"), ("LOCALHOST", "localhost"), ("SUBNET", "subnet")]
+FAR = "192.0.2.7"  # an address of documentation, where nobody is
 PIXELS = "640x480 " + str(sum(range(256)) * (640 * 480 * 3 // 256))
 _HEADERS = ("fastdds/dds/domain/DomainParticipant.hpp", "fastcdr/Cdr.h")
 
@@ -66,9 +67,13 @@ def say_until_heard(speaker, word, listener, line):
         speaker.tell(word)
 
 
-@pytest.mark.parametrize(("ours", "theirs"), RANGES)
-def test_topics(meet, ours, theirs):
-    """Strings and images arrive whole, both ways, whatever the ranges."""
+@pytest.mark.parametrize(
+    ("ours", "theirs", "peers"),
+    [*((*pair, "") for pair in RANGES), ("LOCALHOST", "localhost", FAR)],
+)
+def test_topics(meet, monkeypatch, ours, theirs, peers):
+    """Strings and images arrive whole, both ways, whatever the ranges, with other hosts asked too."""
+    monkeypatch.setenv("ROS_STATIC_PEERS", peers)
     node, peer = meet(ours, theirs)
     say_until_heard(node, "text", peer, "rt/text_to_fast: hello from Python")
     say_until_heard(peer, "text", node, "text hello from Fast DDS")
