@@ -72,7 +72,7 @@ def say_until_heard(speaker, word, listener, line):
     [*((*pair, "") for pair in RANGES), ("LOCALHOST", "localhost", FAR)],
 )
 def test_topics(meet, monkeypatch, ours, theirs, peers):
-    """Strings and images arrive whole, both ways, whatever the ranges, with other hosts asked too."""
+    """Strings and images arrive whole, both ways, whatever the ranges, and with peers to ask."""
     monkeypatch.setenv("ROS_STATIC_PEERS", peers)
     node, peer = meet(ours, theirs)
     say_until_heard(node, "text", peer, "rt/text_to_fast: hello from Python")
