@@ -104,6 +104,9 @@ def test_a_topic_whose_name_is_not_text(graph):
 def test_names_of_dds_that_are_none_of_ros_are_left_out(graph, name):
     """Every name that the graph tells can be asked about."""
     node = graph.init().node()
+    # A node's own are known a moment later, when they were discovered.
+    graph.spin_until(lambda: len(node.get_topic_names_and_types()) == 2)
+    graph.spin_until(lambda: len(node.get_service_names_and_types()) == 7)
     topics, services = node.get_topic_names_and_types(), node.get_service_names_and_types()
     discover(node, name, b"std_msgs::msg::dds_::String_")
     assert node.get_topic_names_and_types() == topics
