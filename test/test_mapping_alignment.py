@@ -747,6 +747,11 @@ def test_an_image_shows_what_is_seen_of_it_from_aside(moved):
     off = np.log(straight.depth / moved.depth[0])
     assert np.median(off) == pytest.approx(np.log(3), abs=0.02)
     assert np.median(np.abs(straight.rgb.astype(float) - moved.rgb[0])) < 5
+    ahead = moved.poses[0] @ se3_exp([0, 0, 0.3, 0, 0, 0])
+    (nearer,) = draw_references([moved.reference()], ahead, CAMERA, 1.0)
+    assert np.isnan(nearer.depth[20:-20, 20:-20]).mean() < 0.002, (
+        "far or near, pixels leave no gaps"
+    )
     aside = moved.poses[0] @ se3_exp([0.3, 0, 0, 0, 0, 0])
     (view,) = draw_references([moved.reference()], aside, CAMERA, 1.0)
     assert 0.5 < np.isfinite(view.depth).mean() < 0.95, "not all of it is in the image"

@@ -40,7 +40,7 @@ class Run:
     depth       (n, h, w) float32 along z
     K           (n, 3, 3) float64 intrinsics of ``depth``
     confidence  (n, h, w) float32, None for a guess
-    kept_percent  share of the clip's frames that stayed in the state, None for a guess
+    kept_percent  share of the clip's frames that were kept in the map, None for a guess
     seconds_per_frame  wall time over the number of frames, None for a guess
     problem     why the last frame without an estimate has none, "" if all have one
     covariances  (n, 6, 6) of the motion to each frame, as `metrics.normalised_errors` takes them,

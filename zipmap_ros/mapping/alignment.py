@@ -259,7 +259,7 @@ class _Level:
         return replace(self, points=points, jacobian=jacobian, depth=_median(points[2]))
 
     def covariance(self, T: Array, left: Image, seen: Mask) -> Array:
-        """(6, 6) of the error of camera_T_reference, a twist in the camera.
+        """(6, 6) of the error of camera_T_reference, a twist in the camera: from Gauss-Newton's H.
 
         left  (N,) what is left of the brightness, where a pixel is seen
         A pixel counts less where its depth matters, as in `_Refinement`, not where it is very near.

@@ -7,7 +7,8 @@ pose and the depth of then: however many rounds a camera goes, it drifts by what
 first time. So do the keyframes of visual SLAM (Klein and Murray, PTAM, ISMAR 2007), but that those
 on the way stay where they are. At most MOST are kept, the first ones: memory is constant. A camera
 of which nothing is known is laid over the places that look most like its image when blurred (Klein
-and Murray, Improving the Agility of Keyframe-Based SLAM, ECCV 2008).
+and Murray, Improving the Agility of Keyframe-Based SLAM, ECCV 2008). Queried views are drawn from
+those that are nearest.
 """
 
 from __future__ import annotations

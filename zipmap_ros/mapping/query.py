@@ -125,8 +125,8 @@ def draw_references(
         local = picture.camera.unproject(z).reshape(-1, 3)
         points = transform_points(reference.world_T_camera, local).astype(np.float32)
         cloud = Cloud(points, picture.rgb.reshape(-1, 3), np.ones(len(points), np.float32))
-        size = _WIDE * reference.typical_depth / picture.camera.fx
-        view = project_cloud(cloud, size, network_T_camera, camera)
+        sizes = _WIDE / picture.camera.fx * z.ravel()
+        view = project_cloud(cloud, sizes, network_T_camera, camera)
         views.append(replace(view, depth=view.depth * np.float32(scale)))
     return views
 
@@ -140,19 +140,25 @@ def project_map(
     return project_cloud(voxel_map.cloud(every), voxel_map.voxel * every**0.5, map_T_camera, camera)
 
 
-def project_cloud(cloud: Cloud, voxel: float, map_T_camera: Array, camera: Camera) -> QueriedView:
-    """Draw the cloud: each point covers the pixels that its voxel would, the nearest wins."""
+def project_cloud(
+    cloud: Cloud, size: float | NDArray[np.floating], map_T_camera: Array, camera: Camera
+) -> QueriedView:
+    """Draw the cloud: each point covers the pixels that a cube would, the nearest wins.
+
+    size  of the cubes, in units of the points: one for all, or (N,)
+    """
+    sizes = np.broadcast_to(np.asarray(size), len(cloud.points))
     camera = camera.undistorted()
     camera_T_map = invert(map_T_camera).astype(np.float32)
     local = cloud.points @ camera_T_map[:3, :3].T + camera_T_map[:3, 3]
-    index = np.flatnonzero(local[:, 2] > voxel)
+    index = np.flatnonzero(local[:, 2] > sizes)
     pixel, z = camera.project(local[index])
     u, v = pixel.T
     near = (u > -_MAX_SPLAT) & (u < camera.width + _MAX_SPLAT)
     near &= (v > -_MAX_SPLAT) & (v < camera.height + _MAX_SPLAT)
     index, z = index[near], z[near].astype(np.float32)
     u, v = np.floor(pixel[near].T).astype(np.int64)
-    reach = np.rint(np.minimum(0.5 * voxel * camera.fx / z, _MAX_SPLAT)).astype(np.int64)
+    reach = np.rint(np.minimum(0.5 * sizes[index] * camera.fx / z, _MAX_SPLAT)).astype(np.int64)
     # Positive floats sort like their bits: depth above, point below, the least wins.
     packed = (z.view(np.uint32).astype(np.uint64) << np.uint64(32)) | index.astype(np.uint64)
     nearest = np.full(camera.width * camera.height, _EMPTY, np.uint64)
