@@ -76,6 +76,38 @@ def test_alignment_undoes_a_similarity():
     assert metrics.absolute_errors(aligned, truth)["rmse"] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("walk", [square(), straight(5)], ids=["square", "straight line"])
+def test_a_similarity_is_found_by_orientations_too(walk):
+    """Along a straight line, camera centres leave open how the world is turned around it."""
+    T = pose(rotation(0, 70.0) @ rotation(2, 20.0), (1.0, 2.0, 3.0))
+    estimate = T @ walk
+    estimate[:, :3, 3] *= 0.5
+    scale, true_T_estimate = metrics.similarity(estimate, walk)
+    moved = estimate.copy()
+    moved[:, :3, 3] *= scale
+    assert scale == pytest.approx(2.0)
+    np.testing.assert_allclose(true_T_estimate @ moved, walk, atol=1e-12)
+
+
+def test_a_similarity_weighs_what_drifts_against_what_does_not():
+    truth = square()
+    estimate = truth.copy()
+    estimate[-1, :3, :3] = rotation(2, 30.0) @ estimate[-1, :3, :3]
+    scale, T = metrics.similarity(estimate, truth)
+    turned = np.rad2deg(np.arccos((np.trace(T[:3, :3]) - 1) / 2))
+    assert 4.0 < turned < 30.0 / 5, "the mean over five cameras, one of them off by 30 degrees"
+    assert scale == pytest.approx(np.cos(np.deg2rad(turned)))
+    np.testing.assert_allclose(
+        T[:3, 3] + scale * T[:3, :3] @ truth[:, :3, 3].mean(0), truth[:, :3, 3].mean(0)
+    )
+
+
+@pytest.mark.parametrize("estimate", [np.stack([np.eye(4)] * 5), straight(5, -0.1)])
+def test_a_similarity_has_no_scale_where_nothing_moves_along(estimate):
+    scale, _ = metrics.similarity(estimate, straight(5))
+    assert scale == 1.0
+
+
 def test_an_estimate_that_moves_by_rounding_alone_has_no_scale():
     estimate = straight(5, step=1e-14)
     scale, _ = metrics.align(estimate, straight(5))

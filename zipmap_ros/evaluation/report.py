@@ -219,9 +219,8 @@ def _table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
             f"<td>{len(row.clips)}</td>{cells}</tr>"
         )
     return (
-        f"<div><table><tr><th>frames</th><th>mode</th><th>clips</th>{head}</tr>\n"
-        + "\n".join(lines)
-        + "</table></div>"
+        '<div><table><tr><th>frames</th><th class="mode">mode</th>'
+        f"<th>clips</th>{head}</tr>\n" + "\n".join(lines) + "</table></div>"
     )
 
 
@@ -277,9 +276,11 @@ _EXPLANATION = (
     "a figure in red is worse than the better of them. Depth is judged with one scale per clip "
     "(Weiszfeld) unless a column says otherwise; maps are aligned by Sim(3) over pixels, without "
     f"ICP, at {MAP_VOXEL * 100:g} cm, F-score within {MAP_THRESHOLD * 100:g} cm. Unseen views: one "
-    "frame in eight, not shown to the network, asked for at its true pose; the guess is the image "
-    "before it. Motion and turn errors are those over ten frames, in the standard deviations that "
-    "the mapper predicts (1: as large as predicted). Times are wall time, with mapping for mapper."
+    "frame in eight, not shown to the network, asked for at its true pose, which is brought to the "
+    "estimated world by Sim(3), orientations counting; the guess is the image before it. Depth and "
+    "unseen views are pictured for the first mode that has them. Motion and turn errors are those "
+    "over ten frames, in the standard deviations that the mapper predicts (1: as large as "
+    "predicted). Times are wall time, with mapping for mapper."
 )
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>ZipMap evaluation</title><style>
@@ -289,7 +290,7 @@ table {{ border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular
 th, td {{ padding: 2px 8px; text-align: right; font-size: 12px; white-space: nowrap }}
 th {{ border-bottom: 1px solid #888; white-space: normal; vertical-align: bottom }}
 tr.first td {{ border-top: 1px solid #ccc }}
-td.mode {{ text-align: left }} td.guess {{ color: #777 }} td.loses {{ color: #c22 }}
+.mode {{ text-align: left }} td.guess {{ color: #777 }} td.loses {{ color: #c22 }}
 details td {{ text-align: left; white-space: normal }}
 .warning {{ background: #fe9; padding: 1em; font-weight: bold }}
 </style></head><body>

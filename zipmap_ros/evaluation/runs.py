@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zipmap_ros.evaluation import EvaluationError
+from zipmap_ros.evaluation import EvaluationError, metrics
 from zipmap_ros.evaluation.baselines import constant_depth, constant_velocity, still_camera
 from zipmap_ros.frame import Estimate, Frame
-from zipmap_ros.geometry import Array, invert, rigid, umeyama
+from zipmap_ros.geometry import Array, invert, rigid
 from zipmap_ros.mapping.mapper import StreamMapper
 from zipmap_ros.mapping.prepare import prepare
 from zipmap_ros.model import ModelConfig, Prediction, ZipMap
@@ -230,9 +230,9 @@ def _brought(
 ) -> Array:
     """The hidden of the true poses (N, 4, 4), brought by Sim(3) to where those of the shown were
     estimated."""
-    scale, true_T_estimate = umeyama(estimate[:, :3, 3], truth[shown][:, :3, 3])
+    scale, true_T_estimate = metrics.similarity(estimate, truth[shown])
     poses = invert(true_T_estimate) @ truth[hidden]
-    poses[:, :3, 3] /= max(scale, 1e-9)
+    poses[:, :3, 3] /= scale
     return poses
 
 

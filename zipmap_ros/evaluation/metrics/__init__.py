@@ -22,6 +22,7 @@ from zipmap_ros.evaluation.metrics.trajectory import (
     path_length,
     relative_errors,
     relative_errors_per_metre,
+    similarity,
 )
 
 __all__ = [
@@ -40,5 +41,6 @@ __all__ = [
     "relative_errors",
     "relative_errors_per_metre",
     "robust_scale",
+    "similarity",
     "voxel_downsample",
 ]

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from zipmap_ros.evaluation import EvaluationError
-from zipmap_ros.geometry import Array, adjoint, invert, rotation_angle_deg, se3_log, umeyama
+from zipmap_ros.geometry import (
+    Array,
+    adjoint,
+    invert,
+    pose,
+    rotation_angle_deg,
+    se3_log,
+    umeyama,
+)
 
 # Below this length (metres) a translation has no direction.
 _NO_DIRECTION = 1e-9
@@ -36,6 +44,25 @@ def align(estimate: ArrayLike, truth: ArrayLike, with_scale: bool = True) -> tup
     aligned = estimate.copy()
     aligned[:, :3, 3] *= scale
     return scale, T @ aligned
+
+
+def similarity(estimate: ArrayLike, truth: ArrayLike) -> tuple[float, Array]:
+    """What moves an estimated world onto the true one, by orientations too.
+
+    Cameras on a straight line leave open how the world is turned around it, so the rotation is the
+    chordal mean of how each camera is turned (Hartley et al., Rotation Averaging, IJCV 2013), then
+    scale and translation are least squares over camera centres. ``estimate`` and ``truth`` are
+    (N, 4, 4), N >= 1. Returns (scale, T), ``T[:3, :3]`` the pure rotation, as `umeyama`; scale is
+    1 when the estimate does not move, or not along the truth.
+    """
+    estimate, truth = _pair(estimate, truth)
+    U, _, Vt = np.linalg.svd((truth[:, :3, :3] @ estimate[:, :3, :3].swapaxes(1, 2)).sum(0))
+    R = (U * [1.0, 1.0, np.linalg.det(U @ Vt)]) @ Vt
+    x, y = estimate[:, :3, 3] @ R.T, truth[:, :3, 3]
+    along = ((x - x.mean(0)) * (y - y.mean(0))).sum()
+    moves = np.ptp(x, axis=0).max() > _NO_DIRECTION
+    scale = float(along / ((x - x.mean(0)) ** 2).sum()) if moves and along > 0 else 1.0
+    return scale, pose(R, y.mean(0) - scale * x.mean(0))
 
 
 def path_length(trajectory: ArrayLike) -> float:
