@@ -170,7 +170,7 @@ def write_report(demo: Demo, path: Path) -> None:
 
     chosen = np.linspace(0, len(demo.pairs) - 1, SHOWN).astype(int)
     far = percentile(np.concatenate([demo.pairs[i][1].ravel() for i in chosen]), 98)
-    turbo = plt.get_cmap("turbo").with_extremes(bad="0.6")
+    turbo = plt.get_cmap("turbo_r").with_extremes(bad="0.6")
     heat: dict[str, Any] = {"cmap": turbo, "vmin": 0.0, "vmax": far if np.isfinite(far) else 1.0}
     figure, axes = plt.subplots(3, SHOWN, figsize=(17, 9), layout="constrained")
     for axis in axes.flat:
@@ -179,7 +179,7 @@ def write_report(demo: Demo, path: Path) -> None:
         axes[0, column].imshow(demo.pairs[i][0])
         axes[1, column].imshow(demo.pairs[i][1], **heat)
     axes[0, 0].set_title("images", loc="left")
-    axes[1, 0].set_title("depth (blue: near, red: far, grey: not confident)", loc="left")
+    axes[1, 0].set_title("depth (red: near, blue: far, grey: not confident)", loc="left")
     if demo.view is not None and demo.view.success:
         axes[2, 0].imshow(convert.image_to_rgb(demo.view.rgb))
         axes[2, 1].imshow(convert.image_to_depth(demo.view.depth), **heat)

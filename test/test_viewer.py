@@ -19,7 +19,7 @@ import pytest
 import viser
 from browser import Browser, find_chromium
 from diagnostic_msgs.msg import KeyValue
-from geometry_msgs.msg import TransformStamped
+from geometry_msgs.msg import PoseStamped, TransformStamped
 from launch import LaunchDescription
 from launch_pytest.actions import ReadyToTest
 from nav_msgs.msg import Odometry
@@ -48,13 +48,13 @@ from zipmap_ros.geometry import Camera, invert, look_at, quaternion_from_matrix
 from zipmap_ros.msg import Status
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes.viewer_cloud import MAX_BLOCKS, Ball, CloudSettings, MapCloud
-from zipmap_ros.nodes.viewer_node import PARAMETERS, ViewerNode
-from zipmap_ros.nodes.viewer_panel import CHOSEN, depth_words, status_html
+from zipmap_ros.nodes.viewer_node import PARAMETERS, TICK_S, Eye, ViewerNode
+from zipmap_ros.nodes.viewer_panel import CHOSEN, PICTURE, depth_words, status_html
 from zipmap_ros.nodes.viewer_pictures import beside, depth_picture, fit, shrink
 from zipmap_ros.nodes.viewer_scene import MAX_POSES, PATH_CHUNK, Budget, Scene, Settings
 from zipmap_ros.nodes.viewer_server import Server, ViewerError, is_local, open_server
 from zipmap_ros.nodes.viewer_services import pose_request
-from zipmap_ros.nodes.viewer_visitor import view_pose, words
+from zipmap_ros.nodes.viewer_visitor import Visitor, view_pose, words
 from zipmap_ros.srv import GetTrajectory, QueryView
 
 DOMAIN = 62
@@ -652,6 +652,78 @@ def test_an_answer_does_not_cover_the_scene_of_who_asked(viewer: ViewerNode, rad
         look(browser, (11.0, 0.0, 0.0))
 
 
+def the_visitor(viewer: ViewerNode) -> Visitor:
+    return until(lambda: list(viewer._visitors.values()))[0]
+
+
+def test_a_query_refused_before_there_is_a_map_leaves_the_page_free(viewer: ViewerNode) -> None:
+    with join(viewer.server) as browser:
+        look(browser)
+        visitor = the_visitor(viewer)
+        visitor._ask()  # there is no node
+        assert not visitor.moved
+        visitor.overlook(Ball(np.zeros(3), 1.0))
+        assert np.linalg.norm(visitor.client.camera.position) > 1.0
+
+
+def test_a_camera_that_stands_still_can_be_followed_and_left(viewer: ViewerNode) -> None:
+    viewer._scene.depth = 1.0
+    viewer._scene.cloud.ball = Ball(np.zeros(3), 10.0)
+    viewer.eye = Eye(look_at([5.0, 0.0, 0.0], [6.0, 0.0, 0.0]), 7)
+    with join(viewer.server) as browser:
+        look(browser, (50.0, 0.0, 0.0))
+        visitor = the_visitor(viewer)
+        visitor.moved = True
+        place = visitor.client.camera
+
+        def follow() -> None:
+            visitor.follow.value = True
+            until(lambda: np.linalg.norm(place.position - [5.0, 0.0, 0.0]) < 1.0)
+
+        follow()
+        look(browser, (50.0, 0.0, 0.0))
+        until(lambda: place.position[0] == 50.0)
+        time.sleep(5 * TICK_S)
+        assert place.position[0] == 50.0, "its user may look around"
+        visitor.follow.value = False
+        follow()
+        visitor._step_back()
+        until(lambda: np.linalg.norm(place.position) > 10.0)
+        assert not visitor.follow.value
+
+
+def test_a_page_that_is_opened_again_finds_the_camera_and_those_of_before(
+    ros_here: Bench, viewer: ViewerNode
+) -> None:
+    """Nothing need come any more: the node may be paused, or the video over."""
+    said = ros_here.node.create_publisher(Status, "zipmap/status", LATCHED)
+    header = convert.make_header(9, "map")
+
+    def answer(_: object, response: GetTrajectory.Response) -> GetTrajectory.Response:
+        there = look_at([3.0, 0.0, 0.0], [4.0, 0.0, 0.0])
+        response.path.poses = [PoseStamped(header=header, pose=convert.matrix_to_pose(there))]
+        return response
+
+    path = ros_here.node.create_service(GetTrajectory, "zipmap/get_trajectory", answer)
+    said.publish(Status(header=header, gauge_id=1))
+    viewer._body = "lens"
+    for _ in range(2):
+        with join(viewer.server) as browser:
+            look(browser)
+            until(lambda: viewer.eye is not None and viewer.eye.stamp_ns == 9)
+            assert viewer.eye.map_T_camera[0, 3] == 3.0
+            if not viewer._scene._frusta:
+                viewer._scene.see_depth(1.0)
+                viewer._scene.show_camera(np.eye(4), CAMERA, scene(0))
+                viewer._scene.show_newest(*wall(4)[:2])
+        until(lambda: not viewer._watching)
+        viewer.eye = None
+    assert len(viewer._scene._frusta) == 1
+    assert viewer._scene._newest is None, "others may be newer by now"
+    ros_here.node.destroy_service(path)
+    ros_here.node.destroy_publisher(said)
+
+
 @pytest.mark.filterwarnings("ignore:Queued a")
 def test_a_page_that_is_gone_before_it_is_known_is_no_visitor(viewer: ViewerNode) -> None:
     """Of a page that is closed at once the server may say that it went, then that it came."""
@@ -752,6 +824,11 @@ def test_a_new_gauge_takes_away_what_is_shown_of_the_old(
     ros_here.node.destroy_service(path)
     for publisher in (said, odometry, images, newest):
         ros_here.node.destroy_publisher(publisher)
+
+
+def test_pictures_are_as_wide_before_the_first_image(viewer: ViewerNode) -> None:
+    image, depth = viewer._panel._image.image, viewer._panel._depth.image
+    assert image.shape[1] == depth.shape[1] == PICTURE
 
 
 def test_sliders_and_boxes_are_for_all_browsers(viewer: ViewerNode) -> None:

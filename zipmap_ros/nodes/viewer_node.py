@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import viser
+from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -131,6 +132,8 @@ class ViewerNode(Node):
         self._lock = threading.Lock()
         self._camera: Camera | None = None
         self._gauge_id: int | None = None
+        self._path_is_old = True
+        self._body = ""
         self._trajectory: Any = None
         self._map: tuple[Any, Any, Any] | None = None
         self._map_settings: Any = None
@@ -210,7 +213,7 @@ class ViewerNode(Node):
             ),
             self.create_subscription(Odometry, "zipmap/odometry", self._on_odometry, 10),
         ]
-        self._gauge_id = None
+        self._path_is_old = True
 
     def _unwatch(self) -> None:
         for subscription in self._watching:
@@ -287,19 +290,23 @@ class ViewerNode(Node):
         self._panel.show_status(self._status if is_there else None, old_s)
 
     def _update_trajectory(self, visitors: list[Visitor]) -> None:
-        """Ask for all poses when the map was re-anchored; else the odometry makes it longer."""
+        """Ask for all poses when some were missed or moved; else the odometry makes it longer."""
         status, now_s = self._status, time.monotonic()
-        is_stale = status is not None and status.gauge_id != self._gauge_id
+        is_stale = status is not None and (self._path_is_old or status.gauge_id != self._gauge_id)
         if status is not None and is_stale and now_s > self._next_trajectory_s:
             self._next_trajectory_s = now_s + TRAJECTORY_S
             self._trajectory = self._robot.ask_trajectory()
         if status is not None and self._trajectory is not None and self._trajectory.done():
             path = self._trajectory.result().path
             self._trajectory = None
-            self._gauge_id = status.gauge_id
-            self._forget(visitors)
+            self._scene.forget_newest()
+            if status.gauge_id != self._gauge_id:
+                self._forget(visitors)
+            self._gauge_id, self._path_is_old = status.gauge_id, False
             places = [(p.pose.position.x, p.pose.position.y, p.pose.position.z) for p in path.poses]
             self._scene.set_path(np.array(places).reshape(-1, 3))
+            if path.poses and self._body:
+                self._see(path.poses[-1])
 
     def _forget(self, visitors: list[Visitor]) -> None:
         """Take away what was placed in the map of before."""
@@ -311,30 +318,33 @@ class ViewerNode(Node):
             visitor.forget()
 
     def _update_eye(self, visitors: list[Visitor]) -> None:
-        heard = self._take("odometry") or ()
-        for message in heard:
-            map_T_body = convert.pose_to_matrix(message.pose.pose)
-            self._scene.add_pose(map_T_body[:3, 3])
-            body_T_camera = self._mount(message.child_frame_id)
-            if body_T_camera is not None:
-                stamp_ns = convert.stamp_to_ns(message.header.stamp)
-                self.eye = Eye(map_T_body @ body_T_camera, stamp_ns)
+        for message in self._take("odometry") or ():
+            self._body = message.child_frame_id
+            self._see(PoseStamped(header=message.header, pose=message.pose.pose))
+            self._scene.add_pose(convert.pose_to_matrix(message.pose.pose)[:3, 3])
         ball = self._scene.ball
         for visitor in visitors:
             visitor.ball = ball
             if not visitor.follow.value:
                 if ball is not None:
                     visitor.overlook(ball)
-            elif heard and self.eye is not None and self._scene.depth:
+            elif self.eye is not None and self._scene.depth:
                 visitor.follow_camera(self.eye.map_T_camera, self._scene.depth)
 
-    def _mount(self, body: str) -> Array | None:
+    def _see(self, body: PoseStamped) -> None:
+        """Place the camera on the body, unless TF does not say where it is mounted."""
+        body_T_camera = self._mount()
+        if body_T_camera is not None:
+            map_T_camera = convert.pose_to_matrix(body.pose) @ body_T_camera
+            self.eye = Eye(map_T_camera, convert.stamp_to_ns(body.header.stamp))
+
+    def _mount(self) -> Array | None:
         """body_T_camera, as TF says now; None while it does not."""
-        frame = self._lens or body
-        if frame == body:
+        frame = self._lens or self._body
+        if frame == self._body:
             return np.eye(4)
         try:
-            found = self._buffer.lookup_transform(body, frame, Time())
+            found = self._buffer.lookup_transform(self._body, frame, Time())
         except TransformException:
             return None
         return convert.transform_to_matrix(found.transform)

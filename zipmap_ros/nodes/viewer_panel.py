@@ -56,11 +56,10 @@ class Panel:
         gui.main_panel.dock_right()
         self._status = gui.add_html(status_html(None), order=0)
         with gui.add_folder("Camera", order=2):
-            blank = np.full((90, 160, 3), 30, np.uint8)
+            blank = fit(np.full((9, 16, 3), 30, np.uint8), PICTURE)
             self._image = gui.add_image(blank, label="Image", jpeg_quality=70)
-            self._depth = gui.add_image(
-                beside(blank, blank), label="Depth | confidence", jpeg_quality=70
-            )
+            blank = fit(beside(blank, blank), PICTURE)
+            self._depth = gui.add_image(blank, label="Depth | confidence", jpeg_quality=70)
         self._add_buttons(gui)
         self._add_display(gui)
 

@@ -226,16 +226,20 @@ class Scene:
     def forget(self) -> None:
         """The map began anew or was moved: cameras and points of before are in the wrong place."""
         self.cloud.forget_ages()
-        if self._newest is not None:
-            self._newest.remove()
-        if self._camera is not None:
-            self._camera.remove()
-        self._newest = self._camera = None
+        self.forget_newest()
         self._spacing = SPACING
         for handle in self._frusta:
             handle.remove()
         self._frusta.clear()
         self._last_frustum = None
+
+    def forget_newest(self) -> None:
+        """Nobody looked for a while: the camera and the newest points may be others by now."""
+        if self._newest is not None:
+            self._newest.remove()
+        if self._camera is not None:
+            self._camera.remove()
+        self._newest = self._camera = None
 
     def send_path(self) -> None:
         """Send the lines that grew."""

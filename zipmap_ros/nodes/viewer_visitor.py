@@ -72,6 +72,7 @@ class Visitor:
         self.client = client
         self.moved = False
         self._looked_at: Ball | None = None
+        self._followed: Array | None = None
         # Where the page says it is after we said so: only another place is the user's.
         self._places = deque([client.camera.position], maxlen=20)
         self._robot, self._point_size = robot, point_size
@@ -81,6 +82,7 @@ class Visitor:
         gui = client.gui
         with gui.add_folder("My view", order=1):
             self.follow = gui.add_checkbox("Follow camera", False)
+            whole = gui.add_button("Whole map", icon=viser.Icon.MAXIMIZE)
             self._query = gui.add_button(
                 "Query this view",
                 icon=viser.Icon.EYE,
@@ -90,16 +92,32 @@ class Visitor:
             self._pictures = gui.add_image(np.zeros((2, 4, 3), np.uint8), visible=False)
             self._said = gui.add_markdown("", visible=False)
             self._remove = gui.add_button("Remove answers", icon=viser.Icon.TRASH, visible=False)
+        self.follow.on_update(lambda _: self._on_follow())
+        whole.on_click(lambda _: self._step_back())
         self._query.on_click(lambda _: self._ask())
         self._remove.on_click(lambda _: self.forget())
         client.camera.on_update(self._on_camera)
 
     def follow_camera(self, map_T_camera: Array, depth: float) -> None:
-        """Stand behind the robot's camera and look where it looks; ``depth`` in map units."""
+        """Stand behind the robot's camera and look where it looks; ``depth`` in map units.
+
+        While it stands still, nothing keeps the user from looking around.
+        """
+        if map_T_camera is self._followed:
+            return
+        self._followed = map_T_camera
         offset = [0.0, -ABOVE * depth, -BEHIND * depth]
         ahead = map_T_camera[:3, :3] @ [0.0, 0.0, depth] + map_T_camera[:3, 3]
         self._stand(map_T_camera[:3, :3] @ offset + map_T_camera[:3, 3], ahead)
         self.moved = True  # where following ends, it stays
+
+    def _on_follow(self) -> None:
+        self._followed = None
+
+    def _step_back(self) -> None:
+        """Look at the whole map again."""
+        self.follow.value = False  # type: ignore[misc]
+        self.moved, self._looked_at = False, None
 
     def overlook(self, ball: Ball) -> None:
         """Stand back and look at the whole map, as it grows, until the user moves."""
@@ -133,7 +151,7 @@ class Visitor:
 
     def _ask(self) -> None:
         self._query.disabled = True
-        self.moved = True  # what is asked for is looked at
+        self.moved |= self.ball is not None  # what is asked for is looked at
         try:
             map_T_view = view_pose(self.client.camera)
             response = self._robot.query(map_T_view)
