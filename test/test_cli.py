@@ -380,6 +380,8 @@ def test_info_says_what_a_checkpoint_is(capsys, checkpoint):
     info = json.loads(out)
     assert code == 0 and info["variant"] == "tiny" and info["streams"] and info["state_mb"] > 0
     assert info["config"]["patch_size"] == 14
+    lines = run(capsys, "info")[1].splitlines()  # of what ships, which has long notes
+    assert max(map(len, lines)) <= 100 and any("phases.1: name twin" in line for line in lines)
 
 
 def test_help_names_every_verb_and_delegates(capsys):

@@ -224,6 +224,17 @@ def test_no_result_is_an_error_that_says_why(tmp_path):
         reconstruct(mapper, [frame(0), frame(1)], tmp_path)
 
 
+def test_a_batch_that_a_gpu_has_no_room_for_is_refused_with_its_frames(tmp_path, monkeypatch):
+    mapper = StreamMapper(KnownWorld(path(2)))
+
+    def reconstruct_(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(mapper.model, "reconstruct", reconstruct_, raising=False)
+    with pytest.raises(MappingError, match="too little memory for 2 frames at once: take fewer"):
+        reconstruct(mapper, [frame(0), frame(1)], tmp_path, batch=True)
+
+
 @pytest.mark.parametrize("count", [0, 1, 5, 6, 23, 24, 25, 1000])
 def test_samples_are_spread_over_a_stream_of_unknown_length(count):
     samples = Samples()

@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from zipmap_ros.model import ModelConfig, ModelError, SceneState, ZipMap
-from zipmap_ros.model.cameras import decode_pose, encode_pose, pixel_rays, ray_map, unproject
+from zipmap_ros.model.cameras import (
+    decode_pose,
+    encode_pose,
+    invert,
+    official_query_poses,
+    pixel_rays,
+    ray_map,
+    unproject,
+)
 from zipmap_ros.model.encoder import resize_matrix
 from zipmap_ros.model.preprocess import preprocess_image
 
@@ -287,6 +295,24 @@ def test_rays_and_unprojection_agree():
     direction = pixel_rays(K, H, W)[5, 7]
     torch.testing.assert_close(rays[3:6, 5, 7], direction / direction.norm())
     torch.testing.assert_close(rays[6:, 5, 7], torch.linalg.cross(rays[:3, 5, 7], rays[3:6, 5, 7]))
+
+
+def test_official_queries_are_of_the_first_camera_and_of_unit_size():
+    """Whatever the world of the poses: a camera is where it is beside those of the images."""
+    torch.manual_seed(0)
+    encodings = torch.randn(2, 5, 9)
+    seen = decode_pose(encodings, H, W)[0]
+    world_T_camera = invert(seen)
+    poses = official_query_poses(world_T_camera, seen)
+    torch.testing.assert_close(poses[:, 0], torch.eye(3, 4).expand(2, 3, 4))
+    torch.testing.assert_close(poses[..., 3].abs().amax((1, 2)), torch.ones(2))
+    ratios = poses[..., 3].norm(dim=-1) / (seen[:, :1] @ world_T_camera)[..., 3].norm(dim=-1)
+    torch.testing.assert_close(ratios[:, 1:], ratios[:, 1:2].expand(2, 4))
+    moved = world_T_camera[:, 3:4]  # the same in another world
+    again = official_query_poses(moved @ world_T_camera, seen @ invert(moved))
+    torch.testing.assert_close(again, poses, rtol=1e-3, atol=1e-4)
+    still = official_query_poses(world_T_camera[:, :1], seen[:, :1])
+    torch.testing.assert_close(still[:, 0], torch.eye(3, 4).expand(2, 3, 4))
 
 
 @pytest.mark.parametrize("size", [(6000, 1), (1, 6000)])

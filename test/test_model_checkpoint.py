@@ -95,6 +95,22 @@ def test_averaged_weights_on_request(small_official, tmp_path):
     assert torch.equal(load_checkpoint(path, ema=True).state_dict()[key], averaged[key])
 
 
+def test_official_tensors_as_safetensors(small_official, tmp_path):
+    """As others convert them, without a config."""
+    path = tmp_path / "checkpoint_with_ref_view.safetensors"
+    save_file(small_official["ref_view"], path, {"format": "pt"})
+    loaded = load_checkpoint(path)
+    assert loaded.config.variant == "ref_view"
+    key = "aggregator.camera_token"
+    assert torch.equal(loaded.state_dict()[key], small_official["ref_view"][key])
+    assert load_checkpoint(path, variant="main").config.variant == "main"
+    with pytest.raises(ModelError, match="no averaged weights"):
+        load_checkpoint(path, ema=True)
+    save_file(small_official["main"], tmp_path / "m.safetensors")
+    with pytest.raises(ModelError, match="main or ref_view"):
+        load_checkpoint(tmp_path / "m.safetensors")
+
+
 def test_main_and_ref_view_need_a_name_or_a_word(small_official, tmp_path):
     torch.save(small_official["main"], tmp_path / "mine.pt")
     with pytest.raises(ModelError, match="main or ref_view"):

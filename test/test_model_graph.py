@@ -102,6 +102,47 @@ def test_a_state_that_was_overwritten_is_refused(model, chunks):
             graphed(chunks[5], first)
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_what_the_network_refuses_is_refused(model, chunks, recorded):
+    """A graph looks at no type; and whoever is refused costs the others no graph."""
+    graphed, ask = StreamGraph(model, ("depth",)), QueryGraph(model)
+    _, state = graphed(chunks[0], model.new_state())
+    rays = torch.rand(1, 1, 9, 28, 42, device=DEVICE)
+    for chunk in chunks[1 : 3 if recorded else 2]:
+        ask(state, rays)
+        _, state = graphed(chunk, state)
+    two = model.stream(chunks[0].expand(2, -1, -1, -1, -1), model.new_state(2))[1]
+    with pytest.raises(ModelError, match=r"images are torch\.float64"):
+        graphed(chunks[4].double(), state)
+    with pytest.raises(ModelError, match=r"rays are torch\.float64"):
+        ask(state, rays.double())
+    pair = chunks[4].expand(2, -1, -1, -1, -1)
+    for wrong in (
+        *(lambda: graphed(chunks[4], two), lambda: ask(two, rays)),
+        *(lambda: graphed(pair, state), lambda: ask(state, rays.expand(2, -1, -1, -1, -1))) * 2,
+    ):
+        with pytest.raises(ModelError, match="the state has"):
+            wrong()
+    assert same(graphed(chunks[4], state)[1], model.stream(chunks[4], state, 2)[1])
+    assert torch.equal(ask(state, rays).depth, model.query(state, rays).depth)
+    assert graphed._graphs and ask._graph and not (graphed.problem or ask.problem)
+
+
+def test_what_was_recorded_serves_any_caller(model, chunks):
+    """Recorded from half precision and while inferring, which others are not bound to."""
+    graphed, ask = StreamGraph(model, ("depth",)), QueryGraph(model)
+    state = model.stream(chunks[0], model.new_state(), 2)[1]
+    rays = torch.rand(1, 1, 9, 28, 42, device=DEVICE)
+    with torch.inference_mode():
+        for chunk in chunks[1:4]:
+            ask(state, rays.half())
+            _, state = graphed(chunk.half(), state)
+    kept = graphed.kept(state)
+    assert same(graphed(chunks[4], state)[1], model.stream(chunks[4], kept, 2)[1])
+    assert torch.equal(ask(kept, rays).depth, model.query(kept, rays).depth)
+    assert graphed._graphs and ask._graph
+
+
 def test_the_tables_of_a_recording_live_as_long_as_it(model, chunks, monkeypatch):
     """It reads them by their addresses, whatever other sizes are asked for meanwhile."""
     read: list[weakref.ref] = []

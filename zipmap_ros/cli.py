@@ -12,9 +12,11 @@ import os
 import select
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from zipmap_ros.parameters import ParameterError, Parameters
@@ -89,8 +91,8 @@ def main(argv: list[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
         verbs = {"reconstruct": _reconstruct, "info": _info, "compile": _compile}
         result = verbs[arguments.verb](arguments)
-        lines = [f"{name:>18}  {value}" for name, value in result.items()]
-        print(json.dumps(result, indent=2) if arguments.json else "\n".join(lines), flush=True)
+        text = json.dumps(result, indent=2) if arguments.json else _table(result)
+        print(text, flush=True)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
@@ -104,6 +106,37 @@ def main(argv: list[str] | None = None) -> int:
         print(f"zipmap {argv[0]}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+def _table(result: dict[str, Any]) -> str:
+    """A name and its value a line; what has names of its own as paragraphs."""
+    lines = []
+    for name, value in result.items():
+        lines.append(f"{name:>18}  {value}")
+        if entries := _entries(value):
+            whole = [wrap(text, 80, subsequent_indent="  ") for text in _paragraphs("", entries)]
+            wrapped = [line for paragraph in whole for line in paragraph]
+            lines[-1:] = [f"{'' if i else name:>18}  {line}" for i, line in enumerate(wrapped)]
+    return "\n".join(lines)
+
+
+def _paragraphs(name: str, entries: dict[str, Any]) -> Iterator[str]:
+    """Names and values, then a paragraph for each that has names of its own."""
+    within = {key: inner for key, value in entries.items() if (inner := _entries(value))}
+    if plain := [f"{key} {value}" for key, value in entries.items() if key not in within]:
+        yield f"{name}: {', '.join(plain)}" if name else ", ".join(plain)
+    for key, inner in within.items():
+        yield from _paragraphs(f"{name}.{key}" if name else key, inner)
+
+
+def _entries(value: Any) -> dict[str, Any]:
+    """The names and values in a dictionary, in a list of some, or in a text that is JSON of one."""
+    if isinstance(value, str) and value.startswith("{"):
+        with suppress(ValueError):
+            value = json.loads(value)
+    if isinstance(value, list) and all(isinstance(each, dict) for each in value):
+        value = {str(i): each for i, each in enumerate(value)}
+    return value if isinstance(value, dict) else {}
 
 
 def _nobody_reads_on() -> bool:

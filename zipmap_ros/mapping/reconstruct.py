@@ -20,6 +20,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -110,7 +111,13 @@ def _with_odometry(
 
 def _estimates(mapper: StreamMapper, frames: Iterable[Frame], batch: bool) -> Iterable[Estimate]:
     if batch:
-        yield from mapper.reconstruct(frames)
+        try:
+            yield from mapper.reconstruct(frames)
+        except torch.OutOfMemoryError as error:
+            raise MappingError(
+                f"the device has too little memory for {mapper.counts.received} frames at once: "
+                "take fewer, or set device to cpu"
+            ) from error
         return
     for frame in frames:
         yield from mapper.add_frame(frame)

@@ -105,11 +105,27 @@ def unproject(depth: Tensor, K: Tensor) -> Tensor:
     return pixel_rays(K, *depth.shape[-2:]) * depth[..., None]
 
 
+def official_query_poses(world_T_camera: Tensor, camera_T_world: Tensor) -> Tensor:
+    """Cameras as the official state_query network was taught to be asked for them, (..., T, 3, 4).
+
+    world_T_camera (..., T, 3, 4) or (..., T, 4, 4) to ask for, camera_T_world (..., S, 3, 4) of the
+    images in the state, such as a prediction's. The world becomes the first image's camera, and the
+    largest coordinate of the images' cameras 1; depth is answered in the state's own unit.
+    """
+    R = camera_T_world[..., :1, :3, :3]
+    centres = invert(camera_T_world)[..., :3, 3:]
+    first = centres[..., :1, :, :]
+    largest = (R @ (centres - first)).abs().amax((-3, -2), keepdim=True).clamp(1e-6, 1e6)
+    moved = R @ (world_T_camera[..., :3, 3:] - first) / largest
+    return torch.cat([R @ world_T_camera[..., :3, :3], moved], dim=-1)
+
+
 def ray_map(world_T_camera: Tensor, K: Tensor, height: int, width: int) -> Tensor:
     """What a query sees of its camera: (..., 9, H, W) of origin, unit direction and their cross.
 
     world_T_camera (..., 3, 4) or (..., 4, 4) and K (..., 3, 3) for that image size. The world is
-    the state's: that of the poses predicted from it.
+    the state's, that of the poses predicted from it; for the official state_query network it is
+    that of `official_query_poses`.
     """
     R, origin = world_T_camera[..., :3, :3], world_T_camera[..., :3, 3]
     d = torch.einsum("...ij,...hwj->...hwi", R, pixel_rays(K, height, width))

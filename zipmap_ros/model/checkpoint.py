@@ -43,7 +43,8 @@ def load_checkpoint(
 ) -> ZipMap:
     """The network of a checkpoint, in eval mode, on ``device``.
 
-    path     our .safetensors, which carry their config, or an official .pt file
+    path     our .safetensors, which carry their config, or an official file: .pt, or .safetensors
+             of the same tensors
     variant  main, ref_view, online or state_query, for official files; found from the keys, and
              between main and ref_view, which have the same keys, from the file's name
     ema      take the averaged weights of a wrapped .pt file (under ``ema``), not ``model``
@@ -53,10 +54,12 @@ def load_checkpoint(
     if not path.is_file():
         raise ModelError(f"there is no checkpoint {path}: check the path")
     if path.suffix == ".safetensors":
+        if ema:
+            raise ModelError(f"{path} holds no averaged weights beside others: load it without ema")
         tensors, config = _read_safetensors(path, variant)
     else:
-        tensors = _read_official(path, ema)
-        config = ModelConfig.official(variant or recognise_variant(tensors, path.name))
+        tensors, config = _read_official(path, ema), None
+    config = config or ModelConfig.official(variant or recognise_variant(tensors, path.name))
     return build(config, tensors, str(path), device).to(device).eval()
 
 
@@ -138,17 +141,23 @@ def recognise_variant(tensors: dict[str, Tensor], name: str) -> str:
     )
 
 
-def _read_safetensors(path: Path, variant: str | None) -> tuple[dict[str, Tensor], ModelConfig]:
+def _read_safetensors(
+    path: Path, variant: str | None
+) -> tuple[dict[str, Tensor], ModelConfig | None]:
+    """The tensors of a file, and its config where it is one of ours."""
     try:
         with safe_open(str(path), "pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except Exception as error:  # of the system, of safetensors, of torch
         raise _unreadable(path, str(error)) from error
-    if metadata.get("format") != MODEL_FORMAT or "config" not in metadata:
+    ours = metadata.get("format") == MODEL_FORMAT
+    if not ours and "config" not in metadata:
+        return tensors, None
+    if not ours or "config" not in metadata:
         raise ModelError(
             f"{path} has no config of format {MODEL_FORMAT} in its metadata: "
-            "convert it with save_checkpoint"
+            "write it with save_checkpoint"
         )
     config = ModelConfig.from_json(metadata["config"])
     if variant is not None and variant != config.variant:

@@ -120,8 +120,8 @@ def compile_stream(
                 )
         except Exception as error:  # of torch, of its compiler, of the C++ compiler
             raise ModelError(
-                f"torch {torch.__version__} could not compile the network, which takes a C++ "
-                f"compiler such as g++: {_first_line(error)}"
+                f"torch {torch.__version__} could not compile the network, which takes torch 2.7 "
+                f"or newer and a C++ compiler such as g++: {_first_line(error)}"
             ) from error
         made.chmod(0o600)  # whatever the umask: what others can write is not run
         made.replace(path)

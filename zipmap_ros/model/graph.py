@@ -82,7 +82,8 @@ class _Graphs:
         if self._recorded != shape and again and not self.problem:
             self.release()
             try:
-                record()
+                with torch.inference_mode(False):  # what is recorded must serve outside of it too
+                    record()
                 self._seen = self._recorded = shape
             except (RuntimeError, ModelError) as error:
                 self.release()
@@ -116,9 +117,11 @@ class StreamGraph(_Graphs):
     def __call__(self, images: Tensor, state: SceneState) -> tuple[Prediction, SceneState]:
         """The prediction, in memory of its own, and the new state; ``state`` stays as it is.
 
-        Raises ModelError for a state that was overwritten.
+        Raises ModelError for what the network itself refuses, and a state that was overwritten.
         """
-        self._place(state)
+        images = self.model.checked(images)
+        if self._place(state) is None or self._recorded != images.shape:  # else it is known to fit
+            self.model.check_state(state, len(images))
         with _current(images.device):
             if state.frames_seen == 0:  # may be its reference view: other work than is recorded
                 self.release()
@@ -202,7 +205,10 @@ class QueryGraph(_Graphs):
         self._asked: Callable[[], object] = lambda: None
 
     def __call__(self, state: SceneState, rays: Tensor) -> QueryPrediction:
-        """The answer, in memory of its own."""
+        """The answer, in memory of its own. Raises ModelError for what the network refuses."""
+        rays = self.model.checked_rays(rays)
+        if self._asked() is not state or self._recorded != rays.shape:  # else it is known to fit
+            self.model.check_state(state, len(rays))
         with _current(rays.device):
             if not self._ready(tuple(rays.shape), lambda: self._record(state, rays)):
                 return self.model.query(state, rays)

@@ -107,7 +107,7 @@ def read_golden(path: str, device: str = "cpu") -> tuple[dict[str, Tensor], dict
             keys = list(file.keys())
             return {key: file.get_tensor(key) for key in keys}, file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"cannot read {path}: {error}") from error
+        raise ModelError(f"cannot read {path} as a golden file: {error}") from error
 
 
 def check_network(golden: dict[str, Tensor], metadata: dict[str, str], report: Report) -> None:
@@ -266,7 +266,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m zipmap_ros.model.parity", description=__doc__.split("\n\n")[0]
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", type=Path)
+    parser.add_argument("files", nargs="+", metavar="GOLDEN", type=Path)
     parser.add_argument("--device", default="cpu", help="where to compute: cpu or cuda")
     args = parser.parse_args(arguments)
     if args.device != "cpu" and not torch.cuda.is_available():

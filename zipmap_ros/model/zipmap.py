@@ -145,15 +145,11 @@ class ZipMap(nn.Module):
         """Ask a state what cameras would see. The state is only read.
 
         rays (T, 9, H, W) or (B, T, 9, H, W) from ``cameras.ray_map``, in the world of the state's
-        poses. Raises ModelError when the network has no query head.
+        poses, or for official weights that of ``cameras.official_query_poses``. Raises ModelError
+        when the network has no query head.
         """
-        if not self.config.query:
-            raise ModelError(
-                f"the {self.config.variant} network has no query head: load one that has "
-                "(state_query, or the small model that ships)"
-            )
-        rays = self._check_maps(rays, RAY_CHANNELS, "rays")
-        self.check_state(state, rays.shape[0])
+        rays = self.checked_rays(rays)
+        self.check_state(state, len(rays))
         with self._gradients():
             with self._products_in(self.compute_dtype, rays.device):
                 tokens = self.aggregator.ray_tokens(rays)
@@ -243,6 +239,16 @@ class ZipMap(nn.Module):
     def checked(self, images: Tensor) -> Tensor:
         """Images for ``stream`` as (B, S, 3, H, W) float32. Raises ModelError for others."""
         return self._check_maps(images, 3, "images")
+
+    def checked_rays(self, rays: Tensor) -> Tensor:
+        """Rays for ``query`` as (B, T, 9, H, W) float32. Raises ModelError for others, and without
+        a query head."""
+        if not self.config.query:
+            raise ModelError(
+                f"the {self.config.variant} network has no query head: load one that has "
+                "(state_query, or the small model that ships)"
+            )
+        return self._check_maps(rays, RAY_CHANNELS, "rays")
 
     def check_state(self, state: SceneState, batch: int) -> None:
         """Raise ModelError for a state of another network, or of not ``batch`` scenes."""
