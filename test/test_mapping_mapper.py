@@ -311,6 +311,19 @@ def test_a_map_to_be_located_in_keeps_its_metres():
     assert (mapper.scale.scale, mapper.scale.metric) == (locked, True)
 
 
+def test_another_source_of_scale_goes_on_from_metres():
+    mapper = make(scale_source="depth")
+    for i in range(10):
+        mapper.add_frame(frame(i, depth=room_depth(mapper.model.poses[i]).astype(np.float32)))
+    locked, gauge_id = mapper.scale.scale, mapper.gauge_id
+    assert mapper.scale.metric
+    mapper.parameters = mapper.parameters.updated({"scale_source": "odom"})
+    assert (mapper.scale.source, mapper.scale.scale, mapper.scale.metric) == ("odom", locked, True)
+    assert (mapper.gauge.scale, mapper.gauge_id) == (locked, gauge_id)
+    mapper.parameters = mapper.parameters.updated({"scale_source": "none"})
+    assert (mapper.scale.scale, mapper.scale.metric, mapper.gauge.scale) == (1.0, False, 1.0)
+
+
 def test_scale_from_odometry_uses_the_cameras_path_not_the_bases():
     mapper = make(scale_source="odom")
     base_T_camera = pose(BODY_T_OPTICAL[:3, :3], [0.5, 0.1, 0.3])

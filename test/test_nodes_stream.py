@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from diagnostic_updater import DiagnosticStatusWrapper
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
@@ -118,10 +118,18 @@ def test_a_clock_that_has_not_begun_is_no_foreign_clock(make: Any, sim_time: boo
 
 
 def test_a_clock_that_never_begins_is_named(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    node = make(use_sim_time=True)
-    monkeypatch.setattr(intake_module, "CLOCK_PATIENCE_S", 0.0)
-    intake(node)._check_clock(frame(BEGUN_NS))
-    assert "nothing comes on /clock" in intake(node).clock_hint
+    node, clock_ns, now_s = make(use_sim_time=True), [0], [100.0]
+    monkeypatch.setattr(node, "now_ns", lambda: clock_ns[0])
+    monkeypatch.setattr(intake_module, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+
+    def complains(clock: int, later_s: float) -> bool:
+        clock_ns[0], now_s[0] = clock, now_s[0] + later_s
+        intake(node)._check_clock(frame(BEGUN_NS))
+        return "nothing comes on /clock" in intake(node).clock_hint
+
+    assert [complains(0, 100.0), complains(0, 1.0), complains(0, 1.5)] == [False, False, True]
+    assert not complains(BEGUN_NS, 10.0)
+    assert not complains(0, 10.0)  # a bag whose time begins at 0 starts again
 
 
 def test_a_clock_that_is_right_again_is_no_longer_complained_of(make: Any) -> None:
@@ -557,8 +565,12 @@ def test_services_answer_in_every_state(make: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(node.transforms, "to_map", clean_up)
     for _ in range(2):  # cleaned up meanwhile, and before
         answer = served["/zipmap/query_view"].callback(QueryView.Request(), QueryView.Response())
-        assert not answer.success and "configure and activate it" in answer.message
+        assert not answer.success
+        assert answer.message == "the node is not configured: configure the node"
     assert {service.srv_name: service for service in node.services} == served
+    node.trigger_shutdown()
+    answer = served["/zipmap/query_view"].callback(QueryView.Request(), QueryView.Response())
+    assert answer.message.endswith("start the node anew")
 
 
 def test_a_loaded_map_meets_no_image_from_before(
@@ -701,7 +713,7 @@ def test_odometry_for_the_scale_reaches_the_mapper_at_its_stamp(
 ) -> None:
     node, there = make(tf_mode="off", scale_source=source), pose(np.eye(3), [1, 2, 3])
     monkeypatch.setattr(node.transforms, "base_T_camera", lambda frame_id: BODY_T_OPTICAL)
-    monkeypatch.setattr(node.transforms, "odom_T_base", lambda stamp_ns: there)
+    monkeypatch.setattr(node.transforms, "odom_T_base", lambda *_: there)
     stamp_ns = node.now_ns()
     odometry = Odometry(header=convert.make_header(stamp_ns, "odom"), child_frame_id="base_link")
     if source == "odom":
@@ -719,11 +731,19 @@ def test_odometry_for_the_scale_reaches_the_mapper_at_its_stamp(
 def test_images_are_mapped_while_odometry_for_the_scale_is_missing(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = make(tf_mode="off", scale_source="tf", tf_timeout_s=0.0)
+    """Waited for by each of them, others would be lost meanwhile."""
+    node, waited = make(tf_mode="off", scale_source="tf", tf_timeout_s=0.0, **EVERY_FRAME), []
+    find = node.transforms.odom_T_base
+    monkeypatch.setattr(
+        node.transforms, "odom_T_base", lambda ns, s: waited.append(s > 0) or find(ns, s)
+    )
     monkeypatch.setattr(node.transforms, "base_T_camera", lambda frame_id: BODY_T_OPTICAL)
-    intake(node)._on_frame(frame(node.now_ns()))
-    until(lambda: node.facts.used == 1)
-    assert dropped(node) == {}
+    for i in range(3):
+        intake(node)._on_frame(frame(node.now_ns(), i))
+        until(lambda wanted=i + 1: node.facts.used == wanted)
+    intake(node)._no_odometry_s -= intake_module.ODOMETRY_AGAIN_S
+    intake(node)._on_frame(frame(node.now_ns(), 3))
+    assert waited == [True, False, False, True] and dropped(node) == {}
 
 
 def busy(node: StreamNode) -> threading.Event:
@@ -749,6 +769,19 @@ def test_a_clock_that_goes_back_drops_what_is_queued_and_forgets_the_scene_if_as
     gate.set()
     node.worker.request(lambda mapper: None, PATIENCE_S)
     assert (node.facts.gauge_id > gauge_id) is reset
+
+
+def test_a_mount_is_looked_up_anew_when_the_node_is_configured_anew(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = make()
+    mounts = iter([np.eye(4), BODY_T_OPTICAL])
+    monkeypatch.setattr(node.transforms, "_lookup", lambda *_: next(mounts))
+    for mount in (np.eye(4), BODY_T_OPTICAL):
+        for _ in range(2):
+            np.testing.assert_array_equal(node.transforms.base_T_camera(FRAME), mount)
+        for transition in ("deactivate", "cleanup", "configure", "activate"):
+            getattr(node, f"trigger_{transition}")()
 
 
 def test_a_pause_drops_what_is_queued_and_what_comes_and_ends_with_the_configuration(
@@ -830,9 +863,11 @@ def test_live_parameters_reach_worker_mapper_path_and_subscriptions(make: Any) -
     assert mapped == node.values and mapped.max_jump_m == 7.0
     assert (node.worker.queue_frames, node.worker.chunk_timeout_s) == (2, 0.25)
     assert len(node.outputs.path().poses) == 2
-    node.set_parameters([Parameter("scale_source", value="depth")])
     camera = intake(node)._cameras[0]
-    assert [s.topic_name for s in camera.subscriptions] == ["/image", "/camera_info", "/depth"]
+    for source, depth in (("depth", ["/depth"]), ("odom", []), ("depth", ["/depth"])):
+        node.set_parameters([Parameter("scale_source", value=source)])
+        assert intake(node)._cameras == [camera]  # with what it knows of its images
+        assert [s.topic_name for s in camera.subscriptions] == ["/image", "/camera_info", *depth]
 
 
 def test_a_change_of_rate_makes_timers_anew_in_place_of_the_old(make: Any) -> None:
@@ -989,3 +1024,45 @@ def test_diagnostics_tell_a_network_that_does_not_keep_up_and_a_lost_camera(make
     assert level("_input", state=Status.TRACKING, **fast) == DiagnosticStatus.OK
     assert level("_tracking", state=Status.LOST) == DiagnosticStatus.ERROR
     assert level("_tracking", state=Status.WAITING_FOR_TF) == DiagnosticStatus.WARN
+    assert level("_tracking", state=Status.PAUSED, hint="go on") == DiagnosticStatus.OK
+    for hint, expected in (("", DiagnosticStatus.OK), ("see", DiagnosticStatus.WARN)):
+        assert level("_tracking", state=Status.TRACKING, hint=hint) == expected
+
+
+def test_diagnostics_tell_why_images_are_dropped(make: Any) -> None:
+    node = make()
+    rates = {"state": Status.TRACKING, "input_rate": 30.0, "output_rate": 0.0}
+
+    def told(**dropped: int) -> str:
+        drops = [KeyValue(key=reason, value=str(n)) for reason, n in dropped.items()]
+        node._status = Status(frames_dropped=drops, **rates)
+        return node._diagnostics._input(DiagnosticStatusWrapper()).message
+
+    assert told(out_of_order=40, queue_full=12) == "images are dropped as out_of_order"
+    assert told(out_of_order=41, queue_full=22).startswith("images come faster than the network")
+
+
+def test_diagnostics_say_where_metres_come_from(make: Any) -> None:
+    node = make()
+    for source, expected in (("depth", "depth"), ("none", "the session")):
+        node._status = Status(metric=True, scale_source=source)
+        stat = node._diagnostics._scale(DiagnosticStatusWrapper())
+        assert stat.message == f"metres, from {expected}"
+
+
+def test_a_camera_of_which_nobody_knows_where_it_is_is_named(make: Any) -> None:
+    node = make(tf_mode="camera", cameras=["front", "left"], align_poses="on")
+    taken = intake(node)
+    for source in ("front", "left"):
+        taken._on_frame(replace(frame(node.now_ns()), source=source))
+    until(lambda: node.facts.used + node.facts.gated == 2)
+    assert node.facts.astray == () and node._state() == (Status.TRACKING, "")
+
+    def leave_alone(mapper: mapping.StreamMapper) -> None:
+        mapper.tracks = mapper.tracks.left_alone()
+
+    node.worker.request(lambda mapper: mapper.tracker.good.update(left=0), PATIENCE_S)
+    said = "nobody knows where in the map {} is: let it see what was seen before, or call ~/reset"
+    assert node._state() == (Status.TRACKING, said.format("left"))
+    node.worker.request(leave_alone, PATIENCE_S)
+    assert node._state() == (Status.TRACKING, said.format("front, left"))

@@ -21,7 +21,7 @@ from zipmap_ros.geometry import BODY_T_OPTICAL, Array, Camera, invert, pose
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes import transforms as transforms_module
 from zipmap_ros.nodes.transforms import TransformError, Transforms
-from zipmap_ros.parameters import Parameters
+from zipmap_ros.parameters import SPECS, Parameters
 
 DOMAIN = 41
 S = convert.NS
@@ -248,6 +248,19 @@ def test_the_last_transforms_are_held_stamped_ahead(ros: Bench) -> None:
 
     until(lambda: "later_g" in heard())
     assert heard() == ["lens_g", "lens_g", "later_g"]
+    tree.close()
+
+
+def test_what_is_held_leaves_room_for_the_estimates_behind_it(ros: Bench) -> None:
+    """TF remembers 10 s: further behind the newest transform than that, none is taken."""
+    most_s = SPECS["tf_tolerance_s"].high
+    tree = Tree(ros, tf_mode="camera", map_frame="map_t", tf_tolerance_s=most_s)
+    tree.transforms.publish(estimate(tree.now_ns, at(1.0), "lens_t"), 1)
+    tree.transforms.hold(moving=True)
+    tree.find("map_t", "lens_t", tree.now_ns + S)
+    late_ns = tree.now_ns - S
+    tree.transforms.publish(estimate(late_ns, at(2.0), "lens_t"), 1)
+    np.testing.assert_allclose(tree.find("map_t", "lens_t", late_ns), at(2.0), atol=1e-9)
     tree.close()
 
 

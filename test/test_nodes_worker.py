@@ -102,6 +102,20 @@ def test_the_oldest_frame_goes_when_the_queue_is_full(bench: Bench) -> None:
     assert (counts.received, counts.dropped) == (8, {"queue_full": 4})
 
 
+@pytest.mark.parametrize(("reason", "delivered"), [("time_jump", [2]), ("paused", [1, 2])])
+def test_what_is_mapped_while_time_jumps_back_is_of_no_time_any_more(
+    bench: Bench, reason: str, delivered: list[int]
+) -> None:
+    bench.mapper.gate.clear()
+    bench.worker.submit(frame(1))
+    until(lambda: bench.mapper.seen == [1])
+    bench.worker.drop_queued(reason)
+    bench.mapper.gate.set()
+    bench.worker.submit(frame(2))
+    until(lambda: bench.delivered[-1:] == [2])
+    assert bench.delivered == delivered
+
+
 def test_frames_are_prepared_by_who_brings_them_while_others_are_mapped(bench: Bench) -> None:
     bench.mapper.gate.clear()
     for stamp in range(3):

@@ -199,7 +199,7 @@ class Parameters:
         20.0, "How often TF is published.", low=0.1, high=1000.0, unit="Hz"
     )
     tf_tolerance_s: float = _parameter(
-        0.1, "How far ahead TF is stamped where it is repeated.", low=0.0, high=10.0, unit="s"
+        0.1, "How far ahead TF is stamped where it is repeated.", low=0.0, high=5.0, unit="s"
     )
     tf_timeout_s: float = _parameter(
         0.2, "How long a TF lookup may wait.", low=0.0, high=10.0, unit="s"

@@ -116,8 +116,11 @@ class StreamMapper:
             self.trajectory.resize(new.path_max_poses)
         fixed = new.scale_source == "fixed" and _differ(old, new, "scale")
         if fixed or _differ(old, new, "scale_source"):
-            self.scale = ScaleEstimator(new.scale_source, new.scale)
-            self.regauge(scale=self.scale.scale)
+            before, self.scale = self.scale, ScaleEstimator(new.scale_source, new.scale)
+            if new.scale_source != "none":
+                self.scale.restore(before.state())  # metres stay metres until it knows better
+            if self.scale.scale != before.scale:
+                self.regauge(scale=self.scale.scale)
 
     @property
     def state(self) -> SceneState:

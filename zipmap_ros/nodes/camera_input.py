@@ -68,7 +68,7 @@ class CameraInput:
         self._other_sizes: deque[tuple[int, int]] = deque(maxlen=RESIZED_AFTER)
         self._depths = _recent()
         self._waiting: Frame | None = None
-        self._wants_depth = parameters.scale_source == "depth"
+        self._wants_depth = False
         self._group = MutuallyExclusiveCallbackGroup()
         self._qos = QOS[parameters.qos_image]
         self.subscriptions: list[Subscription] = []
@@ -78,14 +78,23 @@ class CameraInput:
         else:
             self._subscribe(Image, "image", self._on_image)
         self._subscribe(CameraInfo, "camera_info", self._on_info)
-        if self._wants_depth:
-            self._subscribe(Image, "depth", self._on_depth)
+        self.want_depth(parameters.scale_source == "depth")
 
     def close(self) -> None:
         """Unsubscribe."""
         for subscription in self.subscriptions:
             self._node.destroy_subscription(subscription)
         self.subscriptions.clear()
+
+    def want_depth(self, wanted: bool) -> None:
+        """Subscribe to depth, or no longer."""
+        if wanted == self._wants_depth:
+            return
+        self._wants_depth = wanted
+        if wanted:
+            self._subscribe(Image, "depth", self._on_depth)
+        else:
+            self._node.destroy_subscription(self.subscriptions.pop())
 
     def forget(self, reason: str) -> None:
         """Drop what waits for its depth, counted under ``reason``: any stamp may come next."""

@@ -26,6 +26,7 @@ class Diagnostics:
         self, node: Node, status: Callable[[], Status], facts: Callable[[], MapperFacts]
     ) -> None:
         self._status, self._facts = status, facts
+        self._dropped: dict[str, int] = {}  # when it was looked at last
         updater = Updater(node, period=1.0)
         updater.setHardwareID("none")
         for task in (self._input, self._tracking, self._scale, self._memory):
@@ -36,7 +37,7 @@ class Diagnostics:
         if status.state == Status.WAITING_FOR_IMAGE:
             stat.summary(WARN, status.hint or "no images yet")
         elif status.state in RUNNING and status.output_rate < KEEPS_UP * status.input_rate:
-            stat.summary(WARN, "images come faster than the network: the oldest are dropped")
+            stat.summary(WARN, self._why_dropped(status))
         else:
             stat.summary(OK, f"{status.input_rate:.1f} Hz")
         stat.add("input rate (Hz)", f"{status.input_rate:.2f}")
@@ -53,10 +54,20 @@ class Diagnostics:
             stat.add(f"dropped: {drop.key}", drop.value)
         return stat
 
+    def _why_dropped(self, status: Status) -> str:
+        """By the reason for which most images were dropped since it was asked last."""
+        before = self._dropped
+        self._dropped = {drop.key: int(drop.value) for drop in status.frames_dropped}
+        new = {reason: n - before.get(reason, 0) for reason, n in self._dropped.items()}
+        reason = max(new, key=lambda reason: new[reason], default="queue_full")
+        if reason == "queue_full":
+            return "images come faster than the network: the oldest are dropped"
+        return f"images are dropped as {reason}"
+
     def _tracking(self, stat: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
         status = self._status()
-        good = (Status.TRACKING, Status.INITIALISING, Status.PAUSED)
-        level = OK if status.state in good else ERROR if status.state == Status.LOST else WARN
+        good = status.state == Status.PAUSED or (status.state in RUNNING and not status.hint)
+        level = OK if good else ERROR if status.state == Status.LOST else WARN
         name = STATE_NAMES[status.state]
         stat.summary(level, f"{name}: {status.hint}" if status.hint else name)
         stat.add("frames used", status.frames_used)
@@ -68,7 +79,8 @@ class Diagnostics:
     def _scale(self, stat: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
         status = self._status()
         if status.metric:
-            stat.summary(OK, f"metres, from {status.scale_source}")
+            source = status.scale_source
+            stat.summary(OK, f"metres, from {'the session' if source == 'none' else source}")
         elif status.scale_source == "none":
             stat.summary(OK, "map units are the network's: set scale_source for metres")
         else:

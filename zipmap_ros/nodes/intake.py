@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ TIME_JUMP_NS = NS
 JUMPED_AFTER = 3
 # Odometry may miss so many images in a row before the state is WAITING_FOR_TF.
 ODOMETRY_PATIENCE = 3
+# The scale, for which TF had no odometry, does without for so long before it waits for it again.
+ODOMETRY_AGAIN_S = 2.0
 # How long the first /clock may take.
 CLOCK_PATIENCE_S = 2.0
 NO_CLOCK = (
@@ -45,13 +48,15 @@ class Intake:
         """``last_stamps``, by the name of the camera, are those of the activation before: time may
         have jumped back since. They are kept up to date."""
         self._node, self._worker = node, node.worker
-        self._begun_s, self._seen = time.monotonic(), False
+        self._seen = False
+        self._clockless_s = math.inf  # since when images come while time stands at 0
         # All by the name of the camera.
         self._last_stamps = last_stamps
         self._older: dict[str, list[int]] = {}  # last stamps, since one was newer
         self._jumped: dict[str, int] = {}  # how often the queue was emptied when a frame said so
         self._told: dict[str, str] = {}  # the frame whose mount the mapper knows
         self._unplaced: dict[str, tuple[int, str]] = {}  # images in a row, and why
+        self._no_odometry_s = -math.inf  # when TF had none for the scale
         self._clock_hints: dict[str, str] = {}
         self._cameras = [
             CameraInput(node, name, node.values, self._on_frame, node.worker.drop)
@@ -70,6 +75,11 @@ class Intake:
         for camera in self._cameras:
             camera.close()
         self._node.destroy_subscription(self._odometry)
+
+    def want_depth(self, wanted: bool) -> None:
+        """Subscribe to measured depth, or no longer; all else goes on."""
+        for camera in self._cameras:
+            camera.want_depth(wanted)
 
     def forget(self, reason: str) -> None:
         """Any stamp may come next; what waits for its depth is counted as dropped by ``reason``."""
@@ -143,10 +153,13 @@ class Intake:
         now_ns = self._node.now_ns()
         behind_ns = now_ns - frame.stamp_ns
         hint = ""
-        if now_ns == 0:  # simulated time has not begun: the first /clock is still on its way
-            waited_s = time.monotonic() - self._begun_s
+        if now_ns:
+            self._clockless_s = math.inf
+        else:  # simulated time has not begun: the first /clock is still on its way
+            self._clockless_s = min(self._clockless_s, time.monotonic())
+            waited_s = time.monotonic() - self._clockless_s
             hint = NO_CLOCK if waited_s > CLOCK_PATIENCE_S else ""
-        elif abs(behind_ns) >= FOREIGN_CLOCK_NS:
+        if now_ns and abs(behind_ns) >= FOREIGN_CLOCK_NS:
             hint = (
                 f"stamps of images are {behind_ns / NS:.0f} s behind this node's clock: for a bag, "
                 "play it with --clock and set use_sim_time to true; else set the camera's clock"
@@ -178,10 +191,15 @@ class Intake:
         p = self._node.values
         if p.tf_mode != "map_to_odom" and p.scale_source != "tf":
             return True
+        needed = p.tf_mode == "map_to_odom"  # else it is for the scale only, which can wait
+        waits = needed or time.monotonic() - self._no_odometry_s > ODOMETRY_AGAIN_S
         try:
-            odom_T_base = self._node.transforms.odom_T_base(frame.stamp_ns)
+            at_most_s = math.inf if waits else 0.0
+            odom_T_base = self._node.transforms.odom_T_base(frame.stamp_ns, at_most_s)
         except (TransformError, ConvertError) as error:
-            if p.tf_mode != "map_to_odom":  # it is for the scale only, which can wait
+            if not needed:
+                if waits:
+                    self._no_odometry_s = time.monotonic()
                 self._node.warn("odometry", f"no odometry on TF for the scale: {error}")
                 return True
             self._worker.drop("no_odometry")

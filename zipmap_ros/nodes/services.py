@@ -29,7 +29,6 @@ FILE_TIMEOUT_S = 60.0
 # Longest side of an image that query_view answers with.
 MAX_QUERY_PIXELS = 4096
 MODES = {SetMode.Request.MAPPING: "mapping", SetMode.Request.LOCALIZATION: "localization"}
-UNCONFIGURED = "the node is not configured: configure and activate it"
 # Depth, confidence and camera of an answer are in the camera that was asked for.
 QUERY_FRAME = "query_view"
 
@@ -47,7 +46,7 @@ def _answered(handler: Callable) -> Callable:
             response.success = False
             response.message = str(error) or type(error).__name__
             if not self._node.configured:  # or no longer
-                response.message = UNCONFIGURED
+                response.message = self._unconfigured()
             self._node.get_logger().warning(f"{handler.__name__.lstrip('_')}: {response.message}")
         return response
 
@@ -94,7 +93,10 @@ class Services:
     def check_configured(self) -> None:
         """Raises RuntimeError where there is nothing to ask."""
         if not self._node.configured:
-            raise RuntimeError(UNCONFIGURED)
+            raise RuntimeError(self._unconfigured())
+
+    def _unconfigured(self) -> str:
+        return f"the node is not configured: {self._node.hint}"
 
     @_answered
     def _query_view(self, request: QueryView.Request, response: QueryView.Response) -> None:

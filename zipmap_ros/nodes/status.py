@@ -39,6 +39,7 @@ class MapperFacts:
     """What the status says of the mapper, taken on the worker's thread after each of its jobs.
 
     map_version  differs whenever the map does
+    astray       the cameras of which nobody knows where they are
     """
 
     status: str = "initialising"
@@ -46,6 +47,7 @@ class MapperFacts:
     gated: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     problem: str = ""
+    astray: tuple[str, ...] = ()
     variant: str = ""
     device: str = ""
     map_points: int = 0
@@ -69,6 +71,7 @@ class MapperFacts:
             gated=mapper.counts.gated,
             dropped=Counter(mapper.counts.dropped),
             problem=mapper.problem,
+            astray=_astray(mapper),
             variant=mapper.model.config.variant,
             device=str(next(mapper.model.parameters()).device),
             map_points=len(cloud),
@@ -123,6 +126,16 @@ def make_status(
         gauge_id=facts.gauge_id,
         state_update=facts.state_update,
     )
+
+
+def _astray(mapper: StreamMapper) -> tuple[str, ...]:
+    """The cameras that are lost, or aligned to nothing where others are."""
+    from zipmap_ros.mapping.tracks import aligns
+
+    lost = set(mapper.tracker.good)
+    if aligns(mapper.parameters.align_poses, mapper.model.config):
+        lost |= {name for name, track in mapper.tracks.cameras.items() if not track.is_known}
+    return tuple(sorted(lost))
 
 
 def _process_mb() -> float:

@@ -93,6 +93,11 @@ class StreamNode(LifecycleNode):
             self._autostart = self.create_timer(0.0, self._start)
 
     @property
+    def hint(self) -> str:
+        """What to do about a node that is not active."""
+        return self._hint
+
+    @property
     def values(self) -> Parameters:
         """The parameters in force."""
         return self._declared.values
@@ -218,6 +223,7 @@ class StreamNode(LifecycleNode):
             self.facts = MapperFacts()
         self.worker.stop(STOP_TIMEOUT_S)
         self.transforms.clear()
+        self.transforms.forget_mounts()
         self.outputs.close()
         del self.worker, self.outputs, self._mapper
         release_memory()
@@ -335,10 +341,18 @@ class StreamNode(LifecycleNode):
                 f"{self.facts.problem}; go back to where the map is known, or call ~/reset"
             )
         if self.facts.status == "tracking":
-            return Status.TRACKING, intake.clock_hint
+            return Status.TRACKING, "; ".join(filter(None, (self._lost_hint(), intake.clock_hint)))
         nowhere = self.values.mode == "localization"
         hint = "there is no map to be located in: call ~/load_map, or ~/set_mode for mapping"
         return Status.INITIALISING, hint if nowhere else intake.clock_hint
+
+    def _lost_hint(self) -> str:
+        """What to do about cameras whose poses are none in the map; "" while there are none."""
+        names = ", ".join(name or "the camera" for name in self.facts.astray)
+        return names and (
+            f"nobody knows where in the map {names} is: let it see what was seen before, "
+            "or call ~/reset"
+        )
 
     def _check_silence(self) -> None:
         if self._intake is not None and not self.paused:
@@ -378,9 +392,8 @@ class StreamNode(LifecycleNode):
         if old.path_max_poses != new.path_max_poses:
             self._path_gauge = -1
         self.worker.tell(lambda mapper: setattr(mapper, "parameters", new))
-        if self._intake is not None and old.scale_source != new.scale_source:
-            self._unsubscribe()
-            self._intake = Intake(self, self._last_stamps)
+        if self._intake is not None:
+            self._intake.want_depth(new.scale_source == "depth")
         if old.mode != new.mode:
             self._publish_status()
 

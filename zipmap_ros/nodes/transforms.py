@@ -110,6 +110,10 @@ class Transforms:
         self._held = {}  # another thread may be reading the old one
         self._gauge = self._last = None
 
+    def forget_mounts(self) -> None:
+        """Look extrinsics up anew."""
+        self._base_T_camera.clear()
+
     def close(self) -> None:
         """Stop listening."""
         self._listener.unregister()
@@ -137,14 +141,15 @@ class Transforms:
                 ) from error
         return self._base_T_camera[frame_id]
 
-    def odom_T_base(self, stamp_ns: int) -> Array:
-        """(4, 4) odometry of others at a stamp, waited for up to tf_timeout_s.
+    def odom_T_base(self, stamp_ns: int, at_most_s: float = math.inf) -> Array:
+        """(4, 4) odometry of others at a stamp, waited for up to tf_timeout_s or ``at_most_s``.
 
         Raises TransformError.
         """
         p = self._parameters()
         try:
-            return self._lookup(p.odom_frame, p.base_frame, Time(nanoseconds=stamp_ns))
+            stamp = Time(nanoseconds=stamp_ns)
+            return self._lookup(p.odom_frame, p.base_frame, stamp, at_most_s)
         except TransformError as error:
             raise TransformError(
                 f"{error}; publish odometry at the stamps of the images, on TF or on the topic "

@@ -234,11 +234,14 @@ class Worker:
             self._report(f"a request was not carried out: {type(error).__name__}: {error}")
 
     def _map(self, call: Callable[[], list[Estimate]]) -> None:
+        emptied = self.emptied
         try:
             estimates = call()
         except Exception as error:  # one bad frame must not end the mapping
             self._report(f"a frame could not be mapped: {type(error).__name__}: {error}")
             estimates = []
+        if self.emptied != emptied and self._emptied_for == "time_jump":
+            estimates = []  # on TF a stamp of before would keep all of the new time away
         self._hand_over(estimates)
         now_ns = self._now_ns()
         with self._wake:
