@@ -26,7 +26,8 @@ from zipmap_ros.mapping.focal import MOST, NETWORK_FRAMES, Focal
 from zipmap_ros.mapping.places import Places
 from zipmap_ros.mapping.prepare import View, prepare
 from zipmap_ros.mapping.query import QueriedView, draw_references, mended
-from zipmap_ros.mapping.tracks import FOUND, LED, Track, Tracks
+from zipmap_ros.mapping.track import FOUND, LED, Track
+from zipmap_ros.mapping.tracks import Tracks
 from zipmap_ros.model import VARIANTS, QueryPrediction
 from zipmap_ros.parameters import Parameters
 from zipmap_ros.synthetic import MOTIONS as CARRIED
@@ -674,7 +675,7 @@ def test_the_scale_of_what_the_network_remembers_is_the_mean_over_all_frames(mon
     view = View(Frame(0, np.zeros((42, 56, 3), np.uint8)), torch.zeros(3, 42, 56), camera, None)
     larger = Correction.constant(4.0)
 
-    def followed(self, picture, expected, known, places, learns, sought):
+    def followed(self, picture, expected, known, places, learns, lost):
         return replace(self, correction=larger), places
 
     monkeypatch.setattr(Track, "followed", followed)
@@ -1167,6 +1168,7 @@ def test_a_place_moves_the_other_cameras_as_well(walk):
     now, gauge = mapper.tracks.cameras["other"], mapper.gauge
     expected = jumps @ gauge.to_map(other.pose)
     np.testing.assert_allclose(gauge.to_map(now.pose), expected, atol=1e-9)
+    np.testing.assert_array_equal(mapper.tracker.believed["other"], now.pose)
     kept = invert(other.reference.world_T_camera) @ other.pose
     np.testing.assert_allclose(invert(now.reference.world_T_camera) @ now.pose, kept, atol=1e-9)
 
@@ -1321,6 +1323,128 @@ def test_a_camera_that_is_steady_is_not_looked_for_elsewhere(walk, elsewhere, mo
     run(mapper, both, [0])
     monkeypatch.setattr(Places, "anywhere", lambda *_: pytest.fail("it was looked for"))
     run(mapper, both, [*range(1, 20), FRAMES, 20])
+
+
+def away(estimates, mapped, indices) -> np.ndarray:
+    """(N, 2) metres and degrees from where the same images were mapped."""
+    pairs = zip(indices, estimates, strict=True)
+    return np.array(
+        [_size(se3_log(invert(mapped[i].map_T_camera) @ e.map_T_camera)) for i, e in pairs]
+    )
+
+
+@pytest.mark.parametrize("mode", ["mapping", "localization"])
+def test_a_camera_that_was_carried_to_a_known_place_is_found_there(walk, kitchen, mode):
+    """The first image is one that might be bad, the next looks for where it was seen before."""
+    turn = [walk.poses[-1] @ se3_exp([0, 0, 0, 0, np.deg2rad(6 * i), 0]) for i in range(1, 9)]
+    both = walk.joined(seen(kitchen, np.stack(turn)))
+    model = SeenWorld(both, noisy(both.poses, seed=3))
+    mapper = make(model, max_jump_m=100.0, max_turn_deg=180.0)
+    mapped = run(mapper, both)
+    model.poses = model.poses @ se3_exp(
+        [1.5, 0, 0, 0, 0.9, 0]
+    )  # nothing that the network says is so
+    mapper.parameters = mapper.parameters.updated({"mode": mode})
+    places = mapper.tracks.places
+    assert away(run(mapper, both, [2]), mapped, [2])[0, 0] > 0.5
+    assert mapper.tracks.places is places
+    back = run(mapper, both, [3, 4, 5])
+    off = away(back, mapped, [3, 4, 5])
+    assert off[:, 0].max() < 0.03 and off[:, 1].max() < 0.6
+    assert mapper.tracks.cameras[""].is_steady
+
+
+def test_after_one_bad_image_the_camera_goes_on_from_before(walk, elsewhere):
+    """However wrong the network is about it."""
+    both = walk.joined(elsewhere)
+    poses = noisy(both.poses)
+    poses[FRAMES] = poses[19] @ se3_exp([2.0, 0, 0, 0, 0.5, 0])
+    estimates = run(make(SeenWorld(both, poses)), both, [*range(20), FRAMES, 20, 21])
+    off = errors([estimates[0], *estimates[-2:]], walk.poses[[0, 20, 21]])
+    assert off[:, 0].max() < 0.06 and off[:, 1].max() < 1.0
+
+
+def test_who_was_led_by_the_network_makes_no_places_until_found(walk, kitchen, elsewhere):
+    """They would be where it only might have been, and look like it ever after."""
+    turned = walk.poses[:8] @ se3_exp([0, 0, 0, 0, np.deg2rad(80), 0])
+    both = walk.joined(elsewhere).joined(seen(kitchen, turned))
+    mapper = make(SeenWorld(both, noisy(both.poses)))
+    run(mapper, both, range(FRAMES))
+    places = mapper.tracks.places
+    run(mapper, both, range(FRAMES, FRAMES + 9))
+    assert mapper.tracks.places is places and not mapper.tracks.cameras[""].is_steady
+    run(mapper, both, THERE_AND_BACK)
+    assert len(mapper.tracks.places.references) > len(places.references)
+
+
+FRONT_T_LEFT = se3_exp([-0.1, 0.05, 0.0, 0.0, np.deg2rad(-75), 0.0])
+
+
+@pytest.fixture(scope="module")
+def rig(kitchen, walk) -> Walk:
+    """The walk, and what another camera of the same body saw at the same times."""
+    return walk.joined(seen(kitchen, walk.poses @ FRONT_T_LEFT))
+
+
+def run_rig(mapper: StreamMapper, rig: Walk, indices, blind=()) -> dict[str, list[np.ndarray]]:
+    """Where each camera says that the front one is, (4, 4) by frame."""
+    mapper.set_extrinsic("front", np.eye(4))
+    mapper.set_extrinsic("left", FRONT_T_LEFT)
+    found: dict[str, list[np.ndarray]] = {"front": [], "left": []}
+    for i in indices:
+        for k, source in enumerate(found):
+            rgb = rig.rgb[i + k * FRAMES]
+            rgb = rig.rgb[-1] if (source, i) in blind else rgb
+            frame = Frame(i * 100_000_000 + k, rgb, camera=CAMERA, source=source)
+            (estimate,) = mapper.add_frame(frame)
+            found[source].append(estimate.map_T_camera @ invert(mapper.base_T_camera(source)))
+    return found
+
+
+def astray(rig: Walk) -> SeenWorld:
+    """A network that knows nothing of how the second camera is turned, and halves its depth."""
+    poses = noisy(rig.poses)
+    poses[FRAMES:] = poses[FRAMES:] @ se3_exp([0.5, 0, 0, 0.2, 1.0, 0])
+    model = SeenWorld(rig, poses)
+    model.depth[FRAMES:] *= np.float32(0.6)
+    return model
+
+
+def test_cameras_of_one_body_are_where_it_is(rig, walk):
+    found = run_rig(make(astray(rig)), rig, range(FRAMES))
+    for source, poses in found.items():
+        off = errors([found["front"][0], *poses], walk.poses[[0, *range(FRAMES)]])
+        assert off[:, 0].max() < 0.06 and off[:, 1].max() < 1.2, source
+
+
+def test_a_camera_takes_the_scale_of_the_one_that_carries_it(rig):
+    mapper = make(astray(rig))
+    run_rig(mapper, rig, [*range(FRAMES), *range(FRAMES - 2, -1, -1)])
+    left = mapper.tracks.cameras["left"].correction.mean * 0.6
+    front = mapper.tracks.cameras["front"].correction.mean
+    assert left / front == pytest.approx(1, abs=0.15)
+
+
+def test_a_camera_that_sees_nothing_is_carried_by_another(rig, walk):
+    dark = Walk(np.zeros_like(rig.rgb[:1]), rig.depth[:1], rig.poses[:1])
+    both = rig.joined(dark)
+    model = astray(rig)
+    model.index[dark.rgb[0].tobytes()] = 0  # the network says: where it began
+    mapper = make(model)
+    blind = {("front", i) for i in range(8, 20)}
+    found = run_rig(mapper, both, range(FRAMES), blind)
+    off = errors([found["front"][0], *found["front"][1:]], walk.poses)
+    assert off[:, 0].max() < 0.12 and off[:, 1].max() < 1.5, "1.4 m where nobody carries it"
+    assert mapper.tracks.cameras["front"].is_steady
+
+
+def test_without_mounts_each_camera_is_by_itself(rig):
+    model = astray(rig)
+    alone = make(model)
+    run(alone, rig, [0, 1], source="front")
+    (left,) = run(alone, rig, [FRAMES], source="left")
+    expected = alone.gauge.to_map(alone.tracks.correction @ model.poses[FRAMES])
+    np.testing.assert_allclose(left.map_T_camera, expected, atol=1e-6)
 
 
 def test_a_session_keeps_the_places_bit_for_bit(walk, tmp_path):

@@ -20,8 +20,8 @@ from zipmap_ros.mapping.keyframes import Keyframes
 from zipmap_ros.mapping.points import frame_points
 from zipmap_ros.mapping.prepare import prepare
 from zipmap_ros.mapping.scale import MIN_RATIOS, WINDOW, Odometry, ScaleEstimator
+from zipmap_ros.mapping.track import Motion
 from zipmap_ros.mapping.tracking import JUMP, LOST, NOT_FINITE, Tracker
-from zipmap_ros.mapping.tracks import Motion
 from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.undistort import MAX_HALF_FOV_DEG, distort, rectification
 from zipmap_ros.model import ModelConfig

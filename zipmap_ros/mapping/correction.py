@@ -85,6 +85,10 @@ class Correction:
         beyond = mean - np.clip(mean, -FREE, FREE)
         return Correction(self.log - LEAK * beyond, self.precision)
 
+    def times(self, factor: float) -> Correction:
+        """With all of it so many times as large."""
+        return Correction(self.log + np.log(factor), self.precision)
+
     def factor(self, shape: Sequence[int]) -> NDArray[np.float32]:
         """(h, w) what to multiply depth of this shape with."""
         h, w = shape

@@ -11,7 +11,7 @@ from zipmap_ros.mapping.chunk import dense
 from zipmap_ros.mapping.gauge import Gauge
 from zipmap_ros.mapping.points import frame_points
 from zipmap_ros.mapping.prepare import View
-from zipmap_ros.mapping.tracks import Motion
+from zipmap_ros.mapping.track import Motion
 from zipmap_ros.model import Prediction
 from zipmap_ros.parameters import Parameters
 

@@ -16,7 +16,7 @@ from zipmap_ros.geometry import BODY_T_OPTICAL, Array, Camera
 from zipmap_ros.mapping.chunk import dense, median_depths, network_poses, relative_change
 from zipmap_ros.mapping.errors import MappingError
 from zipmap_ros.mapping.estimate import estimate_of
-from zipmap_ros.mapping.gauge import Gauge
+from zipmap_ros.mapping.gauge import Gauge, scaled
 from zipmap_ros.mapping.keyframes import Keyframes
 from zipmap_ros.mapping.prepare import View, prepare
 from zipmap_ros.mapping.query import (
@@ -28,8 +28,9 @@ from zipmap_ros.mapping.query import (
     query_network,
 )
 from zipmap_ros.mapping.scale import Odometry, ScaleEstimator
+from zipmap_ros.mapping.track import Motion
 from zipmap_ros.mapping.tracking import NOT_FINITE, Tracker
-from zipmap_ros.mapping.tracks import Motion, Tracks, aligns
+from zipmap_ros.mapping.tracks import Tracks, aligns
 from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.voxel_map import VoxelMap
 from zipmap_ros.model import ModelError, Prediction, SceneState, ZipMap
@@ -229,7 +230,8 @@ class StreamMapper:
         aligned = aligns(p.align_poses, self.model.config)
         if poses is not None and aligned:
             lost = self.tracker.good  # and not yet found
-            found = tracks.align(chunk, prediction, poses, learns=mapping, lost=lost)
+            mounts = {name: scaled(T, 1 / self.scale.scale) for name, T in self.extrinsics.items()}
+            found = tracks.align(chunk, prediction, poses, mapping, lost, mounts)
             poses, motions = found.poses, found.motions
             prediction, tracks = found.prediction, found.tracks
         elif poses is not None:  # they may have been aligned until now
@@ -243,6 +245,8 @@ class StreamMapper:
         if poses is None or reason:
             return self._drop(chunk, str(reason), f"the network's output was refused: {reason}")
         self.tracks = tracks
+        if any(motion.jump is not None for motion in motions):  # which moved all cameras
+            self.tracker.move({name: track.pose for name, track in tracks.cameras.items()})
         # Keep it, or drop it: the camera had hardly moved, or we only localise.
         named = list(zip(sources, poses, strict=True))
         keep = mapping and self.keyframes.wants(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from zipmap_ros.geometry import Array
@@ -76,6 +76,10 @@ class Tracker:
             self.believed[source] = self.latest[source]
             self.steady.add(source)
         return None
+
+    def move(self, poses: Mapping[str, Array]) -> None:
+        """Take other poses for the last that were believed, by camera."""
+        self.believed.update({name: poses[name] for name in self.believed.keys() & poses.keys()})
 
     def _jumped(
         self, sources: Sequence[str], poses: Sequence[Array], max_jump: float, max_turn_deg: float

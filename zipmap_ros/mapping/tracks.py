@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Poses by alignment: each camera followed from image to image by the network's depth.
+"""Poses by alignment: cameras followed from image to image by the network's depth.
 
 A small network knows the shape of a view better than the way between two. So each image is aligned
 to an earlier one with its depth (`alignment`), which gives the pose; the network's own is taken
 where that fails, and for the first frame. Depth is brought to that of what it is aligned to, in
 scale and in shape, which motion refines, but its scale does not go far from the network's. Where a
-camera comes back, it is aligned to what was seen there before (`places`). What is kept is one image
+camera comes back, it is aligned to what was seen there before (`places`). Of cameras whose mounts
+on one body are known, one that is followed steadily carries the others (`track`). What is kept is one image
 with depth for each camera, and for a limited number of places, whatever the length of the stream.
 Poses and depths are in the network's units.
 """
@@ -19,21 +20,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from zipmap_ros.geometry import Array, Camera, invert, rigid, se3_exp, se3_log
-from zipmap_ros.mapping.alignment import Fit, Picture, Reference
+from zipmap_ros.geometry import Array, Camera, invert
+from zipmap_ros.mapping.alignment import Picture, Reference
 from zipmap_ros.mapping.correction import Correction
 from zipmap_ros.mapping.focal import Focal
 from zipmap_ros.mapping.pixels import Image, half, shrunk
 from zipmap_ros.mapping.places import Places, references_state, restored_references
 from zipmap_ros.mapping.prepare import View
+from zipmap_ros.mapping.track import FOUND, SOUGHT_AFTER, Motion, Track
 from zipmap_ros.model import VARIANTS, ModelConfig, Prediction
 
 WIDEST = 200  # pixels: larger images are halved before
-DAMPING = 0.9  # of the last motion, taken as the guess of the next
-SOUGHT_AFTER = 5  # images in a row that could not be aligned: the camera may be anywhere
-# Standard deviations of a motion that nothing was aligned for (share of the depth, radians), by the
-# network as measured, and where nothing led there, which says that nothing is known.
-LED, FOUND = (0.1, 0.09), (1.0, 1.0)
 NEAREST = np.float32(1e-12)  # depth above the zero of an underflow, whose square is a float32 too
 
 
@@ -44,146 +41,6 @@ def aligns(choice: str, config: ModelConfig) -> bool:
     gives in the long run.
     """
     return choice == "on" or (choice == "auto" and config.variant not in VARIANTS)
-
-
-@dataclass(frozen=True, eq=False)
-class Motion:
-    """How a camera came from its frame before to its last one.
-
-    covariance  (6, 6) of the error of the way between, a twist in the later camera: that of the
-                last pose against what it was aligned to; None where there is no frame before
-    jump        (4, 4) what a place that was found again moved the pose by: without it the pose
-                would be ``invert(jump) @ pose``; None where none was, or nothing led there
-    """
-
-    covariance: Array | None = None
-    jump: Array | None = None
-
-    @classmethod
-    def unaligned(cls, deviations: tuple[float, float], depth: float) -> Motion:
-        """Known by such standard deviations (share of the depth, radians) alone."""
-        translation, rotation = deviations
-        return cls(np.diag([(translation * depth) ** 2] * 3 + [rotation**2] * 3))
-
-
-@dataclass(frozen=True, eq=False)
-class Track:
-    """What is known of one camera after a frame.
-
-    reference   what the next image is aligned to
-    pose        (4, 4) network_T_camera of the last frame
-    step        (6,) twist from the frame before to it; 0 where it was not aligned
-    correction  of the last frame's depth
-    focal       its focal lengths, where they are not known
-    motion      to the last frame
-    misses      images in a row that were aligned to nothing
-    known       whether it was followed from where the map began, or a place was found since; else
-                nobody knows where the camera is, and it is sought at all places
-    """
-
-    reference: Reference
-    pose: Array
-    step: Array
-    correction: Correction
-    focal: Focal
-    motion: Motion = Motion()
-    misses: int = 0
-    known: bool = True
-
-    @property
-    def is_known(self) -> bool:
-        """Whether it is known where the camera is: not where a session was just loaded either."""
-        return self.known and not self.is_stale
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether its pose may be of long ago, and no motion leads from there."""
-        return self.misses >= SOUGHT_AFTER
-
-    @classmethod
-    def started(
-        cls,
-        picture: Picture,
-        pose: Array,
-        correction: Correction,
-        focal: Focal,
-        motion: Motion = Motion(),
-        misses: int = 0,
-        known: bool = True,
-    ) -> Track:
-        """By an image that is aligned to nothing."""
-        reference = Reference(picture, pose, correction)
-        return cls(reference, pose, np.zeros(6), correction, focal, motion, misses, known)
-
-    @classmethod
-    def found(cls, fit: Fit, picture: Picture, focal: Focal) -> Track:
-        """By an image that was laid over a place, without having been led there."""
-        place, T = fit.reference, fit.camera_T_reference
-        correction = place.correction_of(T, picture.depth, picture.camera)
-        correction = correction or Correction.constant(place.correction.mean)
-        focal, motion = focal.aligned(*fit.focal), Motion.unaligned(FOUND, place.typical_depth)
-        return cls(place, fit.world_T_camera, np.zeros(6), correction, focal, motion)
-
-    def followed(
-        self,
-        picture: Picture,
-        expected: Array,
-        known: float,
-        places: Places,
-        learns: bool,
-        lost: bool,
-    ) -> tuple[Track, Places]:
-        """After one more frame: aligned, or ``expected`` (4, 4) where that fails; and the places.
-
-        known   information about the logarithm of the focal length, inf if it is given
-        learns  whether what is left becomes a place
-        lost    whether it is looked for at all places, as after SOUGHT_AFTER misses
-        """
-        guess = self.pose @ se3_exp(DAMPING * self.step)
-        fit = self.reference.align(picture.grey, picture.camera, guess, known)
-        misses = self.misses + 1 if fit is None else 0
-        sought = lost or not self.known or misses >= SOUGHT_AFTER
-        place = None
-        if fit is None or not fit.lasts:
-            place = places.near(picture, fit.world_T_camera if fit else guess, known)
-            if place is None and sought:
-                place = places.anywhere(picture, known)
-        if fit is None:
-            if place is not None:
-                return Track.found(place, picture, self.focal), places
-            correction = Correction.constant(self.correction.mean)
-            motion = Motion.unaligned(LED, self.reference.typical_depth)
-            track = Track.started(
-                picture, expected, correction, self.focal, motion, misses, not sought
-            )
-            return track, places
-        pose, left, motion = fit.world_T_camera, fit.reference, Motion(fit.covariance)
-        step = se3_log(invert(self.pose) @ pose)
-        if place is not None:
-            jump = rigid(place.world_T_camera @ invert(pose))
-            motion = replace(motion, jump=jump)
-            left = replace(left, world_T_camera=jump @ left.world_T_camera)
-            fit = place
-        is_known = self.known or place is not None
-        if learns and is_known and not (fit.lasts and place is None):
-            places = places.with_place(left)
-        reference, T = fit.reference, fit.camera_T_reference
-        correction = reference.correction_of(T, picture.depth, picture.camera) or self.correction
-        if not fit.lasts:
-            correction = correction.drawn_back()
-            reference = Reference(picture, fit.world_T_camera, correction)
-        focal = self.focal.aligned(*fit.focal)
-        track = Track(reference, fit.world_T_camera, step, correction, focal, motion, 0, is_known)
-        return track, places
-
-    def left_alone(self) -> Track:
-        """After a frame that was not aligned, and of which it knows nothing."""
-        return replace(self, misses=SOUGHT_AFTER)
-
-    def moved(self, jump: Array) -> Track:
-        """In the world after another camera of the same body found a place again."""
-        reference = replace(self.reference, world_T_camera=jump @ self.reference.world_T_camera)
-        return replace(self, reference=reference, pose=jump @ self.pose)
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,12 +103,14 @@ class Tracks:
         poses: Sequence[Array],
         learns: bool = True,
         lost: Collection[str] = (),
+        mounts: Mapping[str, Array] | None = None,
     ) -> Aligned:
         """Align the frames of a chunk, one after the other.
 
         poses   the network's (4, 4) network_T_camera of each frame
         learns  whether what the cameras leave become places to come back to
         lost    the cameras that are looked for everywhere
+        mounts  (4, 4) base_T_camera of those of which it is known, in network units
         The tracks that are returned are to be kept if the poses are believed.
         """
         assert prediction.depth is not None
@@ -262,7 +121,9 @@ class Tracks:
             K = intrinsics[0, i].double().cpu().numpy()
             frame = depth[0, i].float().cpu().numpy()
             source = view.frame.source
-            tracks, camera = tracks.follow(view, frame, K, pose, learns, source in lost)
+            tracks, camera = tracks.follow(
+                view, frame, K, pose, learns, source in lost, mounts or {}
+            )
             track = tracks.cameras[source]
             aligned.append(track.pose)
             motions.append(track.motion)
@@ -280,8 +141,12 @@ class Tracks:
         pose: Array,
         learns: bool = True,
         lost: bool = False,
+        mounts: Mapping[str, Array] | None = None,
     ) -> tuple[Tracks, Camera]:
-        """The tracks after one more frame, and its camera: the known one, or a steady (3, 3) K."""
+        """The tracks after one more frame, and its camera: the known one, or a steady (3, 3) K.
+
+        Of cameras with mounts the first that is steady carries the others.
+        """
         source = view.frame.source
         before = self.cameras.get(source)
         focal = before.focal if before else Focal()
@@ -308,10 +173,25 @@ class Tracks:
             led = not places.references or any(t.is_known for t in self.cameras.values())
             constant = Correction.constant(scale)
             track = Track.started(picture, expected, constant, focal, known=led)
+        last = before.stamps[1] if before is not None else view.frame.stamp_ns
+        track = replace(track, stamps=(last, view.frame.stamp_ns))
+        if before is not None and track.reference.picture is before.reference.picture:
+            track = replace(track, began=before.began)
         cameras = {**self.cameras, source: track}
-        if (jump := track.motion.jump) is not None:
+        jump = track.motion.jump
+        if jump is not None and before is not None and before.known and before.left is None:
             others = {name: t for name, t in cameras.items() if name != source}
             cameras |= {name: other.moved(jump) for name, other in others.items()}
+        mounts = mounts or {}
+        steady = [
+            name
+            for name, t in cameras.items()
+            if name in mounts and t.is_steady and (before is None or t.stamps[0] < t.stamps[1])
+        ]
+        if source in mounts and steady and steady[0] != source:
+            leader_T_self = invert(mounts[steady[0]]) @ mounts[source]
+            track = track.carried(cameras[steady[0]], leader_T_self)
+            cameras[source] = track
         frames = self.frames + 1
         log = self.log + (float(track.correction.log.mean()) - self.log) / frames
         return Tracks(cameras, track.pose @ invert(pose), frames, log, places), camera

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One camera, followed from image to image, or carried by another of the same body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from zipmap_ros.geometry import Array, adjoint, invert, rigid, se3_exp, se3_log
+from zipmap_ros.mapping.alignment import BASELINE, Fit, Picture, Reference
+from zipmap_ros.mapping.correction import Correction
+from zipmap_ros.mapping.focal import Focal
+from zipmap_ros.mapping.places import Places
+
+DAMPING = 0.9  # of the last motion, taken as the guess of the next
+SOUGHT_AFTER = 5  # images in a row that could not be aligned: the camera may be anywhere
+# Standard deviations of a motion that nothing was aligned for (share of the depth, radians), by the
+# network as measured, and where nothing led there, which says that nothing is known.
+LED, FOUND = (0.1, 0.09), (1.0, 1.0)
+# How far two cameras of one body went tells how their scales differ: which share of that an image
+# mends, and of which ratio at most (its logarithm).
+TIED, FASTEST = 0.2, 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """How a camera came from its frame before to its last one.
+
+    covariance  (6, 6) of the error of the way between, a twist in the later camera: that of the
+                last pose against what it was aligned to; None where there is no frame before
+    jump        (4, 4) what a place that was found again moved the pose by: without it the pose
+                would be ``invert(jump) @ pose``; None where none was, or nothing led there
+    """
+
+    covariance: Array | None = None
+    jump: Array | None = None
+
+    @classmethod
+    def unaligned(cls, deviations: tuple[float, float], depth: float) -> Motion:
+        """Known by such standard deviations (share of the depth, radians) alone."""
+        translation, rotation = deviations
+        return cls(np.diag([(translation * depth) ** 2] * 3 + [rotation**2] * 3))
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """What is known of one camera after a frame.
+
+    reference   what the next image is aligned to
+    pose        (4, 4) network_T_camera of the last frame
+    step        (6,) twist from the frame before to it; 0 where it was not aligned
+    correction  of the last frame's depth
+    focal       its focal lengths, where they are not known
+    motion      to the last frame
+    misses      images in a row that were aligned to nothing
+    known       whether it was followed from where the map began, or a place was found since; else
+                nobody knows where the camera is, and it is sought at all places
+    left        it before the first image that was aligned to nothing: since then the network led
+                alone, or somebody carried the camera elsewhere. None once it was found again
+    stamps      of the last two frames, ns
+    began       (4, 4) where the reference was seen from, as the camera that carries this one moved
+                since; None while none does
+    """
+
+    reference: Reference
+    pose: Array
+    step: Array
+    correction: Correction
+    focal: Focal
+    motion: Motion = Motion()
+    misses: int = 0
+    known: bool = True
+    left: Track | None = None
+    stamps: tuple[int, int] = (0, 0)
+    began: Array | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known where the camera is: not where a session was just loaded either."""
+        return self.known and not self.is_stale
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether images led all the way to its pose."""
+        return self.known and not self.misses and self.left is None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether its pose may be of long ago, and no motion leads from there."""
+        return self.misses >= SOUGHT_AFTER
+
+    @classmethod
+    def started(
+        cls,
+        picture: Picture,
+        pose: Array,
+        correction: Correction,
+        focal: Focal,
+        motion: Motion = Motion(),
+        misses: int = 0,
+        known: bool = True,
+    ) -> Track:
+        """By an image that is aligned to nothing."""
+        reference = Reference(picture, pose, correction)
+        return cls(reference, pose, np.zeros(6), correction, focal, motion, misses, known)
+
+    @classmethod
+    def found(cls, fit: Fit, picture: Picture, focal: Focal) -> Track:
+        """By an image that was laid over a place, without having been led there."""
+        place, T = fit.reference, fit.camera_T_reference
+        correction = place.correction_of(T, picture.depth, picture.camera)
+        correction = correction or Correction.constant(place.correction.mean)
+        focal, motion = focal.aligned(*fit.focal), Motion.unaligned(FOUND, place.typical_depth)
+        return cls(place, fit.world_T_camera, np.zeros(6), correction, focal, motion)
+
+    def followed(
+        self,
+        picture: Picture,
+        expected: Array,
+        known: float,
+        places: Places,
+        learns: bool,
+        lost: bool,
+    ) -> tuple[Track, Places]:
+        """After one more frame: aligned, or ``expected`` (4, 4) where that fails; and the places.
+
+        known   information about the logarithm of the focal length, inf if it is given
+        learns  whether what is left becomes a place
+        lost    whether it is looked for at all places, as after SOUGHT_AFTER misses
+        """
+        guess = self.pose @ se3_exp(DAMPING * self.step)
+        fit = self.reference.align(picture.grey, picture.camera, guess, known)
+        misses = self.misses + 1 if fit is None else 0
+        sought = lost or not self.known or misses >= SOUGHT_AFTER
+        place = None
+        if fit is None or not fit.lasts or (self.left is not None and self.misses):
+            place = self._back(picture, known)
+            place = place or places.near(picture, fit.world_T_camera if fit else guess, known)
+            if place is None and (sought or self.left is not None):
+                place = places.anywhere(picture, known)
+        if fit is None:
+            if place is not None:
+                return Track.found(place, picture, self.focal), places
+            correction = Correction.constant(self.correction.mean)
+            motion = Motion.unaligned(LED, self.reference.typical_depth)
+            track = Track.started(
+                picture, expected, correction, self.focal, motion, misses, not sought
+            )
+            return replace(track, left=self.left or (self if self.is_known else None)), places
+        pose, left, motion = fit.world_T_camera, fit.reference, Motion(fit.covariance)
+        step = se3_log(invert(self.pose) @ pose)
+        if place is not None:
+            jump = rigid(place.world_T_camera @ invert(pose))
+            motion = replace(motion, jump=jump)
+            left = replace(left, world_T_camera=jump @ left.world_T_camera)
+            fit = place
+        is_known = self.known or place is not None
+        astray = self.left if place is None else None
+        if learns and is_known and astray is None and not (fit.lasts and place is None):
+            places = places.with_place(left)
+        reference, T = fit.reference, fit.camera_T_reference
+        correction = reference.correction_of(T, picture.depth, picture.camera) or self.correction
+        if not fit.lasts:
+            correction = correction.drawn_back()
+            reference = Reference(picture, fit.world_T_camera, correction)
+        focal = self.focal.aligned(*fit.focal)
+        pose = fit.world_T_camera
+        track = Track(reference, pose, step, correction, focal, motion, 0, is_known, astray)
+        return track, places
+
+    def _back(self, picture: Picture, known: float) -> Fit | None:
+        """Lay an image over what was seen before those that were aligned to nothing."""
+        if self.left is None:
+            return None
+        left = self.left
+        fit = left.reference.align(picture.grey, picture.camera, left.pose, known)
+        return fit if fit is not None and fit.lasts else None
+
+    def left_alone(self) -> Track:
+        """After a frame that was not aligned, and of which it knows nothing."""
+        return replace(self, misses=SOUGHT_AFTER)
+
+    def moved(self, jump: Array) -> Track:
+        """In the world after another camera of the same body found a place again."""
+        reference = replace(self.reference, world_T_camera=jump @ self.reference.world_T_camera)
+        began = None if self.began is None else jump @ self.began
+        left = None if self.left is None else self.left.moved(jump)
+        return replace(self, reference=reference, pose=jump @ self.pose, began=began, left=left)
+
+    def at(self, stamp_ns: int) -> Array:
+        """(4, 4) its pose at a stamp near its last, as it moved."""
+        before, last = self.stamps
+        share = np.clip((stamp_ns - last) / max(last - before, 1), -1.0, 1.0)
+        return self.pose @ se3_exp(share * self.step)
+
+    def carried(self, leader: Track, leader_T_self: Array) -> Track:
+        """Where a camera that is steady says, both of one body: only depth is its own.
+
+        Its scale becomes the leader's, by how far each says that they are from the reference.
+        """
+        pose = rigid(leader.at(self.stamps[1]) @ leader_T_self)
+        reference, correction = self.reference, self.correction
+        self_T_reference = invert(self.pose) @ reference.world_T_camera
+        there = rigid(pose @ self_T_reference)
+        seen = float(np.linalg.norm(self_T_reference[:3, 3]))
+        began = there if self.began is None or seen == 0 else self.began
+        went = float(np.linalg.norm((invert(pose) @ began)[:3, 3]))
+        if min(seen, went) > BASELINE * reference.typical_depth:
+            factor = np.exp(TIED * np.clip(np.log(went / seen), -FASTEST, FASTEST))
+            correction = correction.times(factor)
+            reference = replace(reference, correction=reference.correction.times(factor))
+        motion = self.motion
+        if leader.motion.covariance is not None:
+            across = adjoint(invert(leader_T_self))
+            motion = replace(motion, covariance=across @ leader.motion.covariance @ across.T)
+        return replace(
+            self,
+            reference=replace(reference, world_T_camera=there),
+            pose=pose,
+            correction=correction,
+            motion=motion,
+            misses=min(self.misses, SOUGHT_AFTER - 1),
+            known=True,
+            left=None,
+            began=began,
+        )
