@@ -127,6 +127,14 @@ def test_prepare_carries_camera_and_depth_to_the_network_size():
     np.testing.assert_allclose(x, small_x, atol=0.51 / camera.fx)
 
 
+def test_a_view_keeps_no_image_of_full_size():
+    """A batch has hundreds of views, a 4K image 25 MB."""
+    taken = frame(3, None, rgb=np.zeros((240, 320, 3), np.uint8), source="left")
+    view = prepare(replace(taken, depth=np.ones((240, 320), np.float32)), ModelConfig.tiny(), True)
+    assert view.frame.rgb.nbytes == 0 and view.frame.rgb.base is None and view.frame.depth is None
+    assert (view.frame.stamp_ns, view.frame.source) == (taken.stamp_ns, "left")
+
+
 def test_prepare_rectifies_depth_as_it_does_the_image():
     camera = distorted_camera("plumb_bob")
     near = np.arange(320) < 80

@@ -21,7 +21,7 @@ from zipmap_ros.model.preprocess import preprocess_image
 class View:
     """One network input.
 
-    frame     what it was made from
+    frame     what it was made from, without the images: a batch keeps hundreds of views
     pixels    (3, h, w) float32 in [0, 1], h and w multiples of the patch
     camera    the pinhole of ``pixels``; None when the frame's camera is not known
     measured  (h, w) float32 metres along z, NaN where unknown; None without a depth image
@@ -66,7 +66,7 @@ def prepare(frame: Frame, config: ModelConfig, undistort: bool) -> View:
     pixels, moved = preprocess_image(rgb, config.image_size, config.patch_size, camera=probe)
     assert moved is not None
     return View(
-        frame,
+        replace(frame, rgb=frame.rgb[:0, :0].copy(), depth=None),
         pixels,
         None if camera is None else _carry(camera, moved),
         None if measured is None else _sample(measured, moved),

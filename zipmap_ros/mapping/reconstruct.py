@@ -131,7 +131,7 @@ def _in_scale(estimate: Estimate, scale: float) -> Estimate:
 
 
 def _summary(mapper: StreamMapper, estimates: int, seconds: float) -> dict[str, Any]:
-    poses = mapper.trajectory.poses
+    steps = np.diff(mapper.trajectory.poses[:, :3, 3], axis=0)
     counts = mapper.counts
     return {
         "frames": counts.received,
@@ -142,7 +142,7 @@ def _summary(mapper: StreamMapper, estimates: int, seconds: float) -> dict[str, 
         "problem": mapper.problem,
         "seconds": round(seconds, 3),
         "frames_per_second": round(counts.received / seconds, 2),
-        "path_length": float(np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1).sum()),
+        "path_length": round(float(np.linalg.norm(steps, axis=1).sum()), 6),
         "map_points": len(mapper.voxel_map),
         "map_evicted": mapper.voxel_map.evicted,
         "metric": mapper.scale.metric,

@@ -6,9 +6,9 @@ to an earlier one with its depth (`alignment`), which gives the pose; the networ
 where that fails, and for the first frame. Depth is brought to that of what it is aligned to, in
 scale and in shape, which motion refines, but its scale does not go far from the network's. Where a
 camera comes back, it is aligned to what was seen there before (`places`). Of cameras whose mounts
-on one body are known, one that is followed steadily carries the others (`track`). What is kept is one image
-with depth for each camera, and for a limited number of places, whatever the length of the stream.
-Poses and depths are in the network's units.
+on one body are known, one that is followed steadily carries the others (`track`). What is kept is
+one image with depth for each camera, and for a limited number of places, whatever the length of the
+stream. Poses and depths are in the network's units.
 """
 
 from __future__ import annotations

@@ -266,7 +266,7 @@ def project(qkv: Tensor, lr: Tensor | None, heads: int) -> list[Tensor]:
 
 @triton.jit
 def _swiglu_kernel(a, b, size, BLOCK: tl.constexpr):
-    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = at < size
     gate = _rounded(_silu(tl.load(a + at, mask, 0).to(tl.float32)))
     hidden = gate * tl.load(b + at, mask, 0).to(tl.float32)
