@@ -28,8 +28,7 @@ _STEP, _LEAST = 3, 0.05
 # A pixel of a reference covers so many of its own size, and leaves no gaps.
 _WIDE = 1.5
 # A point of the cloud covers at most this many pixels to each side.
-_MAX_SPLAT = 4
-_SIDE = range(-_MAX_SPLAT, _MAX_SPLAT + 1)
+_MAX_SPLAT = 8
 _EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -162,8 +161,9 @@ def project_cloud(
     # Positive floats sort like their bits: depth above, point below, the least wins.
     packed = (z.view(np.uint32).astype(np.uint64) << np.uint64(32)) | index.astype(np.uint64)
     nearest = np.full(camera.width * camera.height, _EMPTY, np.uint64)
-    reaching = [np.flatnonzero(reach >= far) for far in range(_MAX_SPLAT + 1)]
-    for dv, du in product(_SIDE, _SIDE):
+    reaching = [np.flatnonzero(reach >= far) for far in range(reach.max(initial=0) + 1)]
+    sides = range(1 - len(reaching), len(reaching))
+    for dv, du in product(sides, sides):
         points = reaching[max(abs(du), abs(dv))]
         at_u, at_v = u[points] + du, v[points] + dv
         hit = (at_u >= 0) & (at_u < camera.width) & (at_v >= 0) & (at_v < camera.height)
