@@ -23,7 +23,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["zipmap_ros", "zipmap_ros.*"]),
-    package_data={"zipmap_ros": ["weights/*"]},
+    package_data={"zipmap_ros": ["py.typed", "weights/*"]},
     data_files=[
         (str(SHARE), ["package.xml"]),
         *map(_shared, ("msg", "srv", "launch", "config")),
