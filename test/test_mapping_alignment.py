@@ -20,6 +20,7 @@ from zipmap_ros.mapping import alignment as alignment_module
 from zipmap_ros.mapping import mapper as mapper_module
 from zipmap_ros.mapping import places as places_module
 from zipmap_ros.mapping import query as query_module
+from zipmap_ros.mapping import track as track_module
 from zipmap_ros.mapping.alignment import Picture, Reference
 from zipmap_ros.mapping.correction import COLUMNS, PRIOR, ROWS, Correction, node_weights
 from zipmap_ros.mapping.focal import MOST, NETWORK_FRAMES, Focal
@@ -1377,6 +1378,21 @@ def test_who_was_led_by_the_network_makes_no_places_until_found(walk, kitchen, e
     assert len(mapper.tracks.places.references) > len(places.references)
 
 
+def test_who_finds_nothing_for_long_is_taken_to_see_what_is_new(walk, elsewhere, monkeypatch):
+    """One bad image on a long way through new rooms costs no places for ever."""
+    monkeypatch.setattr(track_module, "NEW_AFTER", 6)
+    monkeypatch.setattr(Track, "_back", lambda *_: None)
+    both = walk.joined(elsewhere)
+    mapper = make(SeenWorld(both, noisy(both.poses)))
+    run(mapper, both, [0, 1, 2, 3, FRAMES])
+    places, steady = mapper.tracks.places, []
+    for i in range(8, FRAMES):
+        run(mapper, both, [i])
+        steady.append(mapper.tracks.cameras[""].is_steady)
+    assert not any(steady[:6]) and all(steady[8:])
+    assert len(mapper.tracks.places.references) > len(places.references)
+
+
 FRONT_T_LEFT = se3_exp([-0.1, 0.05, 0.0, 0.0, np.deg2rad(-75), 0.0])
 
 
@@ -1386,19 +1402,32 @@ def rig(kitchen, walk) -> Walk:
     return walk.joined(seen(kitchen, walk.poses @ FRONT_T_LEFT))
 
 
-def run_rig(mapper: StreamMapper, rig: Walk, indices, blind=()) -> dict[str, list[np.ndarray]]:
-    """Where each camera says that the front one is, (4, 4) by frame."""
+def run_rig(
+    mapper: StreamMapper, rig: Walk, indices, blind=(), silent=()
+) -> dict[str, list[np.ndarray]]:
+    """Where each camera says that the front one is, (4, 4) by frame.
+
+    blind  cameras and images that are black, in a rig `with_dark`; silent  those that never come
+    """
     mapper.set_extrinsic("front", np.eye(4))
     mapper.set_extrinsic("left", FRONT_T_LEFT)
     found: dict[str, list[np.ndarray]] = {"front": [], "left": []}
     for i in indices:
         for k, source in enumerate(found):
+            if (source, i) in silent:
+                continue
             rgb = rig.rgb[i + k * FRAMES]
-            rgb = rig.rgb[-1] if (source, i) in blind else rgb
+            if (source, i) in blind:
+                rgb = rig.rgb[-1]
+                mapper.model.index[rgb.tobytes()] = i + k * FRAMES
             frame = Frame(i * 100_000_000 + k, rgb, camera=CAMERA, source=source)
             (estimate,) = mapper.add_frame(frame)
             found[source].append(estimate.map_T_camera @ invert(mapper.base_T_camera(source)))
     return found
+
+
+def with_dark(rig: Walk) -> Walk:
+    return rig.joined(Walk(np.zeros_like(rig.rgb[:1]), rig.depth[:1], rig.poses[:1]))
 
 
 def astray(rig: Walk) -> SeenWorld:
@@ -1426,16 +1455,126 @@ def test_a_camera_takes_the_scale_of_the_one_that_carries_it(rig):
 
 
 def test_a_camera_that_sees_nothing_is_carried_by_another(rig, walk):
-    dark = Walk(np.zeros_like(rig.rgb[:1]), rig.depth[:1], rig.poses[:1])
-    both = rig.joined(dark)
-    model = astray(rig)
-    model.index[dark.rgb[0].tobytes()] = 0  # the network says: where it began
-    mapper = make(model)
+    mapper = make(astray(rig))
     blind = {("front", i) for i in range(8, 20)}
-    found = run_rig(mapper, both, range(FRAMES), blind)
+    found = run_rig(mapper, with_dark(rig), range(FRAMES), blind)
     off = errors([found["front"][0], *found["front"][1:]], walk.poses)
     assert off[:, 0].max() < 0.12 and off[:, 1].max() < 1.5, "1.4 m where nobody carries it"
     assert mapper.tracks.cameras["front"].is_steady
+
+
+def test_a_camera_that_sends_nothing_holds_no_other(rig, walk):
+    """However steady it was."""
+    silent = {("front", i) for i in range(8, FRAMES)}
+    found = run_rig(make(astray(rig)), rig, range(FRAMES), silent=silent)
+    off = errors([found["front"][0], *found["left"]], walk.poses[[0, *range(FRAMES)]])
+    assert off[:, 0].max() < 0.12 and off[:, 1].max() < 1.2, "0.5 m and 9 degrees where it does"
+
+
+def test_a_camera_leads_as_long_as_its_images_come():
+    track = Track.started(as_picture(*np.ones((2, 112, 140), np.float32)), np.eye(4), None, None)
+    track = replace(track, step=np.array([0.1, 0, 0, 0, 0, 0]))
+    for stamps, stamp_ns, expected in (
+        ((0, 100), 250, 0.15),
+        ((0, 100), 50, -0.05),
+        ((0, 100), 301, None),
+        ((100, 0), 0, None),  # time jumped back
+        ((100, 100), 101, None),  # its first
+        ((0, 20 * 10**9), 22 * 10**9, None),
+        ((0, 20 * 10**9), 20 * 10**9 + 500, 0),
+    ):
+        moving = replace(track, stamps=stamps)
+        assert moving.leads(stamp_ns, anew=False) == (expected is not None), stamps
+        if expected is not None:
+            assert moving.at(stamp_ns)[0, 3] == pytest.approx(expected, abs=1e-6)
+    assert replace(track, stamps=(100, 100)).leads(101, anew=True)
+    assert not replace(track, stamps=(100, 100)).leads(2 * 10**9, anew=True)
+
+
+def test_where_all_are_blind_the_network_leads_each_from_where_it_was(rig, walk):
+    """However wrong it is about how one camera is turned against the other."""
+    blind = {(source, 12) for source in ("front", "left")}
+    mapper = make(astray(rig), max_jump_m=100.0, max_turn_deg=180.0)
+    found = run_rig(mapper, with_dark(rig), range(13), blind)
+    for poses in found.values():
+        assert errors([found["front"][0], poses[12]], walk.poses[[0, 12]])[1, 1] < 30, "56 degrees"
+
+
+def test_who_joins_those_who_are_led_by_the_network_carries_none(rig, walk):
+    dark, late = range(14, 17), {("left", i) for i in range(14)}
+    mapper = make(astray(rig), max_jump_m=100.0, max_turn_deg=180.0)
+    found = run_rig(mapper, with_dark(rig), range(20), {("front", i) for i in dark}, late)
+    for poses in found.values():
+        off = errors([found["front"][0], *poses[-3:]], walk.poses[[0, 17, 18, 19]])
+        assert off[:, 0].max() < 0.06 and off[:, 1].max() < 1.2
+
+
+def test_the_motion_of_who_is_carried_back_is_not_known(rig):
+    """From where the network had led it, however well the other's is."""
+    blind = {(source, i) for source in ("front", "left") for i in (12, 13)}
+    silent = {("front", 14), ("front", 15)}
+    mapper = make(astray(rig), max_jump_m=100.0, max_turn_deg=180.0)
+    run_rig(mapper, with_dark(rig), range(16), blind, silent)
+    back = []
+    for i in (16, 17):
+        back += run(mapper, rig, [i], source="front")
+        run_rig(mapper, rig, [i], silent={("front", i)})
+    assert motion_is_known(back) == [False, True]
+
+
+def test_the_scale_is_not_learnt_from_the_mounts(kitchen, walk):
+    """A camera that is carried goes as far as its mount says, which takes the scale for known."""
+    mount, count, unit = se3_exp([0.6, 0, 0, 0, np.deg2rad(-75), 0]), 40, 2.1
+    turn = np.stack(
+        [walk.poses[0] @ se3_exp([0, 0, 0, 0, np.deg2rad(4 * i), 0]) for i in range(count)]
+    )
+    both = seen(kitchen, turn).joined(seen(kitchen, turn @ mount))
+    poses = both.poses.copy()
+    poses[:, :3, 3] /= unit
+    model = SeenWorld(both, poses)
+    model.depth /= np.float32(unit)
+    mapper = make(model, scale_source="odom")
+    mapper.set_extrinsic("front", np.eye(4))
+    mapper.set_extrinsic("left", mount)
+    for i in range(count):
+        mapper.add_odometry(i * 100_000_000, turn[i])
+        run(mapper, both, [i], source="front")
+        frame = Frame(i * 100_000_000, both.rgb[i + count], camera=CAMERA, source="left")
+        mapper.add_frame(frame)
+    assert not mapper.scale.metric, "it turned in place: 1 where the mount is asked"
+
+
+def test_a_scale_that_locks_leaves_the_depth_of_who_is_carried(kitchen, walk):
+    """Its mount is shorter in network units at once, which is no way that it went."""
+    mount, unit = se3_exp([0.6, 0, 0, 0, np.deg2rad(-75), 0]), 2.1
+    both = walk.joined(seen(kitchen, walk.poses @ mount))
+    poses = both.poses.copy()
+    poses[:, :3, 3] /= unit
+    model = SeenWorld(both, poses)
+    model.depth /= np.float32(unit)
+    mapper = make(model)
+    mapper.set_extrinsic("front", np.eye(4))
+    mapper.set_extrinsic("left", mount)
+    means = []
+    for i in range(14):
+        if i == 8:
+            mapper.parameters = mapper.parameters.updated({"scale_source": "fixed", "scale": unit})
+        run(mapper, both, [i], source="front")
+        frame = Frame(i * 100_000_000, both.rgb[FRAMES + i], camera=CAMERA, source="left")
+        mapper.add_frame(frame)
+        means.append(mapper.tracks.cameras["left"].correction.mean)
+    assert max(means[8:]) < 1.1 * means[7], "a third more where it is taken for one"
+
+
+@pytest.mark.parametrize("dark", [1, 7])
+def test_a_map_begins_after_images_that_show_nothing(walk, dark):
+    """A camera's first ones are often black: there is nothing to come back to."""
+    both = walk.joined(Walk(np.zeros_like(walk.rgb[:1]), walk.depth[:1], walk.poses[:1]))
+    mapper = make(SeenWorld(both))
+    run(mapper, both, [FRAMES] * dark)
+    run(mapper, both, range(FRAMES))
+    assert mapper.tracks.cameras[""].is_steady
+    assert len(mapper.tracks.places.references) > 1
 
 
 def test_without_mounts_each_camera_is_by_itself(rig):

@@ -707,6 +707,15 @@ def test_the_mount_of_a_camera_whose_frame_is_another_now_is_told_anew(
         np.testing.assert_array_equal(told, mounts[name])
 
 
+def test_without_a_base_no_camera_has_a_mount(make: Any) -> None:
+    """All would be at the same place of one body."""
+    node = make(cameras=["front", "left"], tf_mode="camera")
+    for name in ("front", "left"):
+        intake(node)._on_frame(Frame(node.now_ns(), scene(0), frame_id=name, source=name))
+    told = node.worker.request(lambda mapper: mapper.extrinsics, PATIENCE_S)
+    assert not told
+
+
 @pytest.mark.parametrize("source", ["odom", "tf"])
 def test_odometry_for_the_scale_reaches_the_mapper_at_its_stamp(
     make: Any, monkeypatch: pytest.MonkeyPatch, source: str

@@ -397,7 +397,7 @@ class StreamMapper:
             if self.scale.source == "depth" and view.measured is not None:
                 depth, confidence = (x[0, i].cpu().numpy() for x in dense(prediction))
                 changed |= self.scale.add_depth(depth, confidence, view.measured)
-            elif self.scale.source in ("odom", "tf"):
+            elif self.scale.source in ("odom", "tf") and not motions[i].carried:
                 odom_T_base = self.odometry.at(view.frame.stamp_ns)
                 if odom_T_base is not None:
                     source = view.frame.source
@@ -410,6 +410,7 @@ class StreamMapper:
         if self.gauge is None:
             return
         old, self.gauge = self.gauge, replace(self.gauge, **changes)  # type: ignore[arg-type]
+        self.tracks = self.tracks.remounted()
         new_T_old, ratio = self.gauge.change_from(old)
         self.voxel_map.transform(new_T_old, ratio)
         self.trajectory.transform(new_T_old, ratio)

@@ -21,6 +21,12 @@ LED, FOUND = (0.1, 0.09), (1.0, 1.0)
 # How far two cameras of one body went tells how their scales differ: which share of that an image
 # mends, and of which ratio at most (its logarithm).
 TIED, FASTEST = 0.2, 0.5
+# After so many aligned images behind one that was not, none of them of a known place, the camera is
+# taken to be where it was led, and to see what is new.
+NEW_AFTER = 20
+# A camera says where the body is for so many of its last intervals after its last image (and before
+# it), and for so long at most: then it has stopped.
+AHEAD, AHEAD_NS = 2, 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +37,12 @@ class Motion:
                 last pose against what it was aligned to; None where there is no frame before
     jump        (4, 4) what a place that was found again moved the pose by: without it the pose
                 would be ``invert(jump) @ pose``; None where none was, or nothing led there
+    carried     whether another camera of the body said where the last frame was, by the mounts
     """
 
     covariance: Array | None = None
     jump: Array | None = None
+    carried: bool = False
 
     @classmethod
     def unaligned(cls, deviations: tuple[float, float], depth: float) -> Motion:
@@ -58,9 +66,12 @@ class Track:
                 nobody knows where the camera is, and it is sought at all places
     left        it before the first image that was aligned to nothing: since then the network led
                 alone, or somebody carried the camera elsewhere. None once it was found again
+    since       images that were aligned since then
     stamps      of the last two frames, ns
     began       (4, 4) where the reference was seen from, as the camera that carries this one moved
                 since; None while none does
+    offset      (4, 4) what moved the network's pose of the last frame to ``pose``; None where that
+                was not aligned
     """
 
     reference: Reference
@@ -72,8 +83,10 @@ class Track:
     misses: int = 0
     known: bool = True
     left: Track | None = None
+    since: int = 0
     stamps: tuple[int, int] = (0, 0)
     began: Array | None = None
+    offset: Array | None = None
 
     @property
     def is_known(self) -> bool:
@@ -155,8 +168,11 @@ class Track:
             motion = replace(motion, jump=jump)
             left = replace(left, world_T_camera=jump @ left.world_T_camera)
             fit = place
-        is_known = self.known or place is not None
-        astray = self.left if place is None else None
+        # Where there are no places to come back to, the map begins with what the camera leaves now.
+        begins = learns and not (fit.lasts or places.references)
+        is_known = self.known or place is not None or begins
+        found = place is not None or begins or self.since >= NEW_AFTER
+        astray = None if found else self.left
         if learns and is_known and astray is None and not (fit.lasts and place is None):
             places = places.with_place(left)
         reference, T = fit.reference, fit.camera_T_reference
@@ -167,6 +183,8 @@ class Track:
         focal = self.focal.aligned(*fit.focal)
         pose = fit.world_T_camera
         track = Track(reference, pose, step, correction, focal, motion, 0, is_known, astray)
+        if astray is not None:
+            track = replace(track, since=self.since + 1)
         return track, places
 
     def _back(self, picture: Picture, known: float) -> Fit | None:
@@ -179,19 +197,29 @@ class Track:
 
     def left_alone(self) -> Track:
         """After a frame that was not aligned, and of which it knows nothing."""
-        return replace(self, misses=SOUGHT_AFTER)
+        return replace(self, misses=SOUGHT_AFTER, offset=None)
 
     def moved(self, jump: Array) -> Track:
         """In the world after another camera of the same body found a place again."""
         reference = replace(self.reference, world_T_camera=jump @ self.reference.world_T_camera)
-        began = None if self.began is None else jump @ self.began
+        began, offset = (None if T is None else jump @ T for T in (self.began, self.offset))
         left = None if self.left is None else self.left.moved(jump)
-        return replace(self, reference=reference, pose=jump @ self.pose, began=began, left=left)
+        pose = jump @ self.pose
+        return replace(self, reference=reference, pose=pose, began=began, offset=offset, left=left)
+
+    def leads(self, stamp_ns: int, anew: bool) -> bool:
+        """Whether it says where the body was at a stamp.
+
+        anew  for a camera's first image, which has nothing better than where it was about then
+        """
+        before, last = self.stamps
+        reach = AHEAD_NS if anew else min(AHEAD * (last - before), AHEAD_NS)
+        return self.is_steady and abs(stamp_ns - last) <= reach
 
     def at(self, stamp_ns: int) -> Array:
         """(4, 4) its pose at a stamp near its last, as it moved."""
         before, last = self.stamps
-        share = np.clip((stamp_ns - last) / max(last - before, 1), -1.0, 1.0)
+        share = np.clip((stamp_ns - last) / max(last - before, 1), -AHEAD, AHEAD)
         return self.pose @ se3_exp(share * self.step)
 
     def carried(self, leader: Track, leader_T_self: Array) -> Track:
@@ -210,7 +238,7 @@ class Track:
             factor = np.exp(TIED * np.clip(np.log(went / seen), -FASTEST, FASTEST))
             correction = correction.times(factor)
             reference = replace(reference, correction=reference.correction.times(factor))
-        motion = self.motion
+        motion = replace(self.motion, carried=True)
         if leader.motion.covariance is not None:
             across = adjoint(invert(leader_T_self))
             motion = replace(motion, covariance=across @ leader.motion.covariance @ across.T)

@@ -91,6 +91,10 @@ class Tracks:
         """After frames that were not aligned."""
         return replace(self, cameras={name: t.left_alone() for name, t in self.cameras.items()})
 
+    def remounted(self) -> Tracks:
+        """Where mounts have other lengths in network units from now on."""
+        return replace(self, cameras={n: replace(t, began=None) for n, t in self.cameras.items()})
+
     def nearest(self, network_T_camera: Array) -> list[Reference]:
         """Images with depth from near a (4, 4) pose, nearest first; not of who is sought."""
         current = [track.reference for track in self.cameras.values() if track.known]
@@ -121,9 +125,7 @@ class Tracks:
             K = intrinsics[0, i].double().cpu().numpy()
             frame = depth[0, i].float().cpu().numpy()
             source = view.frame.source
-            tracks, camera = tracks.follow(
-                view, frame, K, pose, learns, source in lost, mounts or {}
-            )
+            tracks, camera = tracks.follow(view, frame, K, pose, learns, source in lost, mounts)
             track = tracks.cameras[source]
             aligned.append(track.pose)
             motions.append(track.motion)
@@ -147,7 +149,7 @@ class Tracks:
 
         Of cameras with mounts the first that is steady carries the others.
         """
-        source = view.frame.source
+        source, stamp_ns, mounts = view.frame.source, view.frame.stamp_ns, mounts or {}
         before = self.cameras.get(source)
         focal = before.focal if before else Focal()
         camera = view.camera
@@ -155,7 +157,9 @@ class Tracks:
             focal = focal.said(K)
             camera = focal.camera(depth.shape[1], depth.shape[0], K)
         depth = np.maximum(depth, NEAREST)
-        expected = self.correction @ pose  # where the network's own motion leads
+        offset = before.offset if before is not None else None
+        # Where the network's own motion leads.
+        expected = (self.correction if offset is None else offset) @ pose
         scale = float(np.mean([t.correction.mean for t in self.cameras.values()] or [1.0]))
         picture, places = _picture(view, depth, camera), self.places
         information = np.inf if view.camera is not None else focal.total_information
@@ -163,18 +167,17 @@ class Tracks:
             track, places = replace(before, focal=focal).followed(
                 picture, expected, information, places, learns, lost
             )
-            if before.is_stale:
-                unknown = Motion.unaligned(FOUND, track.reference.typical_depth)
-                track = replace(track, motion=replace(unknown, jump=track.motion.jump))
         elif place := places.anywhere(picture, information):
             track = replace(Track.found(place, picture, focal), motion=Motion())
         else:
-            # The network's motion leads from a camera that is known to a new one.
-            led = not places.references or any(t.is_known for t in self.cameras.values())
+            # The network's motion leads from a camera that is known to a new one. One with a mount
+            # would carry all others: it waits for one that is steady.
+            known = [t.is_steady if source in mounts else t.is_known for t in self.cameras.values()]
+            led = not places.references or any(known)
             constant = Correction.constant(scale)
             track = Track.started(picture, expected, constant, focal, known=led)
-        last = before.stamps[1] if before is not None else view.frame.stamp_ns
-        track = replace(track, stamps=(last, view.frame.stamp_ns))
+        last = before.stamps[1] if before is not None else stamp_ns
+        track = replace(track, stamps=(last, stamp_ns))
         if before is not None and track.reference.picture is before.reference.picture:
             track = replace(track, began=before.began)
         cameras = {**self.cameras, source: track}
@@ -182,19 +185,24 @@ class Tracks:
         if jump is not None and before is not None and before.known and before.left is None:
             others = {name: t for name, t in cameras.items() if name != source}
             cameras |= {name: other.moved(jump) for name, other in others.items()}
-        mounts = mounts or {}
-        steady = [
+        leaders = (
             name
             for name, t in cameras.items()
-            if name in mounts and t.is_steady and (before is None or t.stamps[0] < t.stamps[1])
-        ]
-        if source in mounts and steady and steady[0] != source:
-            leader_T_self = invert(mounts[steady[0]]) @ mounts[source]
-            track = track.carried(cameras[steady[0]], leader_T_self)
-            cameras[source] = track
+            if name in mounts and t.leads(stamp_ns, anew=before is None)
+        )
+        leader = next(leaders, source) if source in mounts else source
+        if leader != source:
+            leader_T_self = invert(mounts[leader]) @ mounts[source]
+            track = track.carried(cameras[leader], leader_T_self)
+        carried_back = track.motion.carried and before is not None and before.left is not None
+        if carried_back or (before is not None and before.is_stale):  # from where nobody knows
+            unknown = Motion.unaligned(FOUND, track.reference.typical_depth).covariance
+            track = replace(track, motion=replace(track.motion, covariance=unknown))
+        offset = track.pose @ invert(pose)
+        cameras[source] = replace(track, offset=offset)
         frames = self.frames + 1
         log = self.log + (float(track.correction.log.mean()) - self.log) / frames
-        return Tracks(cameras, track.pose @ invert(pose), frames, log, places), camera
+        return Tracks(cameras, offset, frames, log, places), camera
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """All of it for a session: what is small, for JSON, and arrays by name."""
@@ -209,6 +217,7 @@ class Tracks:
                 "pose": track.pose.tolist(),
                 "known": track.known,
                 "step": track.step.tolist(),
+                "offset": None if track.offset is None else track.offset.tolist(),
                 "focal": asdict(track.focal),
             }
             arrays |= {
@@ -231,6 +240,8 @@ class Tracks:
             cameras[source] = Track(
                 references[i], pose, step, correction, focal, Motion(), SOUGHT_AFTER, track["known"]
             )
+            if (offset := track.get("offset")) is not None:  # older sessions have none
+                cameras[source] = replace(cameras[source], offset=np.array(offset))
         images = {
             k.removeprefix("places."): v for k, v in arrays.items() if k.startswith("places.")
         }

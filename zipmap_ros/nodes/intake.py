@@ -181,7 +181,8 @@ class Intake:
         if not self._place_robot(frame):
             return False
         self._unplaced.pop(frame.source, None)
-        if self._told.get(frame.source) != frame.frame_id:
+        has_mount = self._node.transforms.has_base
+        if has_mount and self._told.get(frame.source) != frame.frame_id:
             self._told[frame.source] = frame.frame_id
             self._worker.tell(lambda m: m.set_extrinsic(frame.source, base_T_camera))
         return True
