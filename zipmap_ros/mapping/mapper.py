@@ -312,9 +312,9 @@ class StreamMapper:
     def query(self, map_T_camera: Array, camera: Camera | None = None) -> QueriedView:
         """What a camera at ``map_T_camera`` (4, 4) would see; ``camera`` None: like the stream's.
 
-        The network answers when it has a query head and a state, its depth mended by the map where
-        poses are aligned; else the map is projected. The state is only read. Raises MappingError
-        before the first estimate.
+        The network answers when it has a query head and a state, below what nearby images and the
+        map show where poses are aligned; else the map is projected. The state is only read. Raises
+        MappingError before the first estimate.
         """
         camera = camera or self.last_camera
         if self.gauge is None or camera is None:

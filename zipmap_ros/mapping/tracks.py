@@ -185,12 +185,7 @@ class Tracks:
         if jump is not None and before is not None and before.known and before.left is None:
             others = {name: t for name, t in cameras.items() if name != source}
             cameras |= {name: other.moved(jump) for name, other in others.items()}
-        leaders = (
-            name
-            for name, t in cameras.items()
-            if name in mounts and t.leads(stamp_ns, anew=before is None)
-        )
-        leader = next(leaders, source) if source in mounts else source
+        leader = _leader(cameras, mounts, source, stamp_ns, anew=before is None)
         if leader != source:
             leader_T_self = invert(mounts[leader]) @ mounts[source]
             track = track.carried(cameras[leader], leader_T_self)
@@ -247,6 +242,20 @@ class Tracks:
         }
         places = Places(tuple(restored_references(small["places"], images)))
         return cls(cameras, np.array(small["correction"]), small["frames"], small["log"], places)
+
+
+def _leader(
+    cameras: Mapping[str, Track],
+    mounts: Mapping[str, Array],
+    source: str,
+    stamp_ns: int,
+    anew: bool,
+) -> str:
+    """The camera that says where ``source`` is: the first that leads, or itself."""
+    if source not in mounts:
+        return source
+    leaders = (name for name, t in cameras.items() if name in mounts and t.leads(stamp_ns, anew))
+    return next(leaders, source)
 
 
 def _picture(view: View, depth: Image, camera: Camera) -> Picture:

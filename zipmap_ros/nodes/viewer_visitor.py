@@ -116,7 +116,7 @@ class Visitor:
 
     def _step_back(self) -> None:
         """Look at the whole map again."""
-        self.follow.value = False  # type: ignore[misc]
+        self.follow.value = False  # type: ignore[misc]  # viser's types have no setter
         self.moved, self._looked_at = False, None
 
     def overlook(self, ball: Ball) -> None:
