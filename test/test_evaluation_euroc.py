@@ -61,6 +61,19 @@ def test_frames_of_the_layout(sequence):
     assert frames[0].depth is None
 
 
+def test_rows_in_any_order_are_frames_in_order_of_time(sequence):
+    """Poses out of order were once searched as if they were not, and lost without a word."""
+    expected = list(EurocSource(str(sequence)))
+    for path in sequence.rglob("data.csv"):
+        head, *rows = path.read_text().splitlines()
+        path.write_text("\n".join([head, *rows[::-1]]))
+    frames = list(EurocSource(str(sequence)))
+    assert [frame.stamp_ns for frame in frames] == [frame.stamp_ns for frame in expected]
+    for frame, same in zip(frames, expected, strict=True):
+        np.testing.assert_array_equal(frame.map_T_camera, same.map_T_camera)
+        np.testing.assert_array_equal(frame.rgb, same.rgb)
+
+
 def test_poses_are_the_cameras_not_the_bodys(sequence):
     frames = list(EurocSource(str(sequence / "mav0")))
     np.testing.assert_allclose(frames[0].map_T_camera[:3, 3], [1.5, 2.0, 3.0])

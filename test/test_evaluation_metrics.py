@@ -114,6 +114,15 @@ def test_an_estimate_that_moves_by_rounding_alone_has_no_scale():
     assert scale == 1.0
 
 
+def test_a_truth_that_stands_still_has_no_scale():
+    """With the scale of 0 that is least squares an estimate that runs away has no error."""
+    truth = np.repeat(straight(1), 5, axis=0)
+    scale, aligned = metrics.align(straight(5, step=1.0), truth)
+    assert scale == 1.0
+    assert metrics.absolute_errors(aligned, truth)["max"] == pytest.approx(2.0)
+    assert metrics.relative_errors(aligned, truth)["translation"] == pytest.approx(1.0)
+
+
 def test_absolute_errors_of_known_offsets():
     truth = straight(3, step=1.0)
     estimate = truth.copy()
@@ -346,6 +355,17 @@ def test_confidence_deciles_order_the_errors():
     error = metrics.confidence_deciles(prediction, truth, confidence)
     assert (np.diff(error) < 0).all()
     assert error[0] == pytest.approx(np.mean(1 / np.arange(1, 11)))
+
+
+def test_a_confidence_that_knows_nothing_has_equal_deciles():
+    """Ties were once in the order of the pixels, whose errors may well have one."""
+    truth = np.ones((10, 20))
+    prediction = truth + np.linspace(0, 0.38, 20)
+    error = metrics.confidence_deciles(prediction, truth, np.ones_like(truth))
+    np.testing.assert_allclose(error, 0.19)
+    half = np.where(np.arange(20) < 10, 2.0, 1.0) * truth
+    error = metrics.confidence_deciles(prediction, truth, half)
+    np.testing.assert_allclose(error, np.repeat([0.29, 0.09], 5))
 
 
 def test_psnr_by_hand():

@@ -20,7 +20,7 @@ import torch
 from zipmap_ros.evaluation import EvaluationError
 from zipmap_ros.evaluation.datasets import SPLITS, Clip, Dataset, open_dataset
 from zipmap_ros.evaluation.machine import STEPS_NOTE, TRAINING_NOTE, describe_model
-from zipmap_ros.evaluation.report import UNTRAINED, Column, Row, _cell, _table
+from zipmap_ros.evaluation.report import UNTRAINED, Column, Evaluation, Row, _cell, _table
 from zipmap_ros.evaluation.run import Plan, _Gathered, _judge, _runs, main
 from zipmap_ros.evaluation.runs import STILL, VELOCITY, Run
 from zipmap_ros.frame import Frame
@@ -299,6 +299,48 @@ def test_frames_without_truth_cost_no_length(lost):
     (sequence,) = open_dataset(f"kitchen:{lost}", 99, 1, 2, ModelConfig.tiny()).sequences
     places = [frame.map_T_camera[0, 3] for frame in sequence.frames]
     np.testing.assert_allclose(places, [0.4, 0.6, 1.0, 1.2, 1.4, 1.6])  # every other
+
+
+def test_depth_without_poses_is_judged_beside_a_guess(checkpoint, kitchen, tmp_path):
+    folder = tmp_path / "depth"
+    shutil.copytree(kitchen, folder, ignore=shutil.ignore_patterns("*.pose.txt"))
+    arguments = _arguments(checkpoint, kitchen, tmp_path)
+    arguments[2] = f"folder:{folder}"
+    assert main(arguments) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    modes = {row["mode"] for row in report["results"]}
+    assert STILL in modes and VELOCITY not in modes
+    assert all(row["mean"]["depth.abs_rel"] is not None for row in report["results"])
+    html = (tmp_path / "report.html").read_text()
+    assert STILL in html and html.count("<div><table>") == 1  # none of trajectories
+
+
+def test_data_is_told_apart_and_judged_once(kitchen, checkpoint, tmp_path, capsys):
+    """Long paths were once cut off in the table of the terminal; chunks too long went unsaid."""
+    rows = [Row(f"kitchen:/a/long/way/to/{name}", 8, "batch", {}, {}, [], []) for name in "ab"]
+    printed = Evaluation({}, {}, {}, rows, []).summary()
+    assert all(row.data in printed for row in rows)
+    arguments = [*_arguments(checkpoint, kitchen, tmp_path), "--data", f"kitchen:{kitchen}"]
+    assert main([*arguments, "--chunks", "1", "999"]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    modes = [row["mode"] for row in report["results"]]
+    assert len(modes) == len(set(modes)) and "stream 1" in modes
+    assert "left out: --chunks 999, no clip of" in capsys.readouterr().err
+
+
+def test_poses_of_another_time_are_said_to_be(checkpoint, kitchen, tmp_path, capsys):
+    """TUM RGB-D: every pose 40 ms after an image."""
+    folder = tmp_path / "tum"
+    shutil.copytree(kitchen, folder)
+    names = sorted(path.name for path in folder.glob("*.jpg"))
+    rows = (f"{k / 10 + 1} {name}\n" for k, name in enumerate(names))
+    (folder / "rgb.txt").write_text("".join(rows))
+    poses = (f"{k / 10 + 1.04} {k / 10} 0 0 0 0 0 1\n" for k in range(len(names)))
+    (folder / "groundtruth.txt").write_text("".join(poses))
+    arguments = _arguments(checkpoint, kitchen, tmp_path)
+    arguments[2] = f"tum:{folder}"
+    assert main(arguments) == 2
+    assert "poses and images share their time" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore:left out")

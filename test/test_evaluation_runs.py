@@ -232,6 +232,14 @@ def test_guesses_are_scored_like_networks():
     assert score(velocity, frames)["ate_se3.rmse"] < score(still, frames)["ate_se3.rmse"]
 
 
+def test_without_true_poses_the_constant_depth_is_guessed():
+    frames = [replace(frame, map_T_camera=None) for frame in sphere_frames()]
+    (guess,) = guess_runs(frames)
+    scores = score(guess, frames)
+    assert guess.mode == STILL and scores["depth.abs_rel"] > 0.01
+    assert not [key for key in scores if key.startswith(("ate", "rpe", "pairs", "map"))]
+
+
 def test_hidden_frames_are_never_shown(model):
     frames = sphere_frames()
     hidden = hidden_frames(FRAMES)
@@ -348,6 +356,7 @@ def test_calibration_sees_a_confidence_that_knows():
     # In its scale: the least sure tenth is off by 9 to 10 %, the surest by less than 1 %.
     np.testing.assert_allclose(errors, np.arange(0.095, 0, -0.01), atol=0.003)
     assert calibration(run, frames) is None  # a guess has no confidence
+    assert calibration(replace(knowing, depth=0 * run.depth), frames) is None  # nor this a scale
 
 
 def test_mean_scores_skip_what_is_not_defined():

@@ -257,6 +257,18 @@ def test_textures_from_a_folder(tmp_path):
         Textures.load(tmp_path / "empty")
 
 
+def test_a_texture_that_is_no_picture_is_named(tmp_path):
+    Image.new("RGB", (40, 30), (250, 10, 10)).save(tmp_path / "red.jpg")
+    whole = (tmp_path / "red.jpg").read_bytes()
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "._red.jpg").write_bytes(b"of a Mac")
+    assert len(Textures.load(tmp_path).roles["photo"]) == 1
+    for content in (whole[:-60], b"none", b""):
+        (tmp_path / "cut.jpg").write_bytes(content)
+        with pytest.raises(SyntheticError, match=r"cut.jpg cannot be read .*: take it out"):
+            Textures.load(tmp_path)
+
+
 def test_texture_has_real_scale_and_does_not_flicker_far_away(tmp_path):
     """A checker of 0.5 m squares: 0.5 m apart in the world, and grey where pixels are larger."""
     checker = np.kron([[0, 255], [255, 0]], np.ones((16, 16))).astype(np.uint8)

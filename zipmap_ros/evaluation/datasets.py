@@ -89,7 +89,10 @@ def open_dataset(
     if not frames:
         raise EvaluationError(f"{name} holds no frames")
     if kind in ("kitchen", "tum") and frames[0].map_T_camera is None:
-        raise EvaluationError(f"{path} has no true poses: it is not the {kind} layout")
+        raise EvaluationError(
+            f"no image of {path} has a true pose: check that it is the {kind} layout, and that "
+            "poses and images share their time"
+        )
     sizes = {frame.rgb.shape for frame in frames}
     if len(sizes) > 1:
         raise EvaluationError(f"{name} has frames of {len(sizes)} sizes: {sorted(sizes)}")

@@ -69,7 +69,7 @@ class EurocSource:
 
 
 def _read_rows(path: Path, columns: int) -> tuple[NDArray[np.int64], list[list[str]]]:
-    """Stamps (n,) int64 nanoseconds, and the ``columns - 1`` fields after them."""
+    """Stamps (n,) int64 nanoseconds in order of time, and the ``columns - 1`` fields after them."""
     try:
         with open(path, newline="") as file:
             rows = [row for row in csv.reader(file) if row and not row[0].startswith("#")]
@@ -82,7 +82,8 @@ def _read_rows(path: Path, columns: int) -> tuple[NDArray[np.int64], list[list[s
     absurd = [stamp for stamp in stamps if not 0 <= stamp <= LAST_STAMP_NS]
     if absurd:
         raise EvaluationError(f"{path} has the stamp {absurd[0]} ns, before 0 or beyond 2038")
-    return np.array(stamps, dtype=np.int64), fields
+    order = np.argsort(stamps, kind="stable")
+    return np.array(stamps, dtype=np.int64)[order], [fields[i] for i in order]
 
 
 def _read_sensor(path: Path) -> tuple[Camera, Array]:

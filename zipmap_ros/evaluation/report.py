@@ -126,11 +126,12 @@ class Evaluation:
         if self.untrained:
             return UNTRAINED
         columns = [c for c in (*TRAJECTORY, *DENSE) if c.key in SUMMARY]
-        head = f"{'data':24.24} {'N':>4} {'mode':36} " + " ".join(
+        wide = max([24, *(len(row.data) for row in self.rows)])
+        head = f"{'data':{wide}} {'N':>4} {'mode':36} " + " ".join(
             f"{c.heading:>16}" for c in columns
         )
         lines = [
-            f"{row.data:24.24} {row.length:4} {row.mode:36} "
+            f"{row.data:{wide}} {row.length:4} {row.mode:36} "
             + " ".join(f"{_number(row.mean.get(c.key), c.digits):>16}" for c in columns)
             for row in self.rows
         ]
@@ -205,8 +206,11 @@ def _figures(rows: Sequence[Row], example: Example) -> Iterator[tuple[str, Figur
 
 
 def _table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    """One table; a figure that is worse than the better guess of its length is marked."""
+    """One table, none without figures; what is worse than the better guess of its length is
+    marked."""
     used = [c for c in columns if any(math.isfinite(r.mean.get(c.key, math.nan)) for r in rows)]
+    if not used:
+        return ""
     head = "".join(f"<th>{escape(c.heading)}</th>" for c in used)
     lines = []
     for previous, row in zip([None, *rows], rows, strict=False):

@@ -32,6 +32,7 @@ from zipmap_ros.evaluation.runs import (
     batch_run,
     guess_runs,
     guess_views,
+    has_depth,
     has_poses,
     hidden_frames,
     mapper_run,
@@ -143,8 +144,8 @@ class Plan:
 def evaluate(model: ZipMap, dataset: Dataset, plan: Plan) -> tuple[list[Row], Example]:
     """All rows of a data set, and the first clip of the longest length as an example.
 
-    Lengths that the data does not have are left out, and named on standard error; EvaluationError
-    when that leaves none.
+    Lengths that the data does not have are left out, as are chunks longer than all clips, and named
+    on standard error; EvaluationError when that leaves no length.
     """
     work = [(n, dataset.clips(n, plan.clips)) for n in sorted(set(plan.lengths))]
     left_out = [str(length) for length, clips in work if not clips]
@@ -157,6 +158,10 @@ def evaluate(model: ZipMap, dataset: Dataset, plan: Plan) -> tuple[list[Row], Ex
     if left_out:
         what = f"{dataset.name} has {longest} frames that can be judged"
         print(f"left out: {what}, too few for --lengths {' '.join(left_out)}", file=sys.stderr)
+    too_long = [str(chunk) for chunk in sorted(set(plan.chunks)) if chunk > work[-1][0]]
+    if too_long:
+        what = f"no clip of {dataset.name} has as many frames"
+        print(f"left out: --chunks {' '.join(too_long)}, {what}", file=sys.stderr)
     _warm_up(model, work[0][1][0])
     rows: list[Row] = []
     example: Example | None = None
@@ -231,7 +236,7 @@ def _runs(model: ZipMap, clip: Clip, plan: Plan) -> Iterator[tuple[str, Callable
     yield "batch", partial(batch_run, model, frames)
     if model.config.streams and plan.mapper:
         yield "mapper", partial(mapper_run, model, frames)
-    if has_poses(frames):
+    if has_poses(frames) or has_depth(frames):
         guesses = {guess.mode: guess for guess in guess_runs(frames)}
         yield from ((mode, partial(guesses.__getitem__, mode)) for mode in guesses)
 
@@ -253,7 +258,7 @@ def _evaluate_all(arguments: argparse.Namespace) -> Evaluation:
     plan = Plan(
         tuple(arguments.lengths), tuple(arguments.chunks), arguments.clips, not arguments.no_mapper
     )
-    names = arguments.data or ["synthetic"]
+    names = list(dict.fromkeys(arguments.data or ["synthetic"]))
     _check_options(arguments, {name.partition(":")[0] for name in names})
     path = Path(arguments.checkpoint or shipped_checkpoint())
     model = load_checkpoint(path, _device(arguments.device), arguments.variant)

@@ -143,20 +143,29 @@ def _motion_covariance(estimate: Estimate) -> Array:
 
 
 def guess_runs(frames: Sequence[Frame]) -> list[Run]:
-    """The guesses for frames with true poses; depth is 1 where there is no true depth."""
-    truth = true_poses(frames)
+    """The guesses for frames with true poses or depth, whose depth is 1 where none is true.
+
+    Without true poses there is one, the constant depth.
+    """
+    depth_alone = not has_poses(frames) and has_depth(frames)
+    truth = np.stack([np.eye(4)] * len(frames)) if depth_alone else true_poses(frames)
     depth = constant_depth(true_depth(frames))
     K = np.stack([_matrix(frame) for frame in frames])
     index = np.arange(len(frames))
-    return [
-        Run(STILL, index, still_camera(truth), depth, K),
-        Run(VELOCITY, index, constant_velocity(truth), depth, K),
-    ]
+    still = Run(STILL, index, still_camera(truth), depth, K)
+    if depth_alone:
+        return [still]
+    return [still, Run(VELOCITY, index, constant_velocity(truth), depth, K)]
 
 
 def has_poses(frames: Sequence[Frame]) -> bool:
     """Whether the true pose of every frame is known."""
     return all(frame.map_T_camera is not None for frame in frames)
+
+
+def has_depth(frames: Sequence[Frame]) -> bool:
+    """Whether the true depth of any frame is known."""
+    return any(frame.depth is not None for frame in frames)
 
 
 def true_poses(frames: Sequence[Frame]) -> Array:

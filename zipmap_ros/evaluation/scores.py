@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zipmap_ros.evaluation import metrics
-from zipmap_ros.evaluation.runs import Run, Views, has_poses, true_depth, true_poses
+from zipmap_ros.evaluation.runs import Run, Views, has_depth, has_poses, true_depth, true_poses
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Array, Camera, transform_points, umeyama
 
@@ -37,14 +37,14 @@ def score(run: Run, frames: Sequence[Frame]) -> dict[str, float]:
     if not run.finite:
         return result
     seen = [frames[i] for i in run.index]
-    has_depth = any(frame.depth is not None for frame in seen)
+    with_depth = has_depth(seen)
     if has_poses(seen) and len(seen) >= 3:
         result |= trajectory_scores(run.poses, true_poses(seen))
         if run.covariances is not None:
             result |= motion_scores(run.poses, true_poses(seen), run.covariances)
-    if has_depth:
+    if with_depth:
         result |= depth_scores(run, seen)
-    if has_depth and has_poses(seen) and np.isfinite(run.K).all():
+    if with_depth and has_poses(seen) and np.isfinite(run.K).all():
         result |= map_scores(run, seen)
     return result
 
@@ -87,13 +87,16 @@ def depth_scores(run: Run, frames: Sequence[Frame]) -> dict[str, float]:
 
 
 def calibration(run: Run, frames: Sequence[Frame]) -> Array | None:
-    """(10,) AbsRel (Weiszfeld scale) by decile of confidence; None without depth or confidence."""
+    """(10,) AbsRel (Weiszfeld scale) by decile of confidence; None without depth or confidence,
+    and for a depth that no scale brings to the true one."""
     seen = [frames[i] for i in run.index]
-    if run.confidence is None or not run.finite or all(f.depth is None for f in seen):
+    if run.confidence is None or not run.finite or not has_depth(seen):
         return None
     depth, truth = _some(run.depth), _some(true_depth(seen))
-    scaled = depth * metrics.robust_scale(depth, truth)
-    return metrics.confidence_deciles(scaled, truth, _some(run.confidence))
+    scale = metrics.robust_scale(depth, truth)
+    if not np.isfinite(scale):
+        return None
+    return metrics.confidence_deciles(depth * scale, truth, _some(run.confidence))
 
 
 def map_scores(run: Run, frames: Sequence[Frame]) -> dict[str, float]:

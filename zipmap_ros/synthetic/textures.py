@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -46,17 +47,15 @@ class Textures:
 
     @staticmethod
     def load(folder: str | Path) -> Textures:
-        """The built-in textures plus every .jpg, .jpeg and .png in ``folder``, as role "photo"."""
-        from PIL import Image
+        """The built-in textures plus every .jpg, .jpeg and .png in ``folder``, as role "photo".
 
+        Raises SyntheticError for a folder without any, and for one that is no whole picture.
+        """
         paths = _pictures(folder)
         base = _procedural()
         first = len(base.texels) // TEXELS_PER_TEXTURE
-        packed = [base.texels]
-        for path in paths:
-            with Image.open(path) as image:
-                rgb = np.asarray(image.convert("RGB").resize((SIZE, SIZE)), dtype=np.float32)
-            packed.append(_pack(torch.from_numpy(rgb.copy()).permute(2, 0, 1) / 255))
+        photographs = (torch.from_numpy(_read(path)).permute(2, 0, 1) for path in paths)
+        packed = [base.texels, *(_pack(photograph / 255) for photograph in photographs)]
         photos = list(range(first, first + len(paths)))
         return Textures(torch.cat(packed), {**base.roles, "photo": photos})
 
@@ -75,12 +74,27 @@ def folder_digest(folder: str | Path) -> str:
 
 def _pictures(folder: str | Path) -> list[Path]:
     suffixes = {".jpg", ".jpeg", ".png"}
-    paths = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in suffixes)
+    files = (path for path in Path(folder).glob("*") if path.is_file())
+    # Hidden ones, such as the ._wood.jpg of a Mac, are no pictures.
+    paths = sorted(p for p in files if p.suffix.lower() in suffixes and p.name[0] != ".")
     if not paths:
         raise SyntheticError(
             f"no .jpg or .png textures in {str(folder)!r}: give a folder of pictures"
         )
     return paths
+
+
+def _read(path: Path) -> NDArray[np.float32]:
+    """(SIZE, SIZE, 3) in 0..255."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.array(image.convert("RGB").resize((SIZE, SIZE)), dtype=np.float32)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise SyntheticError(
+            f"the texture {path} cannot be read ({error}): take it out of its folder"
+        ) from error
 
 
 def _pack(image: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from zipmap_ros.synthetic.textures import folder_digest
 from zipmap_ros.training import TrainingError
 from zipmap_ros.training.config import PRESETS, TrainingConfig
 from zipmap_ros.training.data import Clips, image_height
+from zipmap_ros.training.network import check_start
 from zipmap_ros.training.plot import plot_log
 from zipmap_ros.training.pool import (
     load_pool,
@@ -92,7 +93,13 @@ def main(argv: list[str] | None = None) -> int:
         config = PRESETS[arguments.preset or (before if before in PRESETS else usual)]()
         if arguments.export and not (arguments.out / CHECKPOINT).exists():
             raise TrainingError(f"there is no run in {arguments.out} to export: train one first")
+        if arguments.export and arguments.export.suffix != ".safetensors":
+            raise TrainingError(
+                f"--export is {arguments.export}: give a name that ends in .safetensors"
+            )
         start = load_checkpoint(arguments.weights).state_dict() if arguments.weights else None
+        if start and not before:
+            check_start(start, config.model, config.phases[0])
         processes = Processes.join(device)
         arguments.out.mkdir(parents=True, exist_ok=True)
         pool, unseen = _data(config, arguments, device, processes)
@@ -104,11 +111,14 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         trainer.run(arguments.validate_every)
         if processes.rank == 0:
-            plot_log(arguments.out / "log.jsonl", arguments.out / "loss.png")
             trainer.export(arguments.out / "small.safetensors", {"training": config.to_json()})
-    except (TrainingError, ModelError, SyntheticError) as error:
+            plot_log(trainer.log_path, arguments.out / "loss.png")
+    except (TrainingError, ModelError, SyntheticError, OSError) as error:
         print(f"zipmap train: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
     return 0
 
 

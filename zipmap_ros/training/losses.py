@@ -36,7 +36,7 @@ class LossWeights:
     points: float = 1.0  # of the per-patch points in the first camera's frame
     motion: float = 5.0  # of where the first camera saw them
     local_points: float = 1.0
-    query: float = 1.0
+    query: float = 1.0  # over the segments of a clip, after the last of which it is asked
 
 
 def camera_loss(

@@ -12,7 +12,7 @@ from zipmap_ros.model import ModelConfig, ZipMap
 from zipmap_ros.model.dense_head import uv_embedding, uv_grid
 from zipmap_ros.model.layers import LayerScale
 from zipmap_ros.training.config import Phase
-from zipmap_ros.training.twin import attention_twin
+from zipmap_ros.training.twin import attention_twin, transplant
 
 TOKEN_SCALE = 0.5  # of what a patch shows and of where it is, at the start
 POSITION_SPAN = 8.0  # radians per unit of uv
@@ -90,6 +90,11 @@ def fresh_network(config: ModelConfig, twin: bool, layer_scale: float) -> ZipMap
         last.weight.mul_(0.1)
         last.bias.copy_(torch.tensor(FIRST_ENCODING))
     return model
+
+
+def check_start(tensors: dict[str, Tensor], model: ModelConfig, phase: Phase) -> None:
+    """Raises TrainingError for weights of a network that does not become the phase's."""
+    transplant(tensors, fresh_network(phase_config(model, phase), phase.twin, 1.0))
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from zipmap_ros.synthetic import Textures, World, render, trajectories
 from zipmap_ros.training import TrainingError
 from zipmap_ros.training.config import PoolConfig
 from zipmap_ros.training.data import Batch, Clips, normalised
+from zipmap_ros.training.files import read_whole, write_whole
 
 WORLDS_AT_ONCE = 8
 MOTIONS_DRAWN = ("hand", "hand", "drone", "robot")
@@ -33,7 +34,7 @@ def load_pool(path: Path, recipe: Recipe) -> Clips:
 
     Raises TrainingError for one that was not made from all that is in ``recipe``.
     """
-    content = torch.load(path, weights_only=True, mmap=True)
+    content = read_whole(path, "rgb", mmap=True)
     made_from = content.pop("recipe", {})
     others = [
         f"{name} {made_from.get(name, 'unknown')!r} and not {value!r}"
@@ -50,9 +51,7 @@ def load_pool(path: Path, recipe: Recipe) -> Clips:
 
 def save_pool(clips: Clips, path: Path, recipe: Recipe) -> None:
     """Write a pool, and what it was made from, for ``load_pool``."""
-    unfinished = path.with_suffix(".part")
-    torch.save({**vars(clips), "recipe": recipe}, unfinished)
-    unfinished.replace(path)
+    write_whole({**vars(clips), "recipe": recipe}, path)
 
 
 def render_pool(config: PoolConfig, textures: Textures, device: torch.device) -> Clips:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -25,6 +26,7 @@ from zipmap_ros.model.dense_head import DenseHead, activate_depth, activate_poin
 from zipmap_ros.training import TrainingError
 from zipmap_ros.training.config import Phase, TrainingConfig
 from zipmap_ros.training.data import Batch, BatchPlan, Clips, image_height, sample_batch
+from zipmap_ros.training.files import read_whole, rewind_log, write_whole
 from zipmap_ros.training.graphs import Recorder, Task
 from zipmap_ros.training.losses import (
     LossWeights,
@@ -93,6 +95,10 @@ class Trainer:
         return self.out / CHECKPOINT
 
     @property
+    def log_path(self) -> Path:
+        return self.out / "log.jsonl"
+
+    @property
     def matrix_dtype(self) -> torch.dtype:
         """Of the backbone's and Muon's products; most CPUs are slower with bfloat16."""
         on_gpu = self.device.type == "cuda"
@@ -109,6 +115,9 @@ class Trainer:
 
     def run(self, validate_every: int = 100) -> None:
         """Train to the end of the last phase."""
+        if self.processes.rank == 0:
+            names = [phase.name for phase in self.config.phases]
+            rewind_log(self.log_path, names, (self.phase_index, self.step))
         while True:
             self._run_phase(validate_every)
             self.save()
@@ -155,7 +164,11 @@ class Trainer:
         """Write the averaged network in the product's format, as float16. A twin cannot be."""
         if self.phase.twin:
             raise TrainingError("the attention twin is a teacher: train on before exporting")
-        save_checkpoint(self.averaged_network().half(), path, notes)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_checkpoint(self.averaged_network().half(), path, notes)
+        except (OSError, SafetensorError) as error:
+            raise TrainingError(f"cannot write {path}: {error}: give another file") from error
 
     def _run_phase(self, validate_every: int) -> None:
         phase, main = self.phase, self.processes.rank == 0
@@ -366,12 +379,10 @@ class Trainer:
             "twin": self.transfer.twin.state_dict() if self.transfer else None,
             "optimisers": [o.state_dict() for o in self.optimisers],
         }
-        unfinished = self.checkpoint_path.with_suffix(".part")
-        torch.save(content, unfinished)
-        unfinished.replace(self.checkpoint_path)
+        write_whole(content, self.checkpoint_path)
 
     def _resume(self) -> None:
-        content = torch.load(self.checkpoint_path, map_location=self.device, weights_only=True)
+        content = read_whole(self.checkpoint_path, "config", self.device)
         if content["config"] != self.config.to_json():
             raise TrainingError(
                 f"{self.checkpoint_path} was made by another recipe, of the preset "
@@ -387,7 +398,7 @@ class Trainer:
 
     def _log(self, record: dict[str, float]) -> None:
         place = {"phase": self.phase.name, "step": self.step}
-        with open(self.out / "log.jsonl", "a") as file:
+        with open(self.log_path, "a") as file:
             file.write(json.dumps({**place, **record}) + "\n")
 
 
@@ -395,7 +406,7 @@ def preset_of(out: Path) -> str:
     """The name of the configuration that a run in this folder has; "" where there is none."""
     if not (out / CHECKPOINT).exists():
         return ""
-    content = torch.load(out / CHECKPOINT, map_location="cpu", weights_only=True)
+    content = read_whole(out / CHECKPOINT, "config")
     return str(json.loads(content["config"])["name"])
 
 

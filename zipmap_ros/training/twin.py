@@ -97,7 +97,8 @@ def _resample_patches(tensor: Tensor, own: Tensor) -> Tensor:
     """A patch projection (width, channels, p, p) for n times or 1 / n of its patch size."""
     if tensor.shape == own.shape:
         return tensor
-    if tensor.ndim == 4 and tensor.shape[:2] == own.shape[:2]:
+    square = all(t.ndim == 4 and t.shape[-1] == t.shape[-2] for t in (tensor, own))
+    if square and tensor.shape[:2] == own.shape[:2]:
         p, q = tensor.shape[-1], own.shape[-1]
         if q % p == 0:
             n = q // p
@@ -106,5 +107,6 @@ def _resample_patches(tensor: Tensor, own: Tensor) -> Tensor:
             return tensor.unflatten(-1, (q, -1)).sum(-1).unflatten(-2, (q, -1)).sum(-2)
     raise TrainingError(
         f"a tensor {tuple(tensor.shape)} does not become {tuple(own.shape)}: "
-        "only patch projections can change their size, by a whole factor"
+        "only patch projections can change their size, by a whole factor: take weights of a "
+        "network of the same width"
     )

@@ -32,15 +32,16 @@ def align(estimate: ArrayLike, truth: ArrayLike, with_scale: bool = True) -> tup
 
     Sim(3) with scale, SE(3) without (Umeyama, PAMI 1991). ``estimate`` and ``truth`` are
     (N, 4, 4), N >= 3. Returns (scale, aligned), aligned (N, 4, 4); scale is 1 when the estimate
-    does not move.
+    or the truth does not move.
     """
     estimate, truth = _pair(estimate, truth)
     if len(truth) < 3:
         raise EvaluationError(f"aligning trajectories needs 3 poses or more, got {len(truth)}")
-    centres = estimate[:, :3, 3]
-    # A camera that stays where it is has no scale: rounding alone would give it any.
-    moves = np.ptp(centres, axis=0).max() > _NO_DIRECTION
-    scale, T = umeyama(centres, truth[:, :3, 3], with_scale and bool(moves))
+    centres, true = estimate[:, :3, 3], truth[:, :3, 3]
+    # A camera that stays where it is has no scale: rounding alone would give it any, and a scale of
+    # 0 would forgive every motion that it is said to have made.
+    moves = min(np.ptp(x, axis=0).max() for x in (centres, true)) > _NO_DIRECTION
+    scale, T = umeyama(centres, true, with_scale and bool(moves))
     aligned = estimate.copy()
     aligned[:, :3, 3] *= scale
     return scale, T @ aligned
