@@ -6,6 +6,7 @@ import threading
 import pytest
 from rclpy.impl.dds.library import ALIVE, BuiltinEndpoint, SampleInfo, dds
 from rclpy.impl.node_graph import NodeNameNonExistentError
+from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.topic_endpoint_info import TypeHash
 from std_msgs.msg import String
@@ -120,3 +121,18 @@ def test_a_type_hash_that_is_none_is_invalid(given):
     good = f"RIHS01_{'0f' * 32}"
     assert str(TypeHash._from_user_data(f"enclave=/;typehash={good};")) == good
     assert TypeHash._from_user_data(f"typehash=RIHS01_{given};") == TypeHash()
+
+
+def test_nodes_of_two_contexts_of_a_process_see_each_other(graph, context):
+    """Their participants passed over what the other said of its nodes."""
+    graph.init()
+    one, two = graph.node("one"), Node("two", context=context)
+    two.create_publisher(String, "/both", 10)
+    for node in (one, two):
+        graph.spin_until(lambda node=node: sorted(node.get_node_names()) == ["one", "two"])
+        graph.spin_until(node._ros_graph.is_complete)
+
+    def owners():  # who publishes is said after the publisher was seen
+        return [info.node_name for info in one.get_publishers_info_by_topic("/both")]
+
+    graph.spin_until(lambda: owners() == ["two"])

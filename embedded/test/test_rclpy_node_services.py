@@ -75,3 +75,17 @@ def test_a_client_takes_no_answer_of_another(graph, monkeypatch):
         monkeypatch.setattr(client_module, "_numbers", itertools.count(7))
         futures.append(client.call_async(Trigger.Request()))
     assert sorted(graph.result(future).message for future in futures) == ["0", "1"]
+
+
+def test_a_service_forgets_clients_that_have_left(graph):
+    """It kept a number for each that ever asked: `ros2 service call` is a client of its own."""
+    graph.init()
+    service = graph.node("served").create_service(Trigger, "/t", lambda request, response: response)
+    asking = graph.node("asking")
+    for _ in range(8):
+        client = asking.create_client(Trigger, "/t")
+        assert client.wait_for_service(PATIENCE_S)
+        graph.result(client.call_async(Trigger.Request()))
+        asking.destroy_client(client)
+        graph.spin_until(lambda: asking.count_clients("/t") == 0)
+    assert len(service._known_clients) == 1

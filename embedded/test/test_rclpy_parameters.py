@@ -303,7 +303,21 @@ def test_a_client_loads_files_and_deletes(graph, tmp_path):
     assert not graph.result(client.load_parameter_file_atomically(file)).result.successful
     assert node.get_parameter("a").value == 2
     assert graph.result(client.delete_parameters(["free"])).results[0].successful
-    assert node.get_parameter("free").type_ is Parameter.Type.NOT_SET
+    assert not node.has_parameter("free")
+    assert node.declare_parameter("free", "again").value == "again"
+
+
+def test_a_parameter_that_is_set_to_nothing_is_undeclared(graph):
+    """Once only, and where any may be set it can be set again; one that has a type stays."""
+    node = graph.init().node(allow_undeclared_parameters=True)
+    nothing = Parameter("free")
+    node.set_parameters([Parameter("free", value=1), nothing])
+    assert not node.has_parameter("free") and "free" not in node.list_parameters([], 0).names
+    assert node.set_parameters_atomically([nothing, Parameter("free", value="x")]).successful
+    assert node.get_parameter("free").value == "x"
+    node.declare_parameter("typed", 1)
+    assert not node.set_parameters([Parameter("typed")])[0].successful
+    assert node.get_parameter("typed").value == 1
 
 
 def test_events_are_searched():

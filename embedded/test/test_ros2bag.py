@@ -3,6 +3,8 @@
 
 import argparse
 import functools
+import itertools
+import resource
 import shutil
 import signal
 import sqlite3
@@ -32,9 +34,11 @@ RECORDED = ("/robot/chatter", "/robot/image", "/robot/latched", "/tf_static")
 
 
 @contextmanager
-def running(*command):
+def running(*command, **options):
     """A process that is gone when the block ends, however it ends."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
     try:
         yield process
     finally:
@@ -282,6 +286,8 @@ def test_errors_are_one_line(bag, tmp_path):
         ("record", "-a", "-o", str(bag)): "Cannot write bag",
         ("record",): "Must specify topics",
         ("play", str(bag), "--topics", "/none"): "No topics to play",
+        ("play", str(bag), "--remap", "/a"): "rules of the form old:=new, got '/a'",
+        ("info", str(tmp_path)): "has no metadata.yaml",
     }
     with ExitStack() as stack:
         processes = [stack.enter_context(running(*ROS2, "bag", *words)) for words in expected]
@@ -290,3 +296,94 @@ def test_errors_are_one_line(bag, tmp_path):
             assert process.returncode == 1
             assert text in out
             assert out.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["play", "record"])
+@pytest.mark.parametrize("option", ["--regex", "--exclude-regex"])
+def test_regular_expressions_are_checked_first(verb, option, tmp_path):
+    """A recorder left an empty folder, and a traceback."""
+    words = {"play": ("nothing",), "record": ("-o", str(tmp_path / "new"))}[verb]
+    with running(*ROS2, "bag", verb, *words, option, "(") as process:
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2 and "'(' is no regular expression: " in out
+    assert not (tmp_path / "new").exists()
+
+
+def test_relative_names_are_remapped(node, bag):
+    heard = []
+    subscription = node.create_subscription(String, "/again", heard.append, 100)
+    with play(bag, "--rate", "20", "--remap", "robot/chatter:=again") as player:
+        spin_until(node, lambda: player.poll() is not None)
+    spin_until(node, lambda: len(heard) >= 25)
+    node.destroy_subscription(subscription)
+
+
+@contextmanager
+def recording(node, topic, *options, **environment):
+    """A recorder that hears what `say(text)` publishes."""
+    publisher = node.create_publisher(String, topic, 100)
+    with running(*ROS2, "bag", "record", topic, *options, **environment) as recorder:
+        yield recorder, lambda text: publisher.publish(String(data=text))
+    node.destroy_publisher(publisher)
+
+
+def wait_for_subscription(node, recorder, topic):
+    while "Subscribed to topic" not in (line := recorder.stdout.readline()):
+        assert line, "the recorder ended"
+    spin_until(node, lambda: node.count_subscribers(topic) > 0)
+
+
+def test_a_recorder_that_is_killed_leaves_what_sqlite_has(node, tmp_path):
+    """All but the last second; it was one transaction, and nothing was left."""
+    options = ("-o", str(tmp_path / "cut"), "--storage", "sqlite3")
+    with recording(node, "/kept", *options) as (recorder, say):
+        wait_for_subscription(node, recorder, "/kept")
+        for index in range(10):
+            say(str(index))
+        file = tmp_path / "cut" / "cut.db3"
+        spin_until(node, lambda: not (tmp_path / "cut" / "cut.db3-journal").exists())
+        recorder.kill()
+        recorder.wait()
+    with Reader(file) as reader:
+        assert reader.message_count == 10
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_full_disk_is_one_line(node, tmp_path, storage):
+    """Here a limit on the size of files."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    options = ("-o", str(tmp_path / "full"), "--storage", storage)
+    with recording(node, "/much", *options, preexec_fn=limit) as (recorder, say):
+        wait_for_subscription(node, recorder, "/much")
+        spin_until(node, lambda: say("x" * 100_000) or recorder.poll() is not None)
+        out = recorder.stdout.read()
+    assert recorder.returncode == 1
+    assert "Cannot go on writing bag" in out and "Traceback" not in out
+
+
+def test_nothing_is_recorded_before_sim_time_begins(node, tmp_path):
+    """It had the time 0: a bag that begins in 1970 and never ends."""
+    clock = node.create_publisher(Clock, "/clock", 1)
+    options = ("-o", str(tmp_path / "sim"), "--use-sim-time")
+    with recording(node, "/simulated", *options) as (recorder, say):
+        spin_until(node, lambda: clock.get_subscription_count() > 0)
+        for _ in range(5):
+            say("early")
+            time.sleep(0.1)
+        ticks = itertools.count(100)
+
+        def tick():
+            clock.publish(Clock(clock=Time(seconds=next(ticks)).to_msg()))
+            return node.count_subscribers("/simulated") > 0
+
+        spin_until(node, tick)
+        wait_for_subscription(node, recorder, "/simulated")
+        say("late")
+        time.sleep(0.3)
+        stop(recorder)
+    with Reader(tmp_path / "sim") as reader:
+        assert reader.message_count == 1
+        assert reader.start_time >= 100_000_000_000

@@ -231,6 +231,14 @@ def test_values_that_cannot_be_used_are_refused_in_a_line(line):
     assert err.startswith("Failed to ") and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("verb", ["echo", "hz"])
+@pytest.mark.parametrize("expression", ["(", "m.nose", "nothing"])
+def test_filters_that_cannot_be_used_are_refused_in_a_line(verb, expression):
+    """What is no expression, and what fails for a message."""
+    err = failing("topic", verb, "/robot/chatter", "--filter", expression)
+    assert "ilter expression" in err and expression in err and err.count("\n") == 1
+
+
 def test_nodes():
     listed, text = ros2_each("node list", "node info /robot/talker")
     assert listed == "/robot/machine\n/robot/talker\n"

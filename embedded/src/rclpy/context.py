@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 import threading
 import weakref
@@ -220,3 +221,15 @@ def _leave_networks() -> None:
         # Leaving takes a second at most, too late for a signal to interrupt anything.
         with suppress(KeyboardInterrupt):
             context.destroy()
+
+
+def _abandon_all() -> None:
+    """In a child that was forked: the threads, the network and the nodes are its parent's."""
+    for context in list(_contexts):
+        context._initialized = False
+        participant, context._participant = context._participant, None
+        if participant is not None:
+            participant.graph.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_all)

@@ -69,7 +69,8 @@ class Service(ServiceEndpoint, Generic[SrvType]):
             )
 
         if is_reachable() or self._graph.wait_for(is_reachable, _CLIENT_TIMEOUT):
-            self._known_clients.add(request_writer)
+            there = {e.handle for e in self._graph.endpoints()}
+            self._known_clients = self._known_clients & there | {request_writer}
 
     def _take(self) -> tuple[Any, RequestHeader] | None:
         return self._take_next(self.srv_type.Request, "a request to")

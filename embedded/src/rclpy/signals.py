@@ -31,6 +31,7 @@ _previous: dict[signal.Signals, Any] = {}
 _options = SignalHandlerOptions.NO
 _pipe: tuple[int, int] | None = None
 _previous_fd = -1
+_forking = threading.local()
 
 
 def install_signal_handlers(
@@ -111,3 +112,27 @@ def _end_writes(pipe: int) -> None:
         waiting = writers_that_wait()
         for participant in ending:
             participant.forget_readers(w for w in waiting if w.participant == participant.handle)
+
+
+def _hold() -> None:
+    """Before a fork: whose signal it is, is known once the child has its handlers."""
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _previous.keys())
+
+
+def _release() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+def _give_back_in_child() -> None:
+    """In a child that was forked: its signals end it, and not the sleep of its parent."""
+    global _pipe
+    if _pipe is not None:
+        signal.set_wakeup_fd(_previous_fd)
+        for end in _pipe:
+            os.close(end)
+        _pipe = None
+    uninstall_signal_handlers()
+    _release()
+
+
+os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_give_back_in_child)

@@ -25,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @contextmanager
 def open_bag(path: str) -> Iterator[Reader]:
     """Open a bag folder, or a single .mcap or .db3 file; RuntimeError when it is none."""
+    if Path(path).is_dir() and not (Path(path) / "metadata.yaml").exists():
+        raise RuntimeError(
+            f"Cannot open bag {path}: it has no metadata.yaml, as where the recorder was killed; "
+            "name the .db3 file in it, or what `mcap recover` makes of the .mcap file"
+        )
     try:
         reader = Reader(path)
         reader.open()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import time
 from contextlib import suppress
 from typing import Any
@@ -21,7 +20,7 @@ from rosidl_runtime_py.utilities import get_message
 from ros2cli import graph
 from ros2cli.bag_info import open_bag, read_messages
 from ros2cli.bag_qos import from_stored
-from ros2cli.verbs import positive_float
+from ros2cli.verbs import positive_float, regex
 
 CLOCK_HZ = 40.0
 DISCOVERY_S = 0.5  # at least: volatile subscriptions miss what is published before they match
@@ -43,9 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--topics", nargs="+", default=[], help="Space-delimited list of topics to play"
     )
-    parser.add_argument("-e", "--regex", help="filter topics by regular expression to replay")
     parser.add_argument(
-        "-x", "--exclude-regex", help="regular expressions to exclude topics from replay"
+        "-e", "--regex", type=regex, help="filter topics by regular expression to replay"
+    )
+    parser.add_argument(
+        "-x",
+        "--exclude-regex",
+        type=regex,
+        help="regular expressions to exclude topics from replay",
     )
     parser.add_argument(
         "-m", "--remap", nargs="+", default=[], help="list of topics to be remapped: old:=new"
@@ -119,7 +123,7 @@ class Player:
             self._stop_ns = self._start_ns + int(args.playback_duration * SECOND_NS)
         self._publishers: dict[int, Any] = {}
         self._connections = []
-        renamed = dict(rule.split(":=", 1) for rule in args.remap)
+        renamed = _renamed(args.remap)
         for connection in reader.connections:
             if not _selected(connection.topic, args):
                 continue
@@ -174,12 +178,20 @@ class Player:
             raise ExternalShutdownException
 
 
+def _renamed(rules: list[str]) -> dict[str, str]:
+    renamed = {}
+    for rule in rules:
+        old, _, new = rule.partition(":=")
+        if not (old and new):
+            raise RuntimeError(f"--remap takes rules of the form old:=new, got '{rule}'")
+        renamed[graph.absolute(old)] = new
+    return renamed
+
+
 def _selected(topic: str, args: argparse.Namespace) -> bool:
-    if args.exclude_regex and re.search(args.exclude_regex, topic):
+    if args.exclude_regex and args.exclude_regex.search(topic):
         return False
     chosen = topic in {graph.absolute(name) for name in args.topics}
     return (
-        chosen
-        or bool(args.regex and re.search(args.regex, topic))
-        or not (args.topics or args.regex)
+        chosen or bool(args.regex and args.regex.search(topic)) or not (args.topics or args.regex)
     )

@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import argparse
-import re
+import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
+from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 from rosidl_embedded import registry
 from rosidl_embedded.definition import InterfaceError
 from rosidl_embedded.type_hash import type_hash
@@ -21,11 +23,12 @@ from rosidl_runtime_py.utilities import get_message
 
 from ros2cli import graph, qos
 from ros2cli.bag_qos import to_stored
-from ros2cli.verbs import positive_int
+from ros2cli.verbs import positive_int, regex
 
 BAG_VERSION: Literal[9] = 9
 SEPARATOR = "=" * 80
 DEPTH = 100
+COMMIT_S = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,10 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-a", "--all", action="store_true", help="Record all topics")
     parser.add_argument("--all-topics", action="store_true", dest="all", help="Record all topics")
     parser.add_argument(
-        "-e", "--regex", help="Record only topics containing provided regular expression"
+        "-e",
+        "--regex",
+        type=regex,
+        help="Record only topics containing provided regular expression",
     )
     parser.add_argument(
-        "-x", "--exclude-regex", help="Exclude topics containing provided regular expression"
+        "-x",
+        "--exclude-regex",
+        type=regex,
+        help="Exclude topics containing provided regular expression",
     )
     parser.add_argument(
         "-o",
@@ -100,17 +109,29 @@ def main(args: argparse.Namespace) -> str | None:
     except (WriterError, OSError) as error:
         return f"Cannot write bag {path}: {error}"
     try:
+        _record(args, writer)
+    except (OSError, sqlite3.Error) as error:  # as where the disk is full
+        return f"Cannot go on writing bag {path}: {error}"
+    return None
+
+
+def _record(args: argparse.Namespace, writer: Writer) -> None:
+    try:
         with suppress(KeyboardInterrupt), graph.hidden_node(args, "rosbag2_recorder") as node:
             recorder = Recorder(node, writer, _selection(args))
-            node.get_logger().info(f"Recording to '{path}'...")
+            node.get_logger().info(f"Recording to '{writer.path}'...")
+            if args.use_sim_time:  # no message has a time before the first of /clock
+                node.get_logger().info("Waiting for the first time on /clock...")
+                graph.spin_while(node, lambda: not node.get_clock().now().nanoseconds)
             graph.discover(node, args)
             recorder.subscribe_to_new()
             if not args.no_discovery:
                 node.create_timer(args.polling_interval / 1000, recorder.subscribe_to_new)
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
+            node.create_timer(COMMIT_S, recorder.commit, clock=steady)
             graph.spin_while(node, lambda: True)
     finally:
         writer.close()
-    return None
 
 
 def _selection(args: argparse.Namespace) -> Callable[[str], bool]:
@@ -121,9 +142,9 @@ def _selection(args: argparse.Namespace) -> Callable[[str], bool]:
             return True
         if graph.is_hidden(topic) and not args.include_hidden_topics:
             return False
-        if args.exclude_regex and re.search(args.exclude_regex, topic):
+        if args.exclude_regex and args.exclude_regex.search(topic):
             return False
-        return args.all or bool(args.regex and re.search(args.regex, topic))
+        return args.all or bool(args.regex and args.regex.search(topic))
 
     return selected
 
@@ -146,6 +167,11 @@ class Recorder:
             if publishers:
                 self._known.add(topic)
                 self._subscribe(topic, types[0], publishers)
+
+    def commit(self) -> None:
+        """Have what SQLite got so far outlast a kill or a power cut; mcap is written in pieces."""
+        if isinstance(self._writer.storage, Sqlite3Writer):
+            self._writer.storage.conn.commit()
 
     def _subscribe(self, topic: str, type_name: str, publishers: list[Any]) -> None:
         logger = self._node.get_logger()

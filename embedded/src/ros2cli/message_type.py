@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
@@ -75,3 +76,27 @@ def populate(message: Any, values: Any) -> list[Any]:
         return set_message_fields(message, values, expand_header_auto=True, expand_time_now=True)
     except (AttributeError, TypeError, ValueError, OverflowError, AssertionError) as error:
         raise RuntimeError(f"Failed to populate field: {error}") from error
+
+
+def message_filter(expression: str | None) -> Callable[[Any], bool]:
+    """Return what says whether a message `m` fits the expression of `--filter`; all do without one.
+
+    Raises:
+        RuntimeError: it is no Python expression, or one that fails for a message.
+    """
+    if expression is None:
+        return lambda message: True
+    try:
+        code = compile(expression, "--filter", "eval")
+    except (SyntaxError, ValueError) as error:
+        raise RuntimeError(f"Invalid filter expression '{expression}': {error}") from error
+
+    def fits(message: Any) -> bool:
+        try:
+            return bool(eval(code, {"m": message}))
+        except Exception as error:  # whatever the expression does
+            raise RuntimeError(
+                f"The filter expression '{expression}' failed for a message: {error!r}"
+            ) from error
+
+    return fits

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
 from typing import Any
 
 from rosidl_runtime_py import message_to_csv, message_to_yaml
 
 from ros2cli import graph, qos
-from ros2cli.message_type import message_class
+from ros2cli.message_type import message_class, message_filter
 from ros2cli.verbs import non_negative_int
 
 DEFAULT_TRUNCATE_LENGTH = 128
@@ -80,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Output messages from a topic."""
     path = field_path(args.field) if args.field else []
-    accept = _filter(args.filter)
+    accept = message_filter(args.filter)
     printed = 0
 
     def callback(message: Any, info: Any) -> None:
@@ -146,13 +145,3 @@ def field_value(message: Any, path: list[str | int]) -> Any:
         except (AttributeError, IndexError, TypeError) as error:
             raise RuntimeError(f"Invalid field '{step}': {error}") from error
     return value
-
-
-def _filter(expression: str | None) -> Callable[[Any], bool]:
-    if expression is None:
-        return lambda message: True
-    try:
-        code = compile(expression, "--filter", "eval")
-    except SyntaxError as error:
-        raise RuntimeError(f"Invalid filter expression '{expression}': {error}") from error
-    return lambda message: bool(eval(code, {"m": message}))

@@ -10,7 +10,7 @@ from collections import deque
 from typing import Any
 
 from ros2cli import graph, qos
-from ros2cli.message_type import message_class
+from ros2cli.message_type import message_class, message_filter
 from ros2cli.verbs import positive_int
 
 DEFAULT_WINDOW_SIZE = 10000
@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Print the average receiving rate to screen."""
     rate = Rate(args.window_size)
-    code = compile(args.filter, "--filter", "eval") if args.filter else None
+    accept = message_filter(args.filter)
     with graph.hidden_node(args) as node:
         topic = graph.absolute(args.topic_name)
         type_ = message_class(node, args, topic, None, wait=True)
@@ -88,7 +88,7 @@ def main(args: argparse.Namespace) -> None:
 
         def callback(message: Any) -> None:
             nonlocal printed_at
-            if code is not None and not eval(code, {"m": message}):
+            if not accept(message):
                 return
             now = time.time() if args.wall_time else clock.now().nanoseconds / 1e9
             rate.arrived(now)
@@ -98,5 +98,5 @@ def main(args: argparse.Namespace) -> None:
 
         graph.discover(node, args)
         profile = qos.profile_for(node, topic, args)
-        node.create_subscription(type_, topic, callback, profile, raw=code is None)
+        node.create_subscription(type_, topic, callback, profile, raw=args.filter is None)
         graph.spin_while(node, lambda: True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -50,3 +51,11 @@ def positive_float(text: str) -> float:
     if not _LEAST <= value <= 1 / _LEAST:
         raise argparse.ArgumentTypeError(f"value must be from {_LEAST} to {1 / _LEAST}")
     return value
+
+
+def regex(text: str) -> re.Pattern[str]:
+    """Read a regular expression."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no regular expression: {error}") from error

@@ -345,6 +345,10 @@ class NodeParameters:
                 parameter.name, ParameterDescriptor(name=parameter.name, dynamic_typing=True)
             )
         self._ros_store(parameters)
+        for parameter in parameters:
+            is_last = self._parameters.get(parameter.name) is parameter
+            if is_last and parameter.type_ is Parameter.Type.NOT_SET:  # which undeclares it
+                del self._parameters[parameter.name], self._descriptors[parameter.name]
         for post_set in list(self._ros_post_set):
             post_set(parameters)
         return SetParametersResult(successful=True)

@@ -14,6 +14,10 @@ from rclpy.parameter import PARAMETER_SEPARATOR_STRING, Parameter
 
 def given_parameter(name: str, value: Any) -> Parameter:
     """Parameter of a value out of YAML; RCLInvalidROSArgsError where no type of them has it."""
+    if value is None:  # which would unset the default, and rcl refuses too
+        raise RCLInvalidROSArgsError(
+            f"parameter '{name}' has no value: give it one ('' is an empty text), or leave it out"
+        )
     try:
         parameter = Parameter(name, value=value)
         parameter.get_parameter_value()

@@ -268,6 +268,12 @@ class Graph:
         self._reader.delete()
         self._waitset.delete()
 
+    def abandon(self) -> None:
+        """Say nothing more: in a child that was forked, what is said would be its parent's word."""
+        self._lock = threading.RLock()  # that of the parent may have been held
+        self.changed = threading.Condition(self._lock)
+        self._writer.handle = self._reader.handle = 0
+
     # The thread
 
     def _run(self) -> None:

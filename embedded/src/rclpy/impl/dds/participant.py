@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes as ct
 import itertools
+import os
 import struct
 import threading
 from collections.abc import Iterable
@@ -25,6 +26,15 @@ from rclpy.qos import QoSProfile
 # Domain -> addresses of the sockets on which it alone listens, in this process.
 _domains: dict[int, list[tuple[str, int]]] = {}
 _lock = threading.Lock()
+_was_forked = False  # from a process that had opened one
+
+
+def _remember_fork() -> None:
+    global _was_forked
+    _was_forked = bool(_domains)
+
+
+os.register_at_fork(after_in_child=_remember_fork)
 
 
 class Participant:
@@ -82,6 +92,11 @@ class Participant:
 
 def _open_domain(domain_id: int) -> None:
     """Configure a domain once per process; one that somebody else opened stays as it is."""
+    if _was_forked:
+        raise RuntimeError(
+            f"rclpy cannot be initialised in process {os.getpid()}, which was forked from one that "
+            "uses it: start it afresh, as by multiprocessing.get_context('spawn')"
+        )
     with _lock:
         if domain_id in _domains:
             return
