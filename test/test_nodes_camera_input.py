@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image
 
 from zipmap_ros.frame import Frame
 from zipmap_ros.nodes import convert
-from zipmap_ros.nodes.camera_input import CameraInput
+from zipmap_ros.nodes.camera_input import DEPTH_MISSED_AFTER, CameraInput
 from zipmap_ros.parameters import Parameters
 
 BEGUN_NS = 1_000_000_000_000
@@ -72,6 +72,20 @@ def test_an_image_is_mapped_with_the_depth_of_its_moment_or_without() -> None:
         BEGUN_NS + ms * 1_000_000 for ms in (15, 200, 300, 400)
     ]
     assert any("register depth to it" in text for text in said) and drops == []
+
+
+def test_depth_that_never_fits_is_told_once() -> None:
+    """Depth of another clock, or of no publisher, gives no scale and was waited for in silence."""
+    camera, frames, drops, said = camera_input(scale_source="depth")
+    heard: Any = SimpleNamespace(topic_name="/depth")
+    camera.subscriptions = [heard]
+    camera._node.get_publishers_info_by_topic = lambda _: []
+    for i in range(2 * DEPTH_MISSED_AFTER + 1):
+        camera._on_depth(depth_image(BEGUN_NS + i * 100_000_000 + 50_000_000))
+        camera._on_image(image(BEGUN_NS + i * 100_000_000, scene(i)))
+    told = "depth: none within 20 ms of 30 images in a row: /depth has no publisher"
+    assert said.count(told) == 1 and drops == []
+    assert len(frames) == 2 * DEPTH_MISSED_AFTER  # mapped all the same; the last one waits
 
 
 def test_depth_that_cannot_be_read_costs_no_image() -> None:

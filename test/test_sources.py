@@ -84,6 +84,38 @@ def test_video(tmp_path, monkeypatch):
     assert [frame.stamp_ns for frame in source] == [i * 50_000_000 for i in range(5)]
 
 
+def test_a_video_may_be_named_by_the_time_of_day(tmp_path, monkeypatch):
+    """ffmpeg takes what stands before a colon for a protocol."""
+    monkeypatch.chdir(tmp_path)
+    writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (32, 24))
+    writer.write(np.ascontiguousarray(picture(1)[..., ::-1]))
+    writer.release()
+    Path("clip.avi").rename("12:30:05.avi")
+    assert len(list(open_source("auto", "12:30:05.avi"))) == 1
+
+
+def test_a_video_that_says_the_unit_of_its_stamps_is_played_by_its_stamps(tmp_path, monkeypatch):
+    """WebM of a browser or a screen recorder says 1000 frames a second."""
+    path = str(tmp_path / "clip.avi")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (32, 24))
+    for i in range(5):
+        writer.write(np.ascontiguousarray(picture(i)[..., ::-1]))
+    writer.release()
+    opened = cv2.VideoCapture
+    said = {cv2.CAP_PROP_FPS: 1000.0, cv2.CAP_PROP_FRAME_COUNT: 250.0}
+
+    def boastful(path: str) -> SimpleNamespace:
+        capture = opened(path)
+        names = ("isOpened", "read", "grab", "set", "release")
+        parts = {name: getattr(capture, name) for name in names}
+        parts["get"] = lambda what: said.get(what) or capture.get(what)
+        return SimpleNamespace(**parts)
+
+    monkeypatch.setattr(cv2, "VideoCapture", boastful)
+    source = open_source("auto", path)
+    assert source.fps == pytest.approx(20) and len(source) == len(list(source)) == 5
+
+
 def test_real_video(test_data):
     source = open_source("auto", str(test_data / "data/videos/office_loop.mp4"))
     frames = list(islice(source, 3))
@@ -99,6 +131,7 @@ def test_folder_in_natural_order(tmp_path):
     assert [int(f.rgb[0, 0, 0]) for f in frames] == [20, 180, 200]
     assert [f.stamp_ns for f in frames] == [0, 100_000_000, 200_000_000]
     assert natural_key(Path("a2b")) < natural_key(Path("a10b"))
+    assert natural_key(Path("a1.png")) != natural_key(Path("a01.png"))  # in the same order always
 
 
 def test_seven_scenes_layout(tmp_path):

@@ -11,6 +11,7 @@ import json
 import os
 import select
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -83,6 +84,7 @@ class InputError(ValueError):
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; 0, or 2 after one line on standard error when the input is bad."""
     argv = sys.argv[1:] if argv is None else argv
+    warnings.formatwarning = _one_line
     if argv[:1] != ["train"]:  # which may have the machine to itself
         calm_threads()
     try:
@@ -106,6 +108,17 @@ def main(argv: list[str] | None = None) -> int:
         print(f"zipmap {argv[0]}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """A warning for people: where in our code it was raised, and that line, tell them nothing."""
+    return f"zipmap: {message}\n"
 
 
 def _table(result: dict[str, Any]) -> str:
@@ -216,6 +229,8 @@ def _reconstruct(arguments: argparse.Namespace) -> dict[str, Any]:
     from zipmap_ros.sources import open_source
 
     parameters = _parameters(arguments)
+    if not arguments.out:
+        raise InputError("--out is empty: name a folder for the results")
     source = open_source("auto", arguments.input, arguments.topic or "")
     network, sha256 = load_network(parameters)
     frames: Iterable[Frame] = islice(source, arguments.max_frames)

@@ -39,6 +39,8 @@ DEPTH_TOLERANCE_NS = 20_000_000
 MOST_KINDS, LONGEST_TEXT = 100, 1000  # of what is warned of
 # So many images of one new size in a row are a camera that was set to it, not a hiccup.
 RESIZED_AFTER = 10
+# So many images in a row without a depth of theirs are a trouble to be told, not a slow sensor.
+DEPTH_MISSED_AFTER = 30
 
 
 class CameraInput:
@@ -68,6 +70,7 @@ class CameraInput:
         self._other_sizes: deque[tuple[int, int]] = deque(maxlen=RESIZED_AFTER)
         self._depths = _recent()
         self._waiting: Frame | None = None
+        self._without_depth = 0
         self._wants_depth = False
         self._group = MutuallyExclusiveCallbackGroup()
         self._qos = QOS[parameters.qos_image]
@@ -154,6 +157,7 @@ class CameraInput:
         self.images += 1
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
+            self._count_without_depth()
             self._submit(waiting)
         try:
             frame = self._to_frame(message)
@@ -225,9 +229,19 @@ class CameraInput:
         for message in self._depths:
             apart_ns = abs(convert.stamp_to_ns(message.header.stamp) - frame.stamp_ns)
             if apart_ns <= DEPTH_TOLERANCE_NS:
+                self._without_depth = 0
                 self._submit(replace(frame, depth=self._to_depth(message, frame)))
                 return
         self._waiting = frame
+
+    def _count_without_depth(self) -> None:
+        """One more image whose depth never came: it is mapped, but no scale is found from it."""
+        self._without_depth += 1
+        if self._wants_depth and self._without_depth % DEPTH_MISSED_AFTER == 0:
+            self._say(
+                f"{self._where('depth')}: none within {DEPTH_TOLERANCE_NS // 1_000_000} ms of "
+                f"{DEPTH_MISSED_AFTER} images in a row: {self._publishers(self.subscriptions[-1])}"
+            )
 
     def _to_depth(self, message: Image, frame: Frame) -> NDArray[np.float32] | None:
         try:

@@ -124,8 +124,9 @@ def usual_fps(stamps_ns: Sequence[int], otherwise: float) -> float:
 
 
 def natural_key(path: Path) -> list[tuple[str, int]]:
-    """Sorts img2 before img10, and both before other2."""
-    return [(text, int(part or 0)) for text, part in re.findall(r"(\D*)(\d*)", path.name)]
+    """Sorts img2 before img10, and both before other2; img1 and img01 are never equal."""
+    parts = [(text, int(part or 0)) for text, part in re.findall(r"(\D*)(\d*)", path.name)]
+    return [*parts, (path.name, 0)]
 
 
 def _is_image(path: Path) -> bool:

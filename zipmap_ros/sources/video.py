@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from zipmap_ros.frame import Frame
 from zipmap_ros.sources.source import NS, RecordedSource, SourceError
 
 DEFAULT_FPS = 30.0
+FASTEST_FPS = 300.0  # WebM of browsers and screen recorders gives 1000, the unit of its stamps
+_MEASURED_FRAMES = 31
 
 
 class VideoSource(RecordedSource):
@@ -24,9 +27,11 @@ class VideoSource(RecordedSource):
             raise SourceError(f"{path} is no file: give a video file, or open it as a folder")
         self.name, self._path = Path(path).name, path
         capture = self._open()
-        self.fps = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FPS
-        self._frames = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+        said_fps = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FPS
+        frames = max(capture.get(cv2.CAP_PROP_FRAME_COUNT), 0.0)
         decoded, _ = capture.read()
+        self.fps = said_fps if said_fps <= FASTEST_FPS else _measured_fps(capture)
+        self._frames = round(frames * self.fps / said_fps)
         capture.release()
         if not decoded:
             raise SourceError(f"no frame of {path} can be decoded: is it a complete video?")
@@ -52,8 +57,18 @@ class VideoSource(RecordedSource):
             capture.release()
 
     def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(self._path)
+        # Absolute: ffmpeg takes what stands before the colon of 12:30.mp4 for a protocol.
+        capture = cv2.VideoCapture(os.path.abspath(self._path))
         if not capture.isOpened():
             raise SourceError(f"{self._path} cannot be opened as a video: is it one?")
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # off by default in OpenCV 4
         return capture
+
+
+def _measured_fps(capture: cv2.VideoCapture) -> float:
+    """Frames a second, by the stamps of the next frames."""
+    stamps_ms: list[float] = []
+    while len(stamps_ms) < _MEASURED_FRAMES and capture.grab():
+        stamps_ms.append(capture.get(cv2.CAP_PROP_POS_MSEC))
+    passed_ms = stamps_ms[-1] - stamps_ms[0] if stamps_ms else 0.0
+    return 1000 * (len(stamps_ms) - 1) / passed_ms if passed_ms > 0 else DEFAULT_FPS
