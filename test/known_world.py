@@ -44,6 +44,7 @@ def path(count: int) -> list[np.ndarray]:
 def frame(index: int, camera: Camera | None = CAMERA, **changes) -> Frame:
     """The frame of the index-th pose, 100 ms after the one before."""
     rgb = np.full((42, 56, 3), (index, 100, 200), np.uint8)
+    rgb[21:, :, 2] = 100  # an image of one colour shows nothing
     return replace(Frame(1_000_000_000 + index * 100_000_000, rgb, camera=camera), **changes)
 
 

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import warnings
 from itertools import islice
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def write_video(path: Path, frames: int) -> None:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, (64, 48))
     assert writer.isOpened()
     for i in range(frames):
-        writer.write(np.full((48, 64, 3), 20 * i, np.uint8))
+        writer.write(np.full((48, 64, 3), np.arange(64)[:, None] + 20 * i, np.uint8))
     writer.release()
 
 
@@ -69,7 +70,7 @@ def write_bag(folder: Path, topics: dict[str, int]) -> None:
         for topic, count in topics.items():
             connection = writer.add_connection(topic, Image_.__msgtype__, typestore=types)
             for i in range(count):
-                data = np.full(42 * 56 * 3, 20 * i, np.uint8)
+                data = (np.arange(42 * 56 * 3) % 97 + 20 * i).astype(np.uint8)
                 header = Header(stamp=Time(sec=i, nanosec=7), frame_id="camera")
                 message = Image_(header, 42, 56, "rgb8", 0, 56 * 3, data)
                 raw = types.serialize_cdr(message, Image_.__msgtype__)
@@ -156,6 +157,7 @@ def test_a_bad_image_costs_itself_alone(capsys, tmp_path, folder, checkpoint):
     summary = json.loads(out)
     assert code == 0 and summary["frames"] == 8 and summary["estimates"] == 7
     assert summary["dropped"] == {"bad_image": 1}
+    assert warnings.formatwarning("a b", RuntimeWarning, "b.py", 1) == "zipmap: a b\n"
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt(), OSError("the camera was unplugged")])
@@ -347,6 +349,7 @@ def test_bad_inputs_are_one_line_and_exit_code_2(capsys, tmp_path, folder, check
     empty.mkdir()
     assert "empty" in refused(capsys, "reconstruct", empty, *out)
     assert "--max-frames" in refused(capsys, "reconstruct", folder, *out, "--max-frames", 0)
+    assert "--out is empty" in refused(capsys, "reconstruct", folder, "--out", "")
 
 
 def test_bad_checkpoints_and_parameters_are_one_line(capsys, tmp_path, folder, checkpoint):

@@ -110,5 +110,5 @@ def test_every_reason_to_drop_a_frame_is_explained() -> None:
     calls = made + r'\(\s*"(\w+)"|\.dropped\["(\w+)"\]'
     reasons = {word for match in re.findall(calls, code) for word in match if word} - NOT_DROPPED
     reasons |= {mapper.BAD_IMAGE, mapper.NO_MEMORY, mapper.NO_MAP, mapper.RESET, mapper.ERROR}
-    reasons |= {tracking.NOT_FINITE, tracking.JUMP, tracking.LOST}
+    reasons |= {tracking.NOT_FINITE, tracking.JUMP, tracking.LOST, tracking.BLANK}
     assert set(first_column("Dropped frames, by reason")) == reasons

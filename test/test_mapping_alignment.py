@@ -104,6 +104,12 @@ def elsewhere() -> Walk:
     return seen(world, world.trajectory(1).numpy())
 
 
+def dark(walk: Walk, count: int, seed: int = 0) -> Walk:
+    """Images in which nothing is seen but the noise of the sensor."""
+    noise = np.random.default_rng(seed).integers(0, 16, (count, *walk.rgb.shape[1:]), np.uint8)
+    return Walk(noise, walk.depth[:count], walk.poses[:count])
+
+
 class SeenWorld(LooksUp):
     """Recognises the frames of a walk by their pixels, and says of each what it was given.
 
@@ -676,7 +682,7 @@ def test_the_scale_of_what_the_network_remembers_is_the_mean_over_all_frames(mon
     view = View(Frame(0, np.zeros((42, 56, 3), np.uint8)), torch.zeros(3, 42, 56), camera, None)
     larger = Correction.constant(4.0)
 
-    def followed(self, picture, expected, known, places, learns, lost):
+    def followed(self, picture, expected, known, places, learns, lost, stamp_ns):
         return replace(self, correction=larger), places
 
     monkeypatch.setattr(Track, "followed", followed)
@@ -1287,8 +1293,7 @@ def test_a_camera_is_found_anywhere_in_a_map_that_was_loaded(walk, tmp_path, mod
 
 @pytest.mark.parametrize("source", ["", "another"])
 def test_a_camera_that_saw_nothing_at_first_is_still_looked_for(walk, tmp_path, source):
-    dark = Walk(np.zeros_like(walk.rgb[:1]), walk.depth[:1], walk.poses[:1])
-    both = walk.joined(dark)
+    both = walk.joined(dark(walk, 1))
     whole = make(SeenWorld(both))
     mapped = run(whole, walk)
     save_session(whole, tmp_path, "house")
@@ -1304,8 +1309,7 @@ def test_a_camera_that_saw_nothing_at_first_is_still_looked_for(walk, tmp_path, 
 
 
 def test_after_a_while_in_the_dark_a_camera_is_looked_for(walk):
-    dark = np.stack([np.full_like(walk.rgb[0], i) for i in range(8)])
-    both = walk.joined(Walk(dark, walk.depth[:8], walk.poses[:8]))
+    both = walk.joined(dark(walk, 8))
     poses = noisy(both.poses, seed=2)
     model = SeenWorld(both, poses)
     mapper = make(model)
@@ -1407,7 +1411,7 @@ def run_rig(
 ) -> dict[str, list[np.ndarray]]:
     """Where each camera says that the front one is, (4, 4) by frame.
 
-    blind  cameras and images that are black, in a rig `with_dark`; silent  those that never come
+    blind  cameras and images that are too dark; silent  those that never come
     """
     mapper.set_extrinsic("front", np.eye(4))
     mapper.set_extrinsic("left", FRONT_T_LEFT)
@@ -1418,16 +1422,12 @@ def run_rig(
                 continue
             rgb = rig.rgb[i + k * FRAMES]
             if (source, i) in blind:
-                rgb = rig.rgb[-1]
+                rgb = dark(rig, 1, seed=2 * i + k).rgb[0]
                 mapper.model.index[rgb.tobytes()] = i + k * FRAMES
             frame = Frame(i * 100_000_000 + k, rgb, camera=CAMERA, source=source)
             (estimate,) = mapper.add_frame(frame)
             found[source].append(estimate.map_T_camera @ invert(mapper.base_T_camera(source)))
     return found
-
-
-def with_dark(rig: Walk) -> Walk:
-    return rig.joined(Walk(np.zeros_like(rig.rgb[:1]), rig.depth[:1], rig.poses[:1]))
 
 
 def astray(rig: Walk) -> SeenWorld:
@@ -1457,7 +1457,7 @@ def test_a_camera_takes_the_scale_of_the_one_that_carries_it(rig):
 def test_a_camera_that_sees_nothing_is_carried_by_another(rig, walk):
     mapper = make(astray(rig))
     blind = {("front", i) for i in range(8, 20)}
-    found = run_rig(mapper, with_dark(rig), range(FRAMES), blind)
+    found = run_rig(mapper, rig, range(FRAMES), blind)
     off = errors([found["front"][0], *found["front"][1:]], walk.poses)
     assert off[:, 0].max() < 0.12 and off[:, 1].max() < 1.5, "1.4 m where nobody carries it"
     assert mapper.tracks.cameras["front"].is_steady
@@ -1495,15 +1495,15 @@ def test_where_all_are_blind_the_network_leads_each_from_where_it_was(rig, walk)
     """However wrong it is about how one camera is turned against the other."""
     blind = {(source, 12) for source in ("front", "left")}
     mapper = make(astray(rig), max_jump_m=100.0, max_turn_deg=180.0)
-    found = run_rig(mapper, with_dark(rig), range(13), blind)
+    found = run_rig(mapper, rig, range(13), blind)
     for poses in found.values():
         assert errors([found["front"][0], poses[12]], walk.poses[[0, 12]])[1, 1] < 30, "56 degrees"
 
 
 def test_who_joins_those_who_are_led_by_the_network_carries_none(rig, walk):
-    dark, late = range(14, 17), {("left", i) for i in range(14)}
+    blind, late = {("front", i) for i in range(14, 17)}, {("left", i) for i in range(14)}
     mapper = make(astray(rig), max_jump_m=100.0, max_turn_deg=180.0)
-    found = run_rig(mapper, with_dark(rig), range(20), {("front", i) for i in dark}, late)
+    found = run_rig(mapper, rig, range(20), blind, late)
     for poses in found.values():
         off = errors([found["front"][0], *poses[-3:]], walk.poses[[0, 17, 18, 19]])
         assert off[:, 0].max() < 0.06 and off[:, 1].max() < 1.2
@@ -1514,7 +1514,7 @@ def test_the_motion_of_who_is_carried_back_is_not_known(rig):
     blind = {(source, i) for source in ("front", "left") for i in (12, 13)}
     silent = {("front", 14), ("front", 15)}
     mapper = make(astray(rig), max_jump_m=100.0, max_turn_deg=180.0)
-    run_rig(mapper, with_dark(rig), range(16), blind, silent)
+    run_rig(mapper, rig, range(16), blind, silent)
     back = []
     for i in (16, 17):
         back += run(mapper, rig, [i], source="front")

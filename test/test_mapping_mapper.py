@@ -72,7 +72,7 @@ def test_the_map_is_the_rooms_walls_with_z_up():
     assert np.abs(outside.max(axis=1)).max() < 0.1 + 1e-3  # every point is on a wall
     assert cloud.points[:, 2].max() == pytest.approx(1.5, abs=0.05)
     assert cloud.points[:, 2].min() == pytest.approx(-1.5, abs=0.05)
-    assert (cloud.colors[:, 1:] == [100, 200]).all()
+    assert (cloud.colors[:, 1] == 100).all() and np.ptp(cloud.colors[:, 2]) == 100
 
 
 def test_filters_keep_far_and_doubtful_points_out():
@@ -231,7 +231,7 @@ def test_a_fault_counts_all_frames_of_its_chunk():
     assert mapper.counts.received == 3 and mapper.counts.dropped == {"error": 3}
     # One of another size ends a chunk; the fault is that chunk's, and the new frame waits on.
     run(mapper, [3])
-    square = np.zeros((32, 32, 3), np.uint8)
+    square = np.full((32, 32, 3), np.arange(0, 256, 8)[:, None, None], np.uint8)
     with pytest.raises(IndexError, match="of ours"):
         mapper.add_frame(Frame(4, square))
     assert mapper.counts.received == 5 and mapper.counts.dropped == {"error": 4}
@@ -256,6 +256,49 @@ def test_a_bad_frame_is_counted_and_tracking_goes_on():
     assert len(run(mapper, [1])) == 2
 
 
+def test_an_image_that_shows_nothing_costs_itself_alone():
+    mapper = make(lost_after=3, **FIXED)
+    whole = make(lost_after=3, **FIXED)
+
+    def cover(mapper, brightness, indices):
+        for i in indices:
+            noise = np.random.default_rng(i).integers(0, 3, (42, 56, 3), np.uint8)
+            assert mapper.add_frame(frame(i, rgb=brightness + noise)) == []
+
+    cover(mapper, 0, range(4))
+    assert mapper.status == "initialising" and mapper.state.frames_seen == 0
+    assert "the image is blank, its contrast 0." in mapper.problem
+    expected, seen = run(whole, [4, 5, 6, 11]), run(mapper, [4, 5, 6])
+    cover(mapper, 250, [7, 8])
+    assert mapper.status == "tracking"
+    cover(mapper, 0, [9, 10])
+    assert mapper.status == "lost"
+    seen += run(mapper, [11])
+    assert mapper.status == "tracking", "the first image that fits ends it"
+    assert mapper.counts.dropped == {"blank": 8} and mapper.counts.received == 12
+    for one, same in zip(expected, seen, strict=True):
+        np.testing.assert_array_equal(one.map_T_camera, same.map_T_camera)
+
+
+def test_a_covered_camera_that_is_elsewhere_afterwards_is_lost():
+    poses = path(40)
+    poses[20:] = [pose(np.eye(3), [0, 0, 0.6]) @ T for T in poses[20:]]
+    mapper = make(poses, max_jump_m=0.3, lost_after=3, found_after=2, **FIXED)
+    run(mapper, range(17))
+    for i in range(17, 20):
+        mapper.add_frame(frame(i, rgb=np.zeros((42, 56, 3), np.uint8)))
+    assert run(mapper, [20, 21]) == [] and mapper.status == "lost"
+    assert len(run(mapper, [22])) == 1 and mapper.status == "tracking"
+
+
+def test_of_two_cameras_one_that_is_covered_is_not_lost_alone():
+    mapper = make(lost_after=1)
+    run(mapper, [0], source="left")
+    run(mapper, [1], source="right")
+    mapper.add_frame(frame(2, rgb=np.zeros((42, 56, 3), np.uint8), source="left"))
+    assert mapper.status == "tracking"
+
+
 def test_a_frame_that_is_begun_elsewhere_changes_nothing_until_it_is_added():
     whole, halves = make(), make()
     expected = run(whole, range(4))
@@ -273,7 +316,7 @@ def test_a_frame_that_is_begun_elsewhere_changes_nothing_until_it_is_added():
 def test_a_change_of_size_ends_the_chunk():
     mapper = make(model=real_network(), chunk_frames=3)
     assert mapper.add_frame(frame(0)) == [] == mapper.add_frame(frame(1))
-    wide = frame(2, None, rgb=np.zeros((28, 56, 3), np.uint8))
+    wide = frame(2, None, rgb=frame(2).rgb[7:35])
     ready = mapper.add_frame(wide)
     assert [e.depth.shape for e in ready] == [(42, 56)] * 2 and mapper.pending == 1
     assert mapper.flush()[0].depth.shape == (28, 56)

@@ -22,7 +22,7 @@ from safetensors.torch import save_file as save_torch
 from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, pose
 from zipmap_ros.mapping import MappingError, StreamMapper, load_session, save_session
 from zipmap_ros.mapping.tracking import Tracker
-from zipmap_ros.model import ModelConfig, ZipMap
+from zipmap_ros.model import ModelConfig, ZipMap, checkpoint_sha256
 from zipmap_ros.model.graph import QueryGraph, StreamGraph
 from zipmap_ros.parameters import Parameters
 
@@ -253,15 +253,29 @@ def test_a_session_of_other_cameras_can_be_lost(model, tmp_path):
     assert loaded.status == "lost"
 
 
-def damage_size(folder):
+def sign(file):
+    """Have the manifest say that the file is as it was written."""
+    manifest = json.loads((file.parent / "manifest.json").read_text())
+    manifest["files"][file.name] = checkpoint_sha256(file)
+    (file.parent / "manifest.json").write_text(json.dumps(manifest))
+
+
+def cut(folder):
     data = (folder / "state.safetensors").read_bytes()
     (folder / "state.safetensors").write_bytes(data[:-5])
+
+
+def flip_a_bit(folder):
+    data = bytearray((folder / "map.ply").read_bytes())
+    data[-1] ^= 1
+    (folder / "map.ply").write_bytes(data)
 
 
 def damage_content(folder):
     data = bytearray((folder / "mapper.safetensors").read_bytes())
     data[:8] = b"\xff" * 8
     (folder / "mapper.safetensors").write_bytes(data)
+    sign(folder / "mapper.safetensors")
 
 
 def remove_manifest(folder):
@@ -305,9 +319,7 @@ def made_up(change_arrays=dict, **changes):
                 branch = branch[step]
             branch[last] = value
         save_file({**arrays, **anew}, file, metadata={"mapper": json.dumps(small)})
-        manifest = json.loads((folder / "manifest.json").read_text())
-        manifest["files"][file.name] = file.stat().st_size
-        (folder / "manifest.json").write_text(json.dumps(manifest))
+        sign(file)
 
     return damage
 
@@ -320,9 +332,7 @@ def another_state(change):
         first = next(key for key, tensor in tensors.items() if tensor.is_floating_point())
         tensors[first] = change(tensors[first])
         save_torch(tensors, folder / "state.safetensors", metadata)
-        manifest = json.loads((folder / "manifest.json").read_text())
-        manifest["files"]["state.safetensors"] = (folder / "state.safetensors").stat().st_size
-        (folder / "manifest.json").write_text(json.dumps(manifest))
+        sign(folder / "state.safetensors")
 
     return damage
 
@@ -353,10 +363,11 @@ def another_state(change):
         (made_up(lambda a: {"keyframes.views": a["keyframes.views"] * np.nan}), "no finite"),
         (another_state(lambda tensor: tensor * float("nan")), "its state is not finite"),
         (another_state(lambda tensor: tensor[..., :-1].contiguous()), "cannot load"),
-        (make_older, "has format 1, this version reads 5"),
-        (damage_size, "is damaged"),
+        (make_older, "has format 1, this version reads 6"),
+        (cut, "is damaged, changed is state.safetensors"),
+        (flip_a_bit, "is damaged, changed is map.ply"),
         (damage_content, "cannot load"),
-        (remove_manifest, "is no saved session"),
+        (remove_manifest, "is no saved session: .* is not there"),
         (break_manifest, "is no saved session"),
     ],
 )

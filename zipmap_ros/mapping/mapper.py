@@ -29,7 +29,7 @@ from zipmap_ros.mapping.query import (
 )
 from zipmap_ros.mapping.scale import Odometry, ScaleEstimator
 from zipmap_ros.mapping.track import Motion
-from zipmap_ros.mapping.tracking import NOT_FINITE, Tracker
+from zipmap_ros.mapping.tracking import BLANK, NOT_FINITE, Tracker
 from zipmap_ros.mapping.tracks import Tracks, aligns
 from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.voxel_map import VoxelMap
@@ -332,13 +332,12 @@ class StreamMapper:
                 view = mended(view, *images, drawn)
         else:
             view = project_map(self.voxel_map, map_T_camera, camera)
-        outside = self.voxel_map.distance(map_T_camera[:3, 3])
+        outside, warning = self.voxel_map.distance(map_T_camera[:3, 3]), view.warning
         if np.isinf(outside):
-            return replace(view, warning="the map is empty: nothing was seen with confidence")
-        if outside > self._parameters.map_range_m:
+            warning = "the map is empty: nothing was seen with confidence"
+        elif outside > self._parameters.map_range_m:
             warning = f"the camera is {outside:.3g} m outside of what is mapped"
-            return replace(view, warning=warning)
-        return view
+        return replace(view, warning=warning)
 
     def _prepare(self, frame: Frame) -> View | Exception:
         try:
@@ -356,6 +355,14 @@ class StreamMapper:
         if isinstance(prepared, Exception):
             self.counts.dropped[ERROR] += 1
             raise prepared
+        if prepared.is_blank:
+            self.counts.dropped[BLANK] += 1
+            self.problem = (
+                f"the image is blank, its contrast {255 * prepared.contrast:.1f} of 255 levels: "
+                "uncover the lens, give it light, or check the exposure"
+            )
+            self.tracker.blind(prepared.frame.source, self._parameters.lost_after)
+            return None
         return prepared
 
     def _run(self, images: torch.Tensor) -> tuple[Prediction, SceneState]:
@@ -427,17 +434,9 @@ class StreamMapper:
         """One estimate a frame; poses join the trajectory, points of kept frames the map."""
         assert self.gauge is not None
         estimates = []
-        for i, (view, network_T_camera) in enumerate(zip(chunk, poses, strict=True)):
-            estimate = estimate_of(
-                view,
-                prediction,
-                i,
-                network_T_camera,
-                motions[i],
-                self.gauge,
-                kept,
-                self._parameters,
-            )
+        p = self._parameters
+        for i, (view, pose) in enumerate(zip(chunk, poses, strict=True)):
+            estimate = estimate_of(view, prediction, i, pose, motions[i], self.gauge, kept, p)
             self.trajectory.append(estimate.stamp_ns, estimate.source, estimate.map_T_camera)
             if kept:
                 self.voxel_map.insert(estimate.points, estimate.colors, estimate.point_confidence)

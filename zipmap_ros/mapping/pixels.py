@@ -72,6 +72,12 @@ def backproject(pixels: Image, z: Image, camera: Camera) -> Image:
     return np.stack([x * z, y * z, z]).astype(np.float32)
 
 
+def correlation(a: Image, b: Image) -> float:
+    """Of two (N,) lists of values, -1..1; 0 where one is constant."""
+    a, b = a - a.mean(), b - b.mean()
+    return float(a @ b) / max(float(np.sqrt((a @ a) * (b @ b))), 1e-12)
+
+
 def gradient(image: Image) -> tuple[Image, Image]:
     """Central differences along x and y; 0 within two pixels of the border."""
     gx, gy = np.zeros_like(image), np.zeros_like(image)

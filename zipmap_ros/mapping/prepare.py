@@ -16,6 +16,10 @@ from zipmap_ros.mapping.undistort import rectification
 from zipmap_ros.model import ModelConfig
 from zipmap_ros.model.preprocess import preprocess_image
 
+# Of brightness: a covered lens has a few tenths of a level of 255, 1.5 with the noise of a small
+# sensor, a bare wall in poor light more than ten.
+LEAST_CONTRAST = 2 / 255
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -36,6 +40,16 @@ class View:
     def rgb(self) -> NDArray[np.uint8]:
         """(h, w, 3) uint8: ``pixels`` as an image."""
         return (self.pixels.permute(1, 2, 0) * 255 + 0.5).to(torch.uint8).numpy()
+
+    @property
+    def contrast(self) -> float:
+        """Standard deviation of the brightness of ``pixels``: 0 for an image of one colour."""
+        return float(self.pixels.mean(0).std(correction=0))
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether it shows nothing."""
+        return self.contrast < LEAST_CONTRAST
 
 
 def prepare(frame: Frame, config: ModelConfig, undistort: bool) -> View:

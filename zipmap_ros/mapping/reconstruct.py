@@ -46,9 +46,9 @@ def reconstruct(
 
     ``batch`` shows all frames to the network at once. ``odometry`` are stamps with (4, 4)
     odom_T_base in order of time, for scale_source odom and tf. All depth files end in the final
-    scale. Raises MappingError when no frame gave a result, and where ``out`` has depth images that
-    are not ours. Whatever else ends the frames, Ctrl-C too, is raised after the files of what was
-    computed until then are written.
+    scale. Raises MappingError when no frame gave a result, when a file cannot be written, and where
+    ``out`` has depth images that are not ours. Whatever else ends the frames, Ctrl-C too, is raised
+    after the files of what was computed until then are written.
     """
     out = Path(out)
     frames = _with_odometry(mapper, frames, odometry)
@@ -68,7 +68,10 @@ def reconstruct(
             f"none of {mapper.counts.received} frames gave a result: "
             + (mapper.problem or "the input is empty")
         )
-    summary = _write(mapper, out, depth, samples, seconds)
+    try:
+        summary = _write(mapper, out, depth, samples, seconds)
+    except OSError as error:
+        raise MappingError(f"cannot write the results to {out}: {error}") from (ended or error)
     if ended:
         raise ended
     return summary
@@ -194,9 +197,13 @@ class _DepthFiles:
     def _store(self, index: int, arrays: dict[str, Any]) -> None:
         whole = self._folder / f"{index:06d}.npz"
         begun = self._folder / "being_written.npz"  # a run that is killed leaves none in part
-        np.savez_compressed(begun, **arrays)
-        begun.replace(whole)
-        Image.fromarray(_to_png(arrays["depth"])).save(self._folder / f"{index:06d}.png")
+        try:
+            np.savez_compressed(begun, **arrays)
+            begun.replace(whole)
+            Image.fromarray(_to_png(arrays["depth"])).save(whole.with_suffix(".png"))
+        except OSError as error:
+            begun.unlink(missing_ok=True)
+            raise MappingError(f"cannot write {whole}: {error}") from error
 
 
 def _is_ours(path: Path) -> bool:

@@ -3,8 +3,8 @@
 
 A folder holds ``state.safetensors`` (the network's state), ``mapper.safetensors`` (map, trajectory,
 and in its metadata, as JSON, everything small), ``map.ply`` and ``trajectory.tum`` for others to
-read, and ``manifest.json``, which is written last and lists the files. A session that is saved,
-loaded and continued goes on exactly as one that was not.
+read, and ``manifest.json``, which is written last and lists the files with their SHA-256. A session
+that is saved, loaded and continued goes on exactly as one that was not.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from zipmap_ros.mapping.tracking import Tracker
 from zipmap_ros.mapping.tracks import Tracks
 from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.voxel_map import VoxelMap
-from zipmap_ros.model import SceneState
+from zipmap_ros.model import SceneState, checkpoint_sha256
 
-FORMAT = 5
+FORMAT = 6
 _MANIFEST = "manifest.json"
 _FILES = {"state.safetensors", "mapper.safetensors", "map.ply", "trajectory.tum"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -133,7 +133,7 @@ def _write(mapper: StreamMapper, folder: Path) -> int:
     save_file(arrays, folder / "mapper.safetensors", metadata={"mapper": json.dumps(small)})
     write_ply(folder / "map.ply", mapper.voxel_map.cloud())
     mapper.trajectory.write_tum(folder / "trajectory.tum")
-    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    files = {path.name: checkpoint_sha256(path) for path in sorted(folder.iterdir())}
     manifest = {
         "format": FORMAT,
         "versions": {"torch": torch.__version__, "numpy": np.__version__},
@@ -154,15 +154,16 @@ def _check(mapper: StreamMapper, folder: Path) -> None:
         if folder.is_symlink():
             raise OSError("it is a link")
         manifest = json.loads(_plain_file(folder / _MANIFEST).read_text())
-        sizes = {file: _plain_file(folder / file).stat().st_size for file in sorted(_FILES)}
+        digests = {file: checkpoint_sha256(_plain_file(folder / file)) for file in sorted(_FILES)}
         format_, files = manifest["format"], manifest["files"]
         checkpoint, config = manifest["checkpoint_sha256"], manifest["model"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise MappingError(f"{folder} is no saved session: {error}") from error
     if format_ != FORMAT:
         raise MappingError(f"{folder} has format {format_}, this version reads {FORMAT}")
-    if sizes != files:
-        raise MappingError(f"{folder} is damaged: its files have {sizes} bytes instead of {files}")
+    if digests != files:
+        changed = sorted(file for file in _FILES if digests[file] != files.get(file))
+        raise MappingError(f"{folder} is damaged, changed is {', '.join(changed)}: use a backup")
     if checkpoint != mapper.checkpoint or config != json.loads(mapper.model.config.to_json()):
         raise MappingError(
             f"{folder} was made with another checkpoint (SHA-256 {checkpoint or 'unknown'}): "
@@ -172,6 +173,8 @@ def _check(mapper: StreamMapper, folder: Path) -> None:
 
 def _plain_file(path: Path) -> Path:
     """The path itself. Raises OSError for a link, a pipe or a device, which may never end."""
+    if not (path.is_symlink() or path.exists()):
+        raise OSError(f"{path} is not there")
     if path.is_symlink() or not path.is_file():
         raise OSError(f"{path} is no plain file")
     return path
@@ -199,7 +202,7 @@ def _check_parts(parts: dict[str, Any]) -> None:
     numbers = [keyframes.gap, tracks.frames, tracks.log, parts["scale"].scale]
     for track in tracks.cameras.values():
         track.correction.check()
-        numbers += [*track.step, *vars(track.focal).values()]
+        numbers += [*track.step, *track.stamps, *vars(track.focal).values()]
         if track.step.shape != (6,):
             raise ValueError(f"one of its steps is {track.step}")
     if keyframes.views.shape[1:] != (4, 4):
@@ -232,7 +235,9 @@ def _contents(mapper: StreamMapper) -> tuple[dict[str, Any], dict[str, np.ndarra
         },
         "tracks": tracks,
         "tracker": {
-            key: _plain(value) for key, value in vars(mapper.tracker).items() if key != "steady"
+            key: _plain(value)
+            for key, value in vars(mapper.tracker).items()
+            if key not in ("steady", "covered")
         },
         "odometry": [[stamp, _plain(pose)] for stamp, pose in mapper.odometry.entries],
         "trajectory_sources": mapper.trajectory.sources,

@@ -13,7 +13,7 @@ from zipmap_ros.mapping.correction import Correction
 from zipmap_ros.mapping.focal import Focal
 from zipmap_ros.mapping.places import Places
 
-DAMPING = 0.9  # of the last motion, taken as the guess of the next
+DAMPING = 0.9  # of the last motion, taken as the guess of the next: it fades where no images come
 SOUGHT_AFTER = 5  # images in a row that could not be aligned: the camera may be anywhere
 # Standard deviations of a motion that nothing was aligned for (share of the depth, radians), by the
 # network as measured, and where nothing led there, which says that nothing is known.
@@ -135,6 +135,7 @@ class Track:
         places: Places,
         learns: bool,
         lost: bool,
+        stamp_ns: int,
     ) -> tuple[Track, Places]:
         """After one more frame: aligned, or ``expected`` (4, 4) where that fails; and the places.
 
@@ -142,7 +143,7 @@ class Track:
         learns  whether what is left becomes a place
         lost    whether it is looked for at all places, as after SOUGHT_AFTER misses
         """
-        guess = self.pose @ se3_exp(DAMPING * self.step)
+        guess = self.guess(stamp_ns)
         fit = self.reference.align(picture.grey, picture.camera, guess, known)
         misses = self.misses + 1 if fit is None else 0
         sought = lost or not self.known or misses >= SOUGHT_AFTER
@@ -186,6 +187,12 @@ class Track:
         if astray is not None:
             track = replace(track, since=self.since + 1)
         return track, places
+
+    def guess(self, stamp_ns: int) -> Array:
+        """(4, 4) where it is at a later stamp, if it goes on as it went."""
+        before, last = self.stamps
+        intervals = max(stamp_ns - last, 0) / (last - before) if last > before else 1.0
+        return self.pose @ se3_exp(intervals * DAMPING**intervals * self.step)
 
     def _back(self, picture: Picture, known: float) -> Fit | None:
         """Lay an image over what was seen before those that were aligned to nothing."""

@@ -13,6 +13,7 @@ from zipmap_ros.mapping.keyframes import motion
 NOT_FINITE = "not_finite"
 JUMP = "jump"
 LOST = "lost"
+BLANK = "blank"
 
 
 @dataclass
@@ -21,10 +22,11 @@ class Tracker:
 
     believed  the last accepted pose of each camera
     latest    the last finite pose of each camera, believed or not
-    doubted   frames of each camera refused in a row
+    doubted   frames of each camera in a row that were refused, or blank
     good      consistent frames in a row of each camera that is lost
     steady    the cameras that were believed and not lost since; a saved session does not keep them,
               since it may go on with others
+    covered   the cameras whose frames show nothing; no more than ``steady`` in a session
     """
 
     believed: dict[str, Array] = field(default_factory=dict)
@@ -32,11 +34,12 @@ class Tracker:
     doubted: dict[str, int] = field(default_factory=dict)
     good: dict[str, int] = field(default_factory=dict)
     steady: set[str] = field(default_factory=set)
+    covered: set[str] = field(default_factory=set)
 
     @property
     def lost(self) -> bool:
         """Whether cameras are, and none is steady."""
-        return bool(self.good) and not self.steady
+        return bool(self.good or self.covered) and not self.steady
 
     def judge(
         self,
@@ -56,6 +59,7 @@ class Tracker:
         ``found_after`` consistent frames end it.
         """
         frames = Counter(sources)
+        self.covered -= frames.keys()
         suspects = set(sources)
         if poses is not None:
             suspects = self._jumped(sources, poses, max_jump, max_turn_deg)
@@ -76,6 +80,14 @@ class Tracker:
             self.believed[source] = self.latest[source]
             self.steady.add(source)
         return None
+
+    def blind(self, source: str, lost_after: int) -> None:
+        """A frame shows nothing. What is lost so long is found by the first image that fits."""
+        if source in self.believed:
+            self.doubted[source] = self.doubted.get(source, 0) + 1
+            if self.doubted[source] >= lost_after:
+                self.covered.add(source)
+                self.steady.discard(source)
 
     def move(self, poses: Mapping[str, Array]) -> None:
         """Take other poses for the last that were believed, by camera."""

@@ -165,7 +165,7 @@ class Tracks:
         information = np.inf if view.camera is not None else focal.total_information
         if before is not None:
             track, places = replace(before, focal=focal).followed(
-                picture, expected, information, places, learns, lost
+                picture, expected, information, places, learns, lost, stamp_ns
             )
         elif place := places.anywhere(picture, information):
             track = replace(Track.found(place, picture, focal), motion=Motion())
@@ -212,6 +212,7 @@ class Tracks:
                 "pose": track.pose.tolist(),
                 "known": track.known,
                 "step": track.step.tolist(),
+                "stamps": track.stamps,
                 "offset": None if track.offset is None else track.offset.tolist(),
                 "focal": asdict(track.focal),
             }
@@ -231,12 +232,19 @@ class Tracks:
             pose, step = np.array(track["pose"]), np.array(track["step"])
             correction = Correction(arrays[f"{i}.log"], arrays[f"{i}.precision"])
             focal = Focal(**track["focal"])
-            # Where the camera is now nobody knows.
+            before, last = track["stamps"]
+            offset = track["offset"]
             cameras[source] = Track(
-                references[i], pose, step, correction, focal, Motion(), SOUGHT_AFTER, track["known"]
+                references[i],
+                pose,
+                step,
+                correction,
+                focal,
+                misses=SOUGHT_AFTER,  # where the camera is now nobody knows
+                known=track["known"],
+                stamps=(before, last),
+                offset=None if offset is None else np.array(offset),
             )
-            if (offset := track.get("offset")) is not None:  # older sessions have none
-                cameras[source] = replace(cameras[source], offset=np.array(offset))
         images = {
             k.removeprefix("places."): v for k, v in arrays.items() if k.startswith("places.")
         }

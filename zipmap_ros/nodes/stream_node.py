@@ -344,7 +344,8 @@ class StreamNode(LifecycleNode):
             return Status.TRACKING, "; ".join(filter(None, (self._lost_hint(), intake.clock_hint)))
         nowhere = self.values.mode == "localization"
         hint = "there is no map to be located in: call ~/load_map, or ~/set_mode for mapping"
-        return Status.INITIALISING, hint if nowhere else intake.clock_hint
+        waits = "; ".join(filter(None, (self.facts.problem, intake.clock_hint)))
+        return Status.INITIALISING, hint if nowhere else waits
 
     def _lost_hint(self) -> str:
         """What to do about cameras whose poses are none in the map; "" while there are none."""
