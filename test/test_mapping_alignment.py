@@ -265,6 +265,18 @@ def test_another_room_is_nothing_to_align_to(moved, elsewhere):
     assert moved.reference().align(elsewhere.grey[0], CAMERA, moved.poses[0]) is None
 
 
+@pytest.mark.parametrize("contrast", [1.0, 0.3, 0.1])
+def test_another_room_is_nothing_to_align_to_in_poor_light_either(moved, elsewhere, contrast):
+    """All of its pixels are as bright as those of any other room; the same room is still found."""
+    first, same, other = (
+        0.2 + contrast * (g - g.mean()) for g in (*moved.grey[:2], elsewhere.grey[0])
+    )
+    dim = reference(first, moved.depth[0], moved.poses[0])
+    assert dim.align(other, CAMERA, moved.poses[0]) is None
+    metres, degrees = missed(dim.align(same, CAMERA, moved.poses[0]), moved, 1)
+    assert metres < 0.01 and degrees < 0.3
+
+
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_an_image_without_features_is_nothing_to_align(moved, value):
     plain = np.full_like(moved.grey[0], value)
@@ -1489,6 +1501,23 @@ def test_a_camera_leads_as_long_as_its_images_come():
             assert moving.at(stamp_ns)[0, 3] == pytest.approx(expected, abs=1e-6)
     assert replace(track, stamps=(100, 100)).leads(101, anew=True)
     assert not replace(track, stamps=(100, 100)).leads(2 * 10**9, anew=True)
+
+
+@pytest.mark.parametrize(
+    ("stamps", "stamp_ns", "steps"),
+    [
+        ((0, 100), 200, 0.9),
+        ((0, 100), 150, 0.4743),
+        ((0, 100), 500, 2.6244),  # after three images that were dropped
+        ((0, 100), 10**12, 0),  # after a long time
+        ((0, 100), 50, 0),  # time jumped back
+        ((100, 100), 200, 0.9),  # its second
+    ],
+)
+def test_the_next_image_is_looked_for_as_far_on_as_time_has_passed(stamps, stamp_ns, steps):
+    track = Track.started(as_picture(*np.ones((2, 112, 140), np.float32)), np.eye(4), None, None)
+    moving = replace(track, step=np.array([0.1, 0, 0, 0, 0, 0]), stamps=stamps)
+    assert moving.guess(stamp_ns)[0, 3] == pytest.approx(0.1 * steps, abs=1e-5)
 
 
 def test_where_all_are_blind_the_network_leads_each_from_where_it_was(rig, walk):

@@ -154,6 +154,7 @@ def test_the_folder_holds_what_it_says(model, tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["checkpoint_sha256"] == "abc" and manifest["parameters"]["map_voxel_m"] == 0.05
     assert len((folder / "trajectory.tum").read_text().splitlines()) == 3
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
 
 
 @pytest.mark.parametrize(

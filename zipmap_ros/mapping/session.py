@@ -34,6 +34,7 @@ from zipmap_ros.mapping.tracks import Tracks
 from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.voxel_map import VoxelMap
 from zipmap_ros.model import SceneState, checkpoint_sha256
+from zipmap_ros.model.new_file import new_file
 
 FORMAT = 6
 _MANIFEST = "manifest.json"
@@ -130,7 +131,8 @@ def _beside(target: Path) -> tuple[Path, Path]:
 def _write(mapper: StreamMapper, folder: Path) -> int:
     small, arrays = _contents(mapper)
     mapper.state.save(folder / "state.safetensors")
-    save_file(arrays, folder / "mapper.safetensors", metadata={"mapper": json.dumps(small)})
+    with new_file(folder / "mapper.safetensors") as file:
+        save_file(arrays, file, metadata={"mapper": json.dumps(small)})
     write_ply(folder / "map.ply", mapper.voxel_map.cloud())
     mapper.trajectory.write_tum(folder / "trajectory.tum")
     files = {path.name: checkpoint_sha256(path) for path in sorted(folder.iterdir())}

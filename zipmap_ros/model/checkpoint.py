@@ -15,6 +15,7 @@ from torch import Tensor
 
 from zipmap_ros.model.config import VARIANTS, ModelConfig
 from zipmap_ros.model.errors import ModelError
+from zipmap_ros.model.new_file import new_file
 from zipmap_ros.model.zipmap import ZipMap
 
 MODEL_FORMAT = "zipmap_model_1"
@@ -67,7 +68,8 @@ def save_checkpoint(model: ZipMap, path: str | Path, notes: dict[str, str] | Non
     """Write the network as safetensors, its config in the metadata, with further ``notes``."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     metadata = {**(notes or {}), "format": MODEL_FORMAT, "config": model.config.to_json()}
-    save_file(tensors, str(path), metadata=metadata)
+    with new_file(path) as file:
+        save_file(tensors, file, metadata=metadata)
 
 
 def build(

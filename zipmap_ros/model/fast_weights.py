@@ -24,6 +24,7 @@ from torch.autograd.function import once_differentiable
 
 from zipmap_ros.model.errors import ModelError
 from zipmap_ros.model.layers import kernels_of, slab_tokens
+from zipmap_ros.model.new_file import new_file
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 STATE_FORMAT = "zipmap_state_1"
@@ -209,7 +210,8 @@ class SceneState:
             for name, tensor in weights._asdict().items()
         }
         metadata = {"format": STATE_FORMAT, "frames_seen": str(self.frames_seen)}
-        save_file(tensors, str(path), metadata=metadata)
+        with new_file(path) as file:
+            save_file(tensors, file, metadata=metadata)
 
     @classmethod
     def load(cls, path: str | Path, device: torch.device | str = "cpu") -> SceneState:
