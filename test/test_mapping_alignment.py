@@ -1508,9 +1508,10 @@ def test_a_camera_leads_as_long_as_its_images_come():
     [
         ((0, 100), 200, 0.9),
         ((0, 100), 150, 0.4743),
-        ((0, 100), 500, 2.6244),  # after three images that were dropped
+        ((0, 100), 300, 1.62),  # after an image that was dropped
+        ((0, 5), 65, 2.0),  # stamps of when they arrived
         ((0, 100), 10**12, 0),  # after a long time
-        ((0, 100), 50, 0),  # time jumped back
+        ((0, 100), 50, 0.9),  # time jumped back
         ((100, 100), 200, 0.9),  # its second
     ],
 )

@@ -287,6 +287,17 @@ def break_manifest(folder):
     (folder / "manifest.json").write_text("[]")
 
 
+def without_files(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "files": [1]}))
+
+
+def with_another_file(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["more"] = ""
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
 def make_older(folder):
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**manifest, "format": 1}))
@@ -370,6 +381,8 @@ def another_state(change):
         (damage_content, "cannot load"),
         (remove_manifest, "is no saved session: .* is not there"),
         (break_manifest, "is no saved session"),
+        (without_files, "is no saved session"),
+        (with_another_file, "is damaged, changed is more"),
     ],
 )
 def test_a_damaged_session_leaves_the_mapper_as_it_was(model, tmp_path, damage, reason):

@@ -77,12 +77,22 @@ def test_a_forked_child_leaves_its_parent_alone(script):
 def test_a_child_that_was_forked_first_is_a_process_like_any_other():
     """Importing rclpy is not using it."""
     script = """
-import os, sys
+import os, sys, time
 import rclpy
+from rclpy.node import Node
+from std_msgs.msg import String
 child = os.fork()
 rclpy.init()
-node = rclpy.create_node("child" if not child else "parent")
+node = Node("child" if not child else "parent")
 rclpy.spin_once(node, timeout_sec=0.01)
+topic = f"words_{os.getpid()}"
+publisher = node.create_publisher(String, topic, 1)
+subscription = node.create_subscription(String, topic, print, 1)
+while publisher.get_subscription_count() != 1:
+    time.sleep(0.01)
+node.destroy_subscription(subscription)
+while publisher.get_subscription_count():
+    time.sleep(0.01)
 node.destroy_node()
 rclpy.shutdown()
 assert not child or os.waitpid(child, 0)[1] == 0

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -341,7 +341,9 @@ def test_a_recorder_that_is_killed_leaves_what_sqlite_has(node, tmp_path):
         for index in range(10):
             say(str(index))
         file = tmp_path / "cut" / "cut.db3"
-        spin_until(node, lambda: not (tmp_path / "cut" / "cut.db3-journal").exists())
+        count = "select count(*) from messages"
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as reader:
+            spin_until(node, lambda: reader.execute(count).fetchone()[0] == 10)
         recorder.kill()
         recorder.wait()
     with Reader(file) as reader:

@@ -99,7 +99,7 @@ class StreamMapper:
         self.last_camera: Camera | None = None
         self.state_update = 0.0
         self.drop_pending(RESET)
-        self.gauge_id += 1
+        self.gauge_id, self.problem = self.gauge_id + 1, ""
 
     @property
     def parameters(self) -> Parameters:

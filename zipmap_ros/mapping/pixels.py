@@ -73,9 +73,10 @@ def backproject(pixels: Image, z: Image, camera: Camera) -> Image:
 
 
 def correlation(a: Image, b: Image) -> float:
-    """Of two (N,) lists of values, -1..1; 0 where one is constant."""
-    a, b = a - a.mean(), b - b.mean()
-    return float(a @ b) / max(float(np.sqrt((a @ a) * (b @ b))), 1e-12)
+    """Of two (N,) lists of values 0..1, -1..1; 0 where one is constant."""
+    x, y = a - a.mean(dtype=float), b - b.mean(dtype=float)
+    norm = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / norm if norm > 1e-8 * len(x) else 0.0
 
 
 def gradient(image: Image) -> tuple[Image, Image]:

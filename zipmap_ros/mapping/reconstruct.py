@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -202,7 +203,8 @@ class _DepthFiles:
             begun.replace(whole)
             Image.fromarray(_to_png(arrays["depth"])).save(whole.with_suffix(".png"))
         except OSError as error:
-            begun.unlink(missing_ok=True)
+            with suppress(OSError):
+                begun.unlink()
             raise MappingError(f"cannot write {whole}: {error}") from error
 
 

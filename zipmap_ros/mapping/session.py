@@ -156,21 +156,23 @@ def _check(mapper: StreamMapper, folder: Path) -> None:
         if folder.is_symlink():
             raise OSError("it is a link")
         manifest = json.loads(_plain_file(folder / _MANIFEST).read_text())
-        digests = {file: checkpoint_sha256(_plain_file(folder / file)) for file in sorted(_FILES)}
-        format_, files = manifest["format"], manifest["files"]
+        format_, written = manifest["format"], dict(manifest["files"])
         checkpoint, config = manifest["checkpoint_sha256"], manifest["model"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise MappingError(f"{folder} is no saved session: {error}") from error
     if format_ != FORMAT:
         raise MappingError(f"{folder} has format {format_}, this version reads {FORMAT}")
-    if digests != files:
-        changed = sorted(file for file in _FILES if digests[file] != files.get(file))
-        raise MappingError(f"{folder} is damaged, changed is {', '.join(changed)}: use a backup")
     if checkpoint != mapper.checkpoint or config != json.loads(mapper.model.config.to_json()):
         raise MappingError(
             f"{folder} was made with another checkpoint (SHA-256 {checkpoint or 'unknown'}): "
             "load that one, or map anew"
         )
+    try:
+        files = {file: checkpoint_sha256(_plain_file(folder / file)) for file in sorted(_FILES)}
+    except OSError as error:
+        raise MappingError(f"{folder} is no saved session: {error}") from error
+    if changed := sorted({file for file, _ in files.items() ^ written.items()}):
+        raise MappingError(f"{folder} is damaged, changed is {', '.join(changed)}: use a backup")
 
 
 def _plain_file(path: Path) -> Path:

@@ -14,6 +14,7 @@ from zipmap_ros.mapping.focal import Focal
 from zipmap_ros.mapping.places import Places
 
 DAMPING = 0.9  # of the last motion, taken as the guess of the next: it fades where no images come
+MOST_STEPS = 2.0  # that such a guess is ahead: stamps jitter
 SOUGHT_AFTER = 5  # images in a row that could not be aligned: the camera may be anywhere
 # Standard deviations of a motion that nothing was aligned for (share of the depth, radians), by the
 # network as measured, and where nothing led there, which says that nothing is known.
@@ -191,8 +192,8 @@ class Track:
     def guess(self, stamp_ns: int) -> Array:
         """(4, 4) where it is at a later stamp, if it goes on as it went."""
         before, last = self.stamps
-        intervals = max(stamp_ns - last, 0) / (last - before) if last > before else 1.0
-        return self.pose @ se3_exp(intervals * DAMPING**intervals * self.step)
+        intervals = (stamp_ns - last) / (last - before) if stamp_ns > last > before else 1.0
+        return self.pose @ se3_exp(min(intervals * DAMPING**intervals, MOST_STEPS) * self.step)
 
     def _back(self, picture: Picture, known: float) -> Fit | None:
         """Lay an image over what was seen before those that were aligned to nothing."""

@@ -93,7 +93,7 @@ class CameraInput:
         """Subscribe to depth, or no longer."""
         if wanted == self._wants_depth:
             return
-        self._wants_depth = wanted
+        self._wants_depth, self._without_depth = wanted, 0
         if wanted:
             self._subscribe(Image, "depth", self._on_depth)
         else:
@@ -105,6 +105,7 @@ class CameraInput:
         if waiting is not None:
             self._drop(reason)
         self._depths = _recent()  # another thread may be reading the old one
+        self._without_depth = 0
 
     def silence(self) -> str:
         """Why there may be no images: each topic, its publishers, whether their QoS fits."""

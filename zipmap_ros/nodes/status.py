@@ -129,10 +129,10 @@ def make_status(
 
 
 def _astray(mapper: StreamMapper) -> tuple[str, ...]:
-    """The cameras that are lost, or aligned to nothing where others are."""
+    """The cameras that are lost or covered, or aligned to nothing where others are."""
     from zipmap_ros.mapping.tracks import aligns
 
-    lost = set(mapper.tracker.good)
+    lost = mapper.tracker.good.keys() | mapper.tracker.covered
     if aligns(mapper.parameters.align_poses, mapper.model.config):
         lost |= {name for name, track in mapper.tracks.cameras.items() if not track.is_known}
     return tuple(sorted(lost))

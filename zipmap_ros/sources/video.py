@@ -27,7 +27,8 @@ class VideoSource(RecordedSource):
             raise SourceError(f"{path} is no file: give a video file, or open it as a folder")
         self.name, self._path = Path(path).name, path
         capture = self._open()
-        said_fps = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FPS
+        said_fps = capture.get(cv2.CAP_PROP_FPS)
+        said_fps = said_fps if said_fps > 0 else DEFAULT_FPS  # NaN neither
         frames = max(capture.get(cv2.CAP_PROP_FRAME_COUNT), 0.0)
         decoded, _ = capture.read()
         self.fps = said_fps if said_fps <= FASTEST_FPS else _measured_fps(capture)

@@ -22,7 +22,7 @@ def write_whole(content: dict[str, Any], path: Path) -> None:
         unfinished.replace(path)
     except (OSError, RuntimeError) as error:  # torch's own for a disk that is full
         unfinished.unlink(missing_ok=True)
-        raise TrainingError(f"cannot write {path}: is the disk full? ({_first(error)})") from error
+        raise TrainingError(f"cannot write {path}: {_first(error)}: is the disk full?") from error
 
 
 def read_whole(

@@ -227,6 +227,7 @@ def _abandon_all() -> None:
     """In a child that was forked: the threads, the network and the nodes are its parent's."""
     for context in list(_contexts):
         context._initialized = False
+        context._lock = threading.RLock()  # that of the parent may have been held
         participant, context._participant = context._participant, None
         if participant is not None:
             participant.graph.abandon()

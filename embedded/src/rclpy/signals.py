@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import threading
+from contextlib import suppress
 from enum import IntEnum
 from types import FrameType
 from typing import Any
@@ -116,7 +117,7 @@ def _end_writes(pipe: int) -> None:
 
 def _hold() -> None:
     """Before a fork: whose signal it is, is known once the child has its handlers."""
-    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _previous.keys())
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, tuple(_previous))
 
 
 def _release() -> None:
@@ -126,13 +127,16 @@ def _release() -> None:
 def _give_back_in_child() -> None:
     """In a child that was forked: its signals end it, and not the sleep of its parent."""
     global _pipe
-    if _pipe is not None:
-        signal.set_wakeup_fd(_previous_fd)
-        for end in _pipe:
-            os.close(end)
-        _pipe = None
-    uninstall_signal_handlers()
-    _release()
+    try:
+        if _pipe is not None:
+            with suppress(OSError, ValueError):  # whose it was may have closed it
+                signal.set_wakeup_fd(_previous_fd)
+            for end in _pipe:
+                os.close(end)
+            _pipe = None
+        uninstall_signal_handlers()
+    finally:
+        _release()
 
 
 os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_give_back_in_child)

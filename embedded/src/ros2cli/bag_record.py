@@ -171,7 +171,15 @@ class Recorder:
     def commit(self) -> None:
         """Have what SQLite got so far outlast a kill or a power cut; mcap is written in pieces."""
         if isinstance(self._writer.storage, Sqlite3Writer):
-            self._writer.storage.conn.commit()
+            connection = self._writer.storage.conn
+            connection.execute("PRAGMA busy_timeout = 100")
+            try:
+                connection.commit()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):  # by who reads it: the next second is soon enough
+                    raise
+            finally:
+                connection.execute("PRAGMA busy_timeout = 5000")  # for the last one
 
     def _subscribe(self, topic: str, type_name: str, publishers: list[Any]) -> None:
         logger = self._node.get_logger()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ctypes as ct
 import importlib.util
-import os
 from pathlib import Path
 
 INFINITY = 2**63 - 1
@@ -184,14 +183,6 @@ def _declare(library: ct.CDLL, prototypes: dict[str, tuple]) -> ct.CDLL:
 
 dds = _declare(ct.CDLL(_find()), _PROTOTYPES)
 quick = _declare(ct.PyDLL(dds._name), _QUICK_PROTOTYPES)
-
-
-def _delete_nothing() -> None:
-    """In a child that was forked, which has none of the threads that deleting waits for."""
-    dds.dds_delete = lambda entity: 0  # type: ignore[attr-defined]
-
-
-os.register_at_fork(after_in_child=_delete_nothing)
 
 
 def check(code: int, action: str) -> int:
