@@ -1038,13 +1038,13 @@ def wait_for_shot(
 
 
 def wait_for_still(page: Browser, name: str) -> np.ndarray:
-    """The first screenshot whose scene is that of two seconds before."""
+    """The first screenshot whose scene is that of a second before."""
     last = page.screenshot(SCREENSHOTS / f"{name}.png")
 
     def is_still(shot: np.ndarray) -> bool:
         nonlocal last
         before, last = last, shot
-        time.sleep(2.0)
+        time.sleep(1.0)
         return is_scene(shot) and differ(before, shot) < 1e-4
 
     return wait_for_shot(page, name, is_still, "the scene does not come to rest")
