@@ -24,6 +24,7 @@ from zipmap_ros.mapping import track as track_module
 from zipmap_ros.mapping.alignment import Picture, Reference
 from zipmap_ros.mapping.correction import COLUMNS, PRIOR, ROWS, Correction, node_weights
 from zipmap_ros.mapping.focal import MOST, NETWORK_FRAMES, Focal
+from zipmap_ros.mapping.pixels import correlation
 from zipmap_ros.mapping.places import Places
 from zipmap_ros.mapping.prepare import View, prepare
 from zipmap_ros.mapping.query import QueriedView, draw_references, mended
@@ -421,6 +422,22 @@ def bent(shape, size: float, seed: int = 0) -> np.ndarray:
     normal = np.random.default_rng(seed).normal(size=len(PRIOR))
     log = np.linalg.cholesky(np.linalg.inv(PRIOR)) @ normal
     return Correction(log * size / log.std(), PRIOR).factor(shape)
+
+
+def test_images_correlate_whatever_their_light():
+    values = np.random.default_rng(0).random(1000).astype(np.float32)
+    assert correlation(values, 0.1 * values + 0.3) == pytest.approx(1, abs=1e-5)
+    assert correlation(values, 1 - values) == pytest.approx(-1, abs=1e-5)
+    assert abs(correlation(values, values[::-1].copy())) < 0.1
+
+
+@pytest.mark.parametrize(("value", "count"), [(0.213, 4001), (0.3, 6000), (0.1, 75), (0.0, 75)])
+def test_what_is_constant_correlates_with_nothing(value, count):
+    """Rounding of its mean would."""
+    flat = np.full(count, value, np.float32)
+    values = np.random.default_rng(0).random(count).astype(np.float32)
+    for other in (values, flat, np.full(count, 0.7, np.float32)):
+        assert correlation(flat, other) == correlation(other, flat) == 0
 
 
 def test_a_correction_is_a_factor_bilinear_between_nodes():

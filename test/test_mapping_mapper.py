@@ -427,13 +427,16 @@ def test_reset_forgets_the_scene_and_counts_on():
     mapper = make(chunk_frames=2, **FIXED)
     mapper.add_odometry(1, np.eye(4))
     run(mapper, range(5))
+    mapper.add_frame(frame(5, rgb=np.zeros((42, 56, 3), np.uint8)))
     gauge_id = mapper.gauge_id
+    assert mapper.problem
     mapper.reset()
+    assert not mapper.problem
     assert (len(mapper.voxel_map), len(mapper.trajectory), mapper.pending) == (0, 0, 0)
     assert mapper.state.frames_seen == 0 and mapper.gauge_id == gauge_id + 1
     assert mapper.status == "initialising"
     assert mapper.odometry.entries == [] and mapper.last_camera is None
-    assert (mapper.counts.received, mapper.counts.dropped["reset"]) == (5, 1)
+    assert (mapper.counts.received, mapper.counts.dropped["reset"]) == (6, 1)
 
 
 def test_live_parameters_take_effect():

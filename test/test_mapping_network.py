@@ -27,7 +27,7 @@ from zipmap_ros.mapping.network import (
 )
 from zipmap_ros.mapping.reconstruct import _with_odometry, reconstruct
 from zipmap_ros.mapping.report import Samples
-from zipmap_ros.model import ModelConfig, ZipMap, checkpoint_sha256, save_checkpoint
+from zipmap_ros.model import ModelConfig, ZipMap, file_sha256, save_checkpoint
 from zipmap_ros.model.speed import cast_weights
 from zipmap_ros.parameters import Parameters
 
@@ -39,7 +39,7 @@ def checkpoint(tmp_path) -> str:
 
 
 def test_a_checkpoint_is_loaded_and_identified(checkpoint):
-    sha256 = checkpoint_sha256(checkpoint)
+    sha256 = file_sha256(checkpoint)
     changes = {"checkpoint": checkpoint, "device": "cpu", "precision": "bfloat16"}
     for known in (sha256, sha256.upper()):
         model, found = load_network(Parameters().updated({**changes, "checkpoint_sha256": known}))

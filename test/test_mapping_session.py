@@ -22,7 +22,7 @@ from safetensors.torch import save_file as save_torch
 from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, pose
 from zipmap_ros.mapping import MappingError, StreamMapper, load_session, save_session
 from zipmap_ros.mapping.tracking import Tracker
-from zipmap_ros.model import ModelConfig, ZipMap, checkpoint_sha256
+from zipmap_ros.model import ModelConfig, ZipMap, file_sha256
 from zipmap_ros.model.graph import QueryGraph, StreamGraph
 from zipmap_ros.parameters import Parameters
 
@@ -257,7 +257,7 @@ def test_a_session_of_other_cameras_can_be_lost(model, tmp_path):
 def sign(file):
     """Have the manifest say that the file is as it was written."""
     manifest = json.loads((file.parent / "manifest.json").read_text())
-    manifest["files"][file.name] = checkpoint_sha256(file)
+    manifest["files"][file.name] = file_sha256(file)
     (file.parent / "manifest.json").write_text(json.dumps(manifest))
 
 

@@ -7,12 +7,14 @@ import io
 import json
 import pickle
 import random
+import resource
 import sys
 import warnings
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from zipmap_ros.model import (
@@ -20,6 +22,7 @@ from zipmap_ros.model import (
     ModelError,
     ZipMap,
     checkpoint,
+    file_sha256,
     load_checkpoint,
     save_checkpoint,
 )
@@ -246,7 +249,23 @@ def test_absent_file_and_wrong_variant(model, tmp_path):
 def test_hash(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert checkpoint.checkpoint_sha256(tmp_path / "f") == expected
+    assert file_sha256(tmp_path / "f") == expected
+
+
+def test_a_file_that_could_not_be_written_is_not_there(model, tmp_path):
+    """And one that was there stays."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    save_checkpoint(model, tmp_path / "old.safetensors")
+    before = (tmp_path / "old.safetensors").read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        for name in ("old", "new"):
+            with pytest.raises((OSError, SafetensorError)):
+                save_checkpoint(model, tmp_path / f"{name}.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "old.safetensors").read_bytes() == before
+    assert not (tmp_path / "new.safetensors").exists()
 
 
 def test_config_json_is_strict():

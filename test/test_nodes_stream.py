@@ -365,6 +365,16 @@ def test_localization_without_a_map_says_what_to_do(make: Any) -> None:
     assert (state, "~/load_map" in hint) == (Status.INITIALISING, True)
 
 
+def test_a_covered_lens_is_told_also_before_the_first_image(make: Any) -> None:
+    node = make(tf_mode="camera")
+    intake(node)._on_frame(replace(frame(node.now_ns()), rgb=np.zeros((42, 56, 3), np.uint8)))
+    until(lambda: node.facts.dropped["blank"])
+    state, hint = node._state()
+    assert (state, "uncover the lens" in hint) == (Status.INITIALISING, True)
+    node.worker.request(lambda mapper: mapper.reset(), PATIENCE_S)
+    assert node._state() == (Status.INITIALISING, "")
+
+
 def test_a_change_of_mode_is_published_at_once(make: Any) -> None:
     node = make(tf_mode="camera", status_rate_hz=0.01)
     states = heard_states(node)
@@ -1073,5 +1083,8 @@ def test_a_camera_of_which_nobody_knows_where_it_is_is_named(make: Any) -> None:
     node.worker.request(lambda mapper: mapper.tracker.good.update(left=0), PATIENCE_S)
     said = "nobody knows where in the map {} is: let it see what was seen before, or call ~/reset"
     assert node._state() == (Status.TRACKING, said.format("left"))
+    node.worker.request(lambda mapper: mapper.tracker.good.clear(), PATIENCE_S)
+    node.worker.request(lambda mapper: mapper.tracker.covered.add("front"), PATIENCE_S)
+    assert node._state() == (Status.TRACKING, said.format("front"))
     node.worker.request(leave_alone, PATIENCE_S)
     assert node._state() == (Status.TRACKING, said.format("front, left"))

@@ -23,7 +23,7 @@ executor.spin_once(timeout_sec=0.01)
 def fails(call):
     try:
         call()
-    except Exception as error:
+    except Exception as error:  # its text is what is judged
         return str(error)
     raise AssertionError(call)
 """

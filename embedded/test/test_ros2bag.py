@@ -19,8 +19,9 @@ import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 from ros2cli import bag_info
+from ros2cli.bag_record import Recorder
 from rosbags.interfaces import QosDurability, QosReliability
-from rosbags.rosbag2 import Reader
+from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
@@ -333,6 +334,31 @@ def wait_for_subscription(node, recorder, topic):
     spin_until(node, lambda: node.count_subscribers(topic) > 0)
 
 
+def wait_for_messages(node, file, count):
+    query = "select count(*) from messages"
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as reader:
+        spin_until(node, lambda: reader.execute(query).fetchone()[0] == count)
+
+
+def test_who_reads_a_recording_does_not_end_it(tmp_path):
+    """Until then nothing can be committed: SQLite says that the file is locked."""
+    with Writer(tmp_path / "read", version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        recorder = Recorder(None, writer, None)
+        connection = writer.add_connection("/a", "std_msgs/msg/String", typestore=STORE)
+        for i in range(3000):
+            writer.write(connection, i, b"\0\1\0\0\1\0\0\0\0")
+        recorder.commit()
+        with closing(sqlite3.connect(tmp_path / "read" / "read.db3")) as reader:
+            rows = reader.execute("select * from messages")
+            rows.fetchone()
+            writer.write(connection, 3000, b"\0\1\0\0\1\0\0\0\0")
+            recorder.commit()
+            assert writer.storage.conn.in_transaction, "it is still to be committed"
+            rows.close()
+        recorder.commit()
+        assert not writer.storage.conn.in_transaction
+
+
 def test_a_recorder_that_is_killed_leaves_what_sqlite_has(node, tmp_path):
     """All but the last second; it was one transaction, and nothing was left."""
     options = ("-o", str(tmp_path / "cut"), "--storage", "sqlite3")
@@ -341,9 +367,7 @@ def test_a_recorder_that_is_killed_leaves_what_sqlite_has(node, tmp_path):
         for index in range(10):
             say(str(index))
         file = tmp_path / "cut" / "cut.db3"
-        count = "select count(*) from messages"
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as reader:
-            spin_until(node, lambda: reader.execute(count).fetchone()[0] == 10)
+        wait_for_messages(node, file, 10)
         recorder.kill()
         recorder.wait()
     with Reader(file) as reader:
@@ -369,7 +393,7 @@ def test_a_full_disk_is_one_line(node, tmp_path, storage):
 def test_nothing_is_recorded_before_sim_time_begins(node, tmp_path):
     """It had the time 0: a bag that begins in 1970 and never ends."""
     clock = node.create_publisher(Clock, "/clock", 1)
-    options = ("-o", str(tmp_path / "sim"), "--use-sim-time")
+    options = ("-o", str(tmp_path / "sim"), "--use-sim-time", "--storage", "sqlite3")
     with recording(node, "/simulated", *options) as (recorder, say):
         spin_until(node, lambda: clock.get_subscription_count() > 0)
         for _ in range(5):
@@ -384,7 +408,7 @@ def test_nothing_is_recorded_before_sim_time_begins(node, tmp_path):
         spin_until(node, tick)
         wait_for_subscription(node, recorder, "/simulated")
         say("late")
-        time.sleep(0.3)
+        wait_for_messages(node, tmp_path / "sim" / "sim.db3", 1)
         stop(recorder)
     with Reader(tmp_path / "sim") as reader:
         assert reader.message_count == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from zipmap_ros.model import ZipMap, checkpoint_sha256
+from zipmap_ros.model import ZipMap, file_sha256
 
 # Notes of a checkpoint: how it was trained, and for how long; 0 steps mark random weights.
 TRAINING_NOTE, STEPS_NOTE = "training", "training_steps"
@@ -44,7 +44,7 @@ def describe_model(model: ZipMap, path: Path) -> dict[str, object]:
     known = STEPS_NOTE in notes or TRAINING_NOTE in notes
     return {
         "file": path.name,
-        "sha256": checkpoint_sha256(path),
+        "sha256": file_sha256(path),
         "variant": model.config.variant,
         "parameters": sum(p.numel() for p in model.parameters()),
         "image_size": model.config.image_size,

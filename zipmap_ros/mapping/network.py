@@ -13,7 +13,7 @@ from zipmap_ros.mapping.errors import MappingError
 from zipmap_ros.model import (
     ModelConfig,
     ZipMap,
-    checkpoint_sha256,
+    file_sha256,
     load_checkpoint,
     shipped_checkpoint,
 )
@@ -35,7 +35,7 @@ def load_network(parameters: Parameters) -> tuple[ZipMap, str]:
     path = Path(parameters.checkpoint or shipped_checkpoint()).expanduser()
     if not path.is_file():
         raise MappingError(f"there is no checkpoint {path}: check the parameter checkpoint")
-    sha256 = checkpoint_sha256(path)
+    sha256 = file_sha256(path)
     wanted = parameters.checkpoint_sha256.lower()
     if wanted and sha256 != wanted:
         raise MappingError(

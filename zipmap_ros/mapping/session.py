@@ -33,8 +33,8 @@ from zipmap_ros.mapping.tracking import Tracker
 from zipmap_ros.mapping.tracks import Tracks
 from zipmap_ros.mapping.trajectory import Trajectory
 from zipmap_ros.mapping.voxel_map import VoxelMap
-from zipmap_ros.model import SceneState, checkpoint_sha256
-from zipmap_ros.model.new_file import new_file
+from zipmap_ros.model import SceneState, file_sha256
+from zipmap_ros.model.files import new_file
 
 FORMAT = 6
 _MANIFEST = "manifest.json"
@@ -135,7 +135,7 @@ def _write(mapper: StreamMapper, folder: Path) -> int:
         save_file(arrays, file, metadata={"mapper": json.dumps(small)})
     write_ply(folder / "map.ply", mapper.voxel_map.cloud())
     mapper.trajectory.write_tum(folder / "trajectory.tum")
-    files = {path.name: checkpoint_sha256(path) for path in sorted(folder.iterdir())}
+    files = {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
     manifest = {
         "format": FORMAT,
         "versions": {"torch": torch.__version__, "numpy": np.__version__},
@@ -168,7 +168,7 @@ def _check(mapper: StreamMapper, folder: Path) -> None:
             "load that one, or map anew"
         )
     try:
-        files = {file: checkpoint_sha256(_plain_file(folder / file)) for file in sorted(_FILES)}
+        files = {file: file_sha256(_plain_file(folder / file)) for file in sorted(_FILES)}
     except OSError as error:
         raise MappingError(f"{folder} is no saved session: {error}") from error
     if changed := sorted({file for file, _ in files.items() ^ written.items()}):

@@ -8,15 +8,11 @@
 Start reading at ``zipmap.py``.
 """
 
-from zipmap_ros.model.checkpoint import (
-    checkpoint_sha256,
-    load_checkpoint,
-    save_checkpoint,
-    shipped_checkpoint,
-)
+from zipmap_ros.model.checkpoint import load_checkpoint, save_checkpoint, shipped_checkpoint
 from zipmap_ros.model.config import VARIANTS, ModelConfig
 from zipmap_ros.model.errors import ModelError
 from zipmap_ros.model.fast_weights import SceneState
+from zipmap_ros.model.files import file_sha256
 from zipmap_ros.model.zipmap import Prediction, QueryPrediction, ZipMap
 
 __all__ = [
@@ -27,7 +23,7 @@ __all__ = [
     "QueryPrediction",
     "SceneState",
     "ZipMap",
-    "checkpoint_sha256",
+    "file_sha256",
     "load_checkpoint",
     "save_checkpoint",
     "shipped_checkpoint",

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from zipmap_ros.model.config import VARIANTS, ModelConfig
 from zipmap_ros.model.errors import ModelError
-from zipmap_ros.model.new_file import new_file
+from zipmap_ros.model.files import new_file
 from zipmap_ros.model.zipmap import ZipMap
 
 MODEL_FORMAT = "zipmap_model_1"
@@ -25,15 +24,6 @@ SHIPPED = Path(__file__).resolve().parent.parent / "weights" / "small.safetensor
 def shipped_checkpoint() -> Path:
     """The small model that comes with the package."""
     return SHIPPED
-
-
-def checkpoint_sha256(path: str | Path) -> str:
-    """The file's SHA-256 as 64 hex digits."""
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load_checkpoint(

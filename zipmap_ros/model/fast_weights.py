@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from zipmap_ros.model.errors import ModelError
+from zipmap_ros.model.files import new_file
 from zipmap_ros.model.layers import kernels_of, slab_tokens
-from zipmap_ros.model.new_file import new_file
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 STATE_FORMAT = "zipmap_state_1"

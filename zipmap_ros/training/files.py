@@ -33,8 +33,8 @@ def read_whole(
         content = torch.load(path, map_location=device, weights_only=True, mmap=mmap)
         content[key]
     except Exception as error:  # torch's are of every kind for what is damaged
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
+        if isinstance(error, (torch.OutOfMemoryError, PermissionError)):
+            raise  # which say themselves what is wrong
         raise TrainingError(
             f"{path} cannot be read, it is damaged or of no run ({_first(error)}): put a whole "
             "copy in its place, or delete it to have that part of the run made anew"

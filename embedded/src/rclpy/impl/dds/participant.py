@@ -33,7 +33,7 @@ def _remember_fork() -> None:
     global _was_forked
     _was_forked = bool(_domains)
     if _was_forked:  # none of the threads that deleting waits for is here
-        dds.dds_delete = lambda entity: 0  # type: ignore[attr-defined]
+        dds.dds_delete = lambda entity: 0  # type: ignore[attr-defined]  # ctypes knows no names
 
 
 os.register_at_fork(after_in_child=_remember_fork)
