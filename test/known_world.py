@@ -3,13 +3,14 @@
 
 `KnownWorld` is a ZipMap whose `stream` and `reconstruct` look the answer up instead of computing
 it. The frames of `frame` are painted in one colour whose red says which pose they belong to.
-`LooksUp` and `says` are what others like it are made of.
+`LooksUp` and `says` are what others like it are made of. `blobs` is an image of nothing known.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import torch
 
@@ -46,6 +47,12 @@ def frame(index: int, camera: Camera | None = CAMERA, **changes) -> Frame:
     rgb = np.full((42, 56, 3), (index, 100, 200), np.uint8)
     rgb[21:, :, 2] = 100  # an image of one colour shows nothing
     return replace(Frame(1_000_000_000 + index * 100_000_000, rgb, camera=camera), **changes)
+
+
+def blobs(seed: int, height: int = 42, width: int = 56) -> np.ndarray:
+    """(height, width, 3) uint8: colours at random, as smooth as a camera's."""
+    few = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), np.uint8)
+    return cv2.resize(few, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def says(network_T_camera, K, depth) -> Prediction:

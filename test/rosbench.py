@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import rclpy
 import torch
+from known_world import blobs
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from rclpy.executors import MultiThreadedExecutor
@@ -237,6 +238,6 @@ class Pictures:
         self._info.publish(convert.camera_to_camera_info(CAMERA, header))
         rgb = scene(self._step)
         if self.wild:
-            rgb = np.random.default_rng(self._step).integers(0, 256, rgb.shape, dtype=np.uint8)
+            rgb = blobs(self._step, *rgb.shape[:2])
         self.stamps.append(stamp_ns)
         self._image.publish(image(stamp_ns, rgb))

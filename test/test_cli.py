@@ -18,6 +18,7 @@ import make_bag as bags
 import numpy as np
 import pytest
 import torch
+from known_world import blobs
 from PIL import Image
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores, get_typestore
@@ -44,10 +45,8 @@ def checkpoint(tmp_path_factory) -> str:
 def folder(tmp_path_factory) -> Path:
     """Eight small images in a folder."""
     folder = tmp_path_factory.mktemp("images")
-    rng = np.random.default_rng(0)
     for i in range(8):
-        rgb = rng.integers(0, 256, (42, 56, 3), dtype=np.uint8)
-        Image.fromarray(rgb).save(folder / f"{i:03d}.png")
+        Image.fromarray(blobs(i)).save(folder / f"{i:03d}.png")
     return folder
 
 
@@ -70,7 +69,7 @@ def write_bag(folder: Path, topics: dict[str, int]) -> None:
         for topic, count in topics.items():
             connection = writer.add_connection(topic, Image_.__msgtype__, typestore=types)
             for i in range(count):
-                data = (np.arange(42 * 56 * 3) % 97 + 20 * i).astype(np.uint8)
+                data = blobs(i).ravel()
                 header = Header(stamp=Time(sec=i, nanosec=7), frame_id="camera")
                 message = Image_(header, 42, 56, "rgb8", 0, 56 * 3, data)
                 raw = types.serialize_cdr(message, Image_.__msgtype__)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from known_world import LooksUp, says
+from known_world import LooksUp, blobs, says
 from safetensors import safe_open
 
 from zipmap_ros.evaluation.metrics import normalised_errors
@@ -106,9 +106,9 @@ def elsewhere() -> Walk:
 
 
 def dark(walk: Walk, count: int, seed: int = 0) -> Walk:
-    """Images in which nothing is seen but the noise of the sensor."""
-    noise = np.random.default_rng(seed).integers(0, 16, (count, *walk.rgb.shape[1:]), np.uint8)
-    return Walk(noise, walk.depth[:count], walk.poses[:count])
+    """Images in which there is next to nothing to see, each time something else."""
+    glimmer = np.stack([blobs(100 * seed + i, *walk.rgb.shape[1:3]) // 16 for i in range(count)])
+    return Walk(glimmer, walk.depth[:count], walk.poses[:count])
 
 
 class SeenWorld(LooksUp):

@@ -10,12 +10,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from known_world import CAMERA, ROOM, UNITS_PER_METRE, KnownWorld, frame, path, room_depth
+from known_world import (
+    CAMERA,
+    ROOM,
+    UNITS_PER_METRE,
+    KnownWorld,
+    blobs,
+    frame,
+    path,
+    room_depth,
+)
 
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, invert, look_at, pose
 from zipmap_ros.mapping import MappingError, StreamMapper
 from zipmap_ros.mapping.mapper import Counts
+from zipmap_ros.mapping.prepare import prepare
 from zipmap_ros.model import ModelConfig, QueryPrediction, ZipMap
 from zipmap_ros.parameters import Parameters
 
@@ -252,7 +262,7 @@ def test_a_bad_frame_is_counted_and_tracking_goes_on():
     mapper = make(chunk_frames=2)
     run(mapper, [0])
     assert mapper.add_frame(frame(1, rgb=np.zeros((0, 0, 3), np.uint8))) == []
-    assert mapper.counts.dropped["bad_image"] == 1 and "uint8" in mapper.problem
+    assert mapper.counts.dropped["bad_image"] == 1 and "could not be read" in mapper.problem
     assert len(run(mapper, [1])) == 2
 
 
@@ -278,6 +288,17 @@ def test_an_image_that_shows_nothing_costs_itself_alone():
     assert mapper.counts.dropped == {"blank": 8} and mapper.counts.received == 12
     for one, same in zip(expected, seen, strict=True):
         np.testing.assert_array_equal(one.map_T_camera, same.map_T_camera)
+
+
+def test_noise_is_no_image():
+    mapper, rng = make(**FIXED), np.random.default_rng(0)
+    run(mapper, [0])
+    for i, size in enumerate(((42, 56), (84, 112), (480, 640)), 1):
+        noise = rng.integers(0, 256, (*size, 3), np.uint8)
+        assert mapper.add_frame(frame(i, rgb=noise, camera=None)) == []
+        assert "the image is noise" in mapper.problem
+    assert mapper.counts.dropped == {"blank": 3} and len(run(mapper, [4])) == 1
+    assert not prepare(frame(0, rgb=blobs(0)), mapper.model.config, True).shows_nothing()
 
 
 def test_a_covered_camera_that_is_elsewhere_afterwards_is_lost():
@@ -316,10 +337,10 @@ def test_a_frame_that_is_begun_elsewhere_changes_nothing_until_it_is_added():
 def test_a_change_of_size_ends_the_chunk():
     mapper = make(model=real_network(), chunk_frames=3)
     assert mapper.add_frame(frame(0)) == [] == mapper.add_frame(frame(1))
-    wide = frame(2, None, rgb=frame(2).rgb[7:35])
+    wide = frame(2, None, rgb=frame(2).rgb[7:35].repeat(2, 0).repeat(2, 1))
     ready = mapper.add_frame(wide)
     assert [e.depth.shape for e in ready] == [(42, 56)] * 2 and mapper.pending == 1
-    assert mapper.flush()[0].depth.shape == (28, 56)
+    assert mapper.flush()[0].depth.shape == (28, 70)
 
 
 def test_scale_locks_on_depth_and_everything_is_metres_from_then_on():

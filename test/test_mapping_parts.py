@@ -109,21 +109,22 @@ def test_a_wrong_number_of_coefficients_is_refused(model, count):
         rectification(camera)
 
 
-def test_prepare_carries_camera_and_depth_to_the_network_size():
+@pytest.mark.parametrize(("variant", "width"), [("main", 112), ("tiny", 84)])
+def test_prepare_carries_camera_and_depth_to_the_network_size(variant, width):
     """A point keeps its ray: pixel coordinates scale alike in image, camera and depth."""
-    config = replace(ModelConfig.tiny(), image_size=112)
-    camera = Camera(320, 400, 300.0, 310.0, 150.0, 210.0)  # taller than wide: rows are cropped
+    config = replace(ModelConfig.tiny(), image_size=112, variant=variant)
+    camera = Camera(320, 400, 300.0, 310.0, 150.0, 210.0)  # upright: rows may be cropped
     rgb = np.zeros((400, 320, 3), np.uint8)
     under = []  # row and column of the big image under each pixel of the small one
     for depth in np.mgrid[:400, :320].astype(np.float32) + 1:
         view = prepare(frame(0, camera, rgb=rgb, depth=depth), config, undistort=True)
         assert view.camera is not None and view.measured is not None
         under.append(view.measured - 0.5)
-    assert view.pixels.shape == (3, 112, 112) and view.rgb.shape == (112, 112, 3)
-    small, middle = view.camera, np.arange(112) + 0.5
-    y, small_y = (under[0][:, 0] - camera.cy) / camera.fy, (middle - small.cy) / small.fy
+    assert view.pixels.shape == (3, 112, width) and view.rgb.shape == (112, width, 3)
+    small, down, across = view.camera, np.arange(112) + 0.5, np.arange(width) + 0.5
+    y, small_y = (under[0][:, 0] - camera.cy) / camera.fy, (down - small.cy) / small.fy
     np.testing.assert_allclose(y, small_y, atol=0.51 / camera.fy)
-    x, small_x = (under[1][0] - camera.cx) / camera.fx, (middle - small.cx) / small.fx
+    x, small_x = (under[1][0] - camera.cx) / camera.fx, (across - small.cx) / small.fx
     np.testing.assert_allclose(x, small_x, atol=0.51 / camera.fx)
 
 
@@ -163,7 +164,7 @@ def test_prepare_rectifies_only_when_asked_to():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"rgb": np.zeros((0, 56, 3), np.uint8)}, "give uint8"),
+        ({"rgb": np.zeros((0, 56, 3), np.uint8)}, "could not be read"),
         ({"rgb": np.zeros((42, 56), np.uint8)}, "give uint8"),
         ({"rgb": np.zeros((42, 56, 3), np.float32)}, "give uint8"),
         ({"camera": CAMERA.resized(64, 48)}, "its camera 64x48"),

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from known_world import CAMERA, KnownWorld, frame, path, room_depth
+from known_world import CAMERA, KnownWorld, blobs, frame, path, room_depth
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
@@ -43,12 +43,11 @@ def make(model: ZipMap, **changes) -> StreamMapper:
 
 
 def feed(mapper: StreamMapper, indices) -> list:
-    """Frames of two cameras with noise, depth and odometry, so that every part has a memory."""
+    """Frames of two cameras with images, depth and odometry, so that every part has a memory."""
     estimates = []
     for i in indices:
-        rng = np.random.default_rng(i)
-        rgb = rng.integers(0, 256, (42, 56, 3), dtype=np.uint8)
-        depth = rng.uniform(1, 1.1, (42, 56)).astype(np.float32)
+        rgb = blobs(i)
+        depth = np.random.default_rng(i).uniform(1, 1.1, (42, 56)).astype(np.float32)
         mapper.add_odometry(frame(i).stamp_ns, pose(np.eye(3), [0.1 * i, 0.0, 0.0]))
         camera = CAMERA if i % 3 else None
         source = "left" if i % 2 else ""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from zipmap_ros.geometry import Camera
 from zipmap_ros.model import ModelConfig, ModelError, SceneState, ZipMap
 from zipmap_ros.model.cameras import (
     decode_pose,
@@ -20,7 +21,7 @@ from zipmap_ros.model.cameras import (
     unproject,
 )
 from zipmap_ros.model.encoder import resize_matrix
-from zipmap_ros.model.preprocess import preprocess_image
+from zipmap_ros.model.preprocess import fit_size, preprocess_image
 
 H, W = 28, 42
 
@@ -318,7 +319,23 @@ def test_official_queries_are_of_the_first_camera_and_of_unit_size():
 @pytest.mark.parametrize("size", [(6000, 1), (1, 6000)])
 def test_a_line_of_pixels_is_no_image(size):
     """As one of the network's width it would take gigabytes."""
-    with pytest.raises(ModelError, match="crop it closer to square"):
-        preprocess_image(np.zeros((*size, 3), np.uint8), 144, 12)
+    for mode in ("crop", "fit"):
+        with pytest.raises(ModelError, match="crop it closer to square"):
+            preprocess_image(np.zeros((*size, 3), np.uint8), 144, 12, mode)
     pixels, _ = preprocess_image(np.zeros((900, 300, 3), np.uint8), 144, 12)
     assert pixels.shape == (3, 144, 144)
+
+
+@pytest.mark.parametrize("aspect", [1 / 4, 9 / 16, 3 / 4, 1.0, 4 / 3, 16 / 10, 16 / 9, 2.4, 3.3])
+def test_images_of_any_aspect_are_taken_whole_and_as_large(aspect):
+    image = np.zeros((480, round(480 * aspect), 3), np.uint8)
+    camera = Camera.from_fov(image.shape[1], 480, 60.0)
+    pixels, taken = preprocess_image(image, 144, 12, "fit", camera)
+    height, width = pixels.shape[1:]
+    assert abs(np.log(height * width / (144 * max(144 * min(aspect, 1 / aspect), 108)))) < 0.25
+    assert abs(np.log(width / height / aspect)) < 0.25
+    assert (taken.width, taken.height) == (width, height)
+    assert taken.cx / width == pytest.approx(0.5) and taken.cy / height == pytest.approx(0.5)
+    again, _ = preprocess_image((pixels.permute(1, 2, 0) * 255).byte().numpy(), 144, 12, "fit")
+    assert again.shape == pixels.shape, "what fits is left as it is"
+    assert fit_size(640, 480, 144, 12) == (144, 108)

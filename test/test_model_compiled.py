@@ -14,6 +14,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 import torch
+from known_world import blobs
 
 from zipmap_ros import cli
 from zipmap_ros.frame import Frame
@@ -66,10 +67,8 @@ def parameters(cache, checkpoint, monkeypatch):
 
 def frames(count):
     """Random images of a calibrated camera."""
-    generator = np.random.default_rng(0)
     camera = Camera.from_fov(WIDTH, HEIGHT, 65.0)
-    images = generator.integers(0, 256, (count, HEIGHT, WIDTH, 3), np.uint8)
-    return [Frame(i * 10**8, image, camera=camera) for i, image in enumerate(images)]
+    return [Frame(i * 10**8, blobs(i, HEIGHT, WIDTH), camera=camera) for i in range(count)]
 
 
 def pixels(model, count):

@@ -355,12 +355,9 @@ class StreamMapper:
         if isinstance(prepared, Exception):
             self.counts.dropped[ERROR] += 1
             raise prepared
-        if prepared.is_blank:
+        if problem := prepared.shows_nothing():
             self.counts.dropped[BLANK] += 1
-            self.problem = (
-                f"the image is blank, its contrast {255 * prepared.contrast:.1f} of 255 levels: "
-                "uncover the lens, give it light, or check the exposure"
-            )
+            self.problem = problem
             self.tracker.blind(prepared.frame.source, self._parameters.lost_after)
             return None
         return prepared

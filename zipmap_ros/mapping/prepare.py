@@ -13,12 +13,15 @@ from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Camera
 from zipmap_ros.mapping.errors import MappingError
 from zipmap_ros.mapping.undistort import rectification
-from zipmap_ros.model import ModelConfig
+from zipmap_ros.model import VARIANTS, ModelConfig
 from zipmap_ros.model.preprocess import preprocess_image
 
 # Of brightness: a covered lens has a few tenths of a level of 255, 1.5 with the noise of a small
 # sensor, a bare wall in poor light more than ten.
 LEAST_CONTRAST = 2 / 255
+# Between neighbouring pixels: images of cameras have more than 0.9 at the network's size, busy
+# synthetic textures more than 0.7, and what a receiver without a signal shows less than 0.2.
+LEAST_CORRELATION = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,30 +44,41 @@ class View:
         """(h, w, 3) uint8: ``pixels`` as an image."""
         return (self.pixels.permute(1, 2, 0) * 255 + 0.5).to(torch.uint8).numpy()
 
-    @property
-    def contrast(self) -> float:
-        """Standard deviation of the brightness of ``pixels``: 0 for an image of one colour."""
-        return float(self.pixels.mean(0).std(correction=0))
-
-    @property
-    def is_blank(self) -> bool:
-        """Whether it shows nothing."""
-        return self.contrast < LEAST_CONTRAST
+    def shows_nothing(self) -> str | None:
+        """Why no scene can be seen in it, and what to do; None when there may be one."""
+        grey = self.pixels.mean(0)
+        grey = grey - grey.mean()
+        contrast = float(grey.std(correction=0))
+        if contrast < LEAST_CONTRAST:
+            return (
+                f"the image is blank, its contrast {255 * contrast:.1f} of 255 levels: "
+                "uncover the lens, give it light, or check the exposure"
+            )
+        across, down = (grey[:, 1:] * grey[:, :-1]).mean(), (grey[1:] * grey[:-1]).mean()
+        correlation = float(min(across, down)) / contrast**2
+        if correlation < LEAST_CORRELATION:
+            return (
+                f"the image is noise, neighbouring pixels correlate by {correlation:.2f}: "
+                "check the cable or the receiver, and the encoding"
+            )
+        return None
 
 
 def prepare(frame: Frame, config: ModelConfig, undistort: bool) -> View:
-    """Make a frame fit the network.
+    """Make a frame fit the network: cropped as official ones know it, whole for others.
 
     Raises MappingError (or the model's error) for an image that cannot be used.
     """
     rgb, camera, measured = frame.rgb, frame.camera, frame.depth
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+    if rgb.size == 0:
+        raise MappingError("the image is empty: it could not be read")
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise MappingError(f"the image is {rgb.dtype} {rgb.shape}: give uint8 (H, W, 3) RGB")
     height, width = rgb.shape[:2]
     if camera is not None and (camera.width, camera.height) != (width, height):
         raise MappingError(
             f"the image has {width}x{height} pixels, its camera {camera.width}x{camera.height}: "
-            "publish the camera_info that belongs to the image"
+            "give the calibration (camera_info) that belongs to the image"
         )
     if measured is not None and measured.shape != (height, width):
         raise MappingError(
@@ -77,7 +91,8 @@ def prepare(frame: Frame, config: ModelConfig, undistort: bool) -> View:
         measured = None if measured is None else rectify.depth(measured)
     # A probe of focal length 1 comes out as the scale and shift between the two images.
     probe = Camera(width, height, 1.0, 1.0, 0.0, 0.0)
-    pixels, moved = preprocess_image(rgb, config.image_size, config.patch_size, camera=probe)
+    mode = "crop" if config.variant in VARIANTS else "fit"
+    pixels, moved = preprocess_image(rgb, config.image_size, config.patch_size, mode, probe)
     assert moved is not None
     return View(
         replace(frame, rgb=frame.rgb[:0, :0].copy(), depth=None),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ from zipmap_ros.model.errors import ModelError
 
 # The height of a resized image, in target sizes: a column of pixels would take gigabytes.
 TALLEST = 8
+# What rounding to patches makes of the sides: a logarithm.
+SAME_SIZE = 0.13
 
 
 def preprocess_image(
@@ -30,17 +33,20 @@ def preprocess_image(
     image   (H, W, 3) RGB or (H, W, 4) RGBA uint8; transparency becomes white
     mode    "crop": target_size wide, height rounded to the patch, rows above target_size cropped
             around the centre. "pad": the longer side becomes target_size, white around the rest.
+            "fit": all of the image in the size of `fit_size`, not a mode of the official loader.
     Returns (3, h, w) float32 in [0, 1] and the camera of that image (None if none was given).
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
         raise ModelError(
             f"image is {image.dtype} {image.shape}: give uint8 (H, W, 3) RGB or (H, W, 4) RGBA"
         )
-    if mode not in ("crop", "pad"):
-        raise ModelError(f"mode is {mode!r}: use 'crop' or 'pad'")
+    if mode not in ("crop", "pad", "fit"):
+        raise ModelError(f"mode is {mode!r}: use 'crop', 'pad' or 'fit'")
     picture = _flatten_alpha(image)
     width, height = picture.size
-    if mode == "crop" or width >= height:
+    if mode == "fit":
+        new_width, new_height = fit_size(width, height, target_size, patch)
+    elif mode == "crop" or width >= height:
         new_width, new_height = target_size, round(height * target_size / width / patch) * patch
     else:
         new_width, new_height = round(width * target_size / height / patch) * patch, target_size
@@ -55,6 +61,8 @@ def preprocess_image(
     pixels = torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1).float() / 255
     if camera is not None:
         camera = camera.resized(new_width, new_height)
+    if mode == "fit":
+        return pixels, camera
     if mode == "crop":
         top = max(0, (new_height - target_size) // 2)
         pixels = pixels[:, top : top + target_size]
@@ -65,6 +73,18 @@ def preprocess_image(
     if camera is not None:
         camera = camera.cropped(-left, -top, target_size, target_size)
     return pad_white(pixels, target_size, target_size), camera
+
+
+def fit_size(width: int, height: int, target_size: int, patch: int) -> tuple[int, int]:
+    """Width and height for an image of any aspect: about as many patches as one of 4:3 that is
+    target_size wide, and more where it is closer to square, its longer side being target_size.
+
+    An image that is about so large in whole patches keeps its size.
+    """
+    factor = target_size * max(math.sqrt(0.75 / (width * height)), 1 / max(width, height))
+    if width % patch == height % patch == 0 and abs(math.log(factor)) < SAME_SIZE:
+        return width, height
+    return round(width * factor / patch) * patch, round(height * factor / patch) * patch
 
 
 def preprocess_images(

@@ -98,7 +98,9 @@ def main(argv: list[str] | None = None) -> int:
                 f"--export is {arguments.export}: give a name that ends in .safetensors"
             )
         start = load_checkpoint(arguments.weights).state_dict() if arguments.weights else None
-        if start and not before:
+        if start and before:
+            print(f"{arguments.out} goes on from its own checkpoint: --weights are for a new run")
+        elif start:
             check_start(start, config.model, config.phases[0])
         processes = Processes.join(device)
         arguments.out.mkdir(parents=True, exist_ok=True)
