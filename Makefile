@@ -28,7 +28,7 @@ pytest: setup
 	if [ -f install/setup.bash ]; then \
 		python -m colcon test --event-handlers console_direct+; \
 		python -m colcon test-result --verbose; \
-	else python -m pytest; fi
+	else scripts/test.sh; fi
 
 # What map, network, node and wire cost on this machine, in less than ten minutes.
 # RESULTS=benchmark/results/cpu keeps what each prints as JSON in files that begin so.

@@ -42,6 +42,7 @@ NOT_FOR_USERS = {
     "the kernels are for bfloat16, not ...: cast first",
     "batch needs frames of one size, got ... of ...: ...",
     "the viewing direction is parallel to up: choose another up",
+    "there is no direction from eye to target: choose another target",
     "umeyama needs two (N, 3) arrays with N >= 3, got ... and ...",
 }
 # Reasons of a ConvertError or DecodeError that do not cost a frame.

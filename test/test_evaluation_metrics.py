@@ -233,6 +233,10 @@ def test_trajectories_that_do_not_fit_are_refused():
         metrics.end_drift(straight(3) * np.nan, straight(3))
     with pytest.raises(EvaluationError, match="3 poses"):
         metrics.align(straight(2), straight(2))
+    with pytest.raises(EvaluationError, match="step is 0: give 1 or more"):
+        metrics.relative_errors(straight(3), straight(3), 0)
+    with pytest.raises(EvaluationError, match=r"covariances must be \(3, 6, 6\)"):
+        metrics.normalised_errors(straight(3), straight(3), np.zeros((2, 6, 6)))
 
 
 @pytest.mark.parametrize("with_scale", [True, False])
@@ -371,6 +375,8 @@ def test_a_confidence_that_knows_nothing_has_equal_deciles():
 def test_psnr_by_hand():
     assert metrics.psnr_db(np.full((2, 2, 3), 0.6), np.full((2, 2, 3), 0.5)) == pytest.approx(20.0)
     assert metrics.psnr_db(np.ones(3), np.ones(3)) == np.inf
+    assert np.isnan(metrics.psnr_db([np.nan, 1], [0, 1]))
+    assert np.isnan(metrics.psnr_db([], []))
 
 
 def test_nearest_distances_equal_brute_force():
@@ -411,6 +417,11 @@ def test_voxels_hold_the_mean_of_their_points():
     merged = metrics.voxel_downsample(points, 0.1)
     np.testing.assert_allclose(merged, [[-0.01, 0, 0], [0.02, 0, 0], [1, 1, 1]], atol=1e-12)
     assert metrics.voxel_downsample(np.zeros((0, 3)), 0.1).shape == (0, 3)
+    with pytest.raises(EvaluationError, match="voxel is 0"):
+        metrics.voxel_downsample(points, 0)
+    for wrong in (points.T, points * np.nan):
+        with pytest.raises(EvaluationError, match=r"must be \(N, 3\) and finite"):
+            metrics.voxel_downsample(wrong, 0.1)
 
 
 def test_metrics_need_numpy_alone():

@@ -200,6 +200,8 @@ def test_look_at_puts_the_target_in_the_middle_and_up_on_top():
     assert np.linalg.det(world_T_camera) == pytest.approx(1)
     with pytest.raises(GeometryError, match="parallel"):
         look_at((0, 0, 0), (0, 0, 5))
+    with pytest.raises(GeometryError, match="no direction"):
+        look_at((1, 2, 3), (1, 2, 3))
 
 
 @given(st.integers(0, 10_000), st.floats(0.01, 100))

@@ -21,7 +21,7 @@ from zipmap_ros.model.cameras import (
     unproject,
 )
 from zipmap_ros.model.encoder import resize_matrix
-from zipmap_ros.model.preprocess import fit_size, preprocess_image
+from zipmap_ros.model.preprocess import fit_size, preprocess_image, preprocess_images
 
 H, W = 28, 42
 
@@ -163,11 +163,30 @@ def test_bfloat16_backbone_stays_near_float32(model, images):
         (torch.rand(0, 1, 3, 28, 42), "at least one frame"),
         (torch.rand(42), r"are \(42,\): give"),
         (torch.zeros(1, 3, 28, 42, dtype=torch.float64), r"float64: .* as \.float\(\) makes them"),
+        (torch.full((1, 3, 28, 42), 255.0), r"from 255 to 255: give RGB in \[0, 1\]"),
+        (torch.full((1, 3, 28, 42), -2.1), "not normalised"),
+        (torch.full((1, 3, 28, 42), torch.nan), "from nan to nan"),
     ],
 )
 def test_bad_input_is_refused_with_its_value(model, bad, says):
     with pytest.raises(ModelError, match=says):
         model.stream(bad, model.new_state())
+    with pytest.raises(ModelError, match=says):
+        model.reconstruct(bad)
+
+
+@pytest.mark.parametrize("chunk_frames", [0, -1])
+def test_chunks_without_frames_are_refused(model, images, chunk_frames):
+    for fold in (model, model.stream):
+        with pytest.raises(ModelError, match=f"chunk_frames is {chunk_frames}: give at least 1"):
+            fold(images, model.new_state(2), chunk_frames)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_network_of_other_numbers_names_compute_dtype(images, dtype):
+    converted = ZipMap(ModelConfig.tiny()).eval().to(dtype)
+    with pytest.raises(ModelError, match=f"parameters are {dtype}: .* compute_dtype"):
+        converted.stream(images, converted.new_state(2))
 
 
 def test_a_state_of_another_batch_is_refused(model, images):
@@ -251,6 +270,13 @@ def test_state_file_gives_back_the_same_bits(model, images, tmp_path):
     assert same_state(loaded, state)
     after, _ = model.stream(images, loaded)
     assert torch.equal(after.depth, model.stream(images, state)[0].depth)
+
+
+def test_a_state_goes_to_a_device(model, images):
+    _, state = model.stream(images, model.new_state(2))
+    assert same_state(state.to("cpu"), state)
+    moved = state.to("meta")
+    assert moved.frames_seen == 5 and all(tensor.is_meta for tensor in tensors_of(moved))
 
 
 def test_a_state_outlives_its_file(model, images, tmp_path):
@@ -339,3 +365,14 @@ def test_images_of_any_aspect_are_taken_whole_and_as_large(aspect):
     again, _ = preprocess_image((pixels.permute(1, 2, 0) * 255).byte().numpy(), 144, 12, "fit")
     assert again.shape == pixels.shape, "what fits is left as it is"
     assert fit_size(640, 480, 144, 12) == (144, 108)
+
+
+def test_images_may_be_an_array_and_must_fit_patch_and_camera():
+    stack = np.random.default_rng(0).integers(0, 256, (2, 30, 40, 3), np.uint8)
+    assert torch.equal(preprocess_images(stack, 56), preprocess_images([*stack], 56))
+    with pytest.raises(ModelError, match="there are no images"):
+        preprocess_images(stack[:0], 56)
+    with pytest.raises(ModelError, match="target_size is 50: give a multiple of the patch 14"):
+        preprocess_image(stack[0], 50)
+    with pytest.raises(ModelError, match="camera is of 80x60 pixels, the image 40x30"):
+        preprocess_image(stack[0], 56, camera=Camera.from_fov(80, 60, 65.0))

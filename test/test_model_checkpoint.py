@@ -268,6 +268,14 @@ def test_a_file_that_could_not_be_written_is_not_there(model, tmp_path):
     assert not (tmp_path / "new.safetensors").exists()
 
 
+def test_what_could_not_be_read_is_not_written(model, tmp_path):
+    with pytest.raises(ModelError, match=r"m\.pt: give a name that ends in \.safetensors"):
+        save_checkpoint(model, tmp_path / "m.pt")
+    with pytest.raises(TypeError):
+        save_checkpoint(model, tmp_path / "m.safetensors", {"steps": 3})
+    assert not [*tmp_path.iterdir()]
+
+
 def test_config_json_is_strict():
     config = ModelConfig.tiny()
     assert ModelConfig.from_json(config.to_json()) == config
@@ -294,12 +302,23 @@ def test_config_json_is_strict():
         ("collect", [3, 2, 1, 0]),
         ("dense_channels", [8, 8]),
         ("base_lr", 0),
+        ("heads", 16),
+        ("image_size", 57),
+        ("dense_width", 12),
+        ("dense_channels", [6, 12, 16, 16]),
     ],
 )
 def test_a_config_that_no_network_has_is_refused(name, value):
     values = json.loads(ModelConfig.tiny().to_json())
     with pytest.raises(ModelError, match=name):
         ModelConfig.from_json(json.dumps({**values, name: value}))
+    with pytest.raises(ModelError, match=name):
+        replace(ModelConfig.tiny(), **{name: value})
+
+
+def test_heads_that_refine_share_what_they_see():
+    with pytest.raises(ModelError, match="camera_heads 3"):
+        replace(ModelConfig.tiny(), camera_head="refine", camera_heads=3)
 
 
 @pytest.mark.parametrize("text", ["null", "[]", "3", "{", "[" * 100_000, "9" * 5000])

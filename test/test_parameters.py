@@ -74,6 +74,8 @@ def test_updated_coerces_and_leaves_the_old_one():
 def test_values_that_cannot_stand_together_are_refused(changes, reason):
     with pytest.raises(ParameterError, match=reason):
         Parameters().updated(changes)
+    with pytest.raises(ParameterError, match=reason):
+        Parameters(**changes)
 
 
 def test_printed_documents_are_up_to_date():

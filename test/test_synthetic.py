@@ -301,6 +301,15 @@ def test_wrong_requests_say_what_is_wrong():
         world.trajectory(0)
     with pytest.raises(SyntheticError, match="poses must be"):
         render([world], torch.eye(4), CAMERA)
+    path = world.trajectory(1)
+    with pytest.raises(SyntheticError, match=r"poses must be .* got \(1, 1, 3, 4\)"):
+        world.render(path[:, :3], CAMERA)
+    with pytest.raises(SyntheticError, match="antialias is 0"):
+        world.render(path, CAMERA, 0)
+    path[0, 0, 3] += 100
+    for wrong in (path, path * torch.nan):
+        with pytest.raises(SyntheticError, match="outside of its world"):
+            world.render(wrong, CAMERA)
     distorted = Camera(64, 48, 50, 50, 32, 24, "plumb_bob", (0.1, 0, 0, 0))
     with pytest.raises(SyntheticError, match="pinhole"):
         world.render(world.trajectory(1), distorted)

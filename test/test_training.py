@@ -127,6 +127,13 @@ def test_batches_keep_the_geometry() -> None:
         assert torch.allclose(points[..., 2], wall.expand_as(points[..., 2]), atol=1e-3)
 
 
+def test_a_clip_that_is_too_short_for_a_batch_is_refused() -> None:
+    clips = _wall_clips()
+    frames = clips.rgb.shape[1]
+    with pytest.raises(TrainingError, match=f"views are {frames + 1}, but .* have {frames} frames"):
+        sample_batch(clips, BatchPlan(2, frames + 1, 1, 32, 24), torch.Generator())
+
+
 def test_each_focal_length_of_a_batch_is_that_of_its_window() -> None:
     """A window is of whole pixels in both directions, however they are squeezed afterwards."""
     clips = _wall_clips(width=64, height=52)

@@ -298,7 +298,10 @@ def look_at(eye: ArrayLike, target: ArrayLike, up: ArrayLike = (0.0, 0.0, 1.0)) 
     """(4, 4) world_T_camera of a camera at ``eye`` looking at ``target``, image top to ``up``."""
     eye = np.asarray(eye, dtype=np.float64)
     forward = np.asarray(target, dtype=np.float64) - eye
-    forward = forward / np.linalg.norm(forward)
+    distance = np.linalg.norm(forward)
+    if not distance > 0:
+        raise GeometryError("there is no direction from eye to target: choose another target")
+    forward = forward / distance
     right = np.cross(forward, np.asarray(up, dtype=np.float64))
     length = np.linalg.norm(right)
     if length < 1e-9:

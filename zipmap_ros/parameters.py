@@ -73,7 +73,10 @@ _NAME = r"[A-Za-z][A-Za-z0-9_]*"
 
 @dataclass(frozen=True)
 class Parameters:
-    """The value of every parameter. ``Parameters()`` holds the defaults; `updated` changes some."""
+    """The value of every parameter. ``Parameters()`` holds the defaults; `updated` changes some.
+
+    Raises ParameterError with the reason when a value is refused.
+    """
 
     checkpoint: str = _parameter(
         "",
@@ -265,6 +268,13 @@ class Parameters:
         5.0, "Warn when no image came for this long.", low=0.1, high=3600.0, unit="s"
     )
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if reason := validate(name, value):
+                raise ParameterError(reason)
+        if reason := self.conflict():
+            raise ParameterError(reason)
+
     def updated(self, changes: Mapping[str, Any]) -> Parameters:
         """A copy with some values changed, all checked.
 
@@ -275,10 +285,7 @@ class Parameters:
             if reason := validate(name, value):
                 raise ParameterError(reason)
             clean[name] = _coerce(SPECS[name], value)
-        changed = replace(self, **clean)
-        if reason := changed.conflict():
-            raise ParameterError(reason)
-        return changed
+        return replace(self, **clean)
 
     def conflict(self) -> str | None:
         """Why these values cannot stand together, or None."""
@@ -296,7 +303,7 @@ class Parameters:
 
 
 SPECS: dict[str, Spec] = {
-    f.name: Spec(name=f.name, default=getattr(Parameters(), f.name), **f.metadata)
+    f.name: Spec(name=f.name, default=getattr(Parameters, f.name), **f.metadata)
     for f in fields(Parameters)
 }
 

@@ -55,7 +55,12 @@ def load_checkpoint(
 
 
 def save_checkpoint(model: ZipMap, path: str | Path, notes: dict[str, str] | None = None) -> None:
-    """Write the network as safetensors, its config in the metadata, with further ``notes``."""
+    """Write the network as safetensors, its config in the metadata, with further ``notes``.
+
+    Raises ModelError for a name that ``load_checkpoint`` would take for an official file.
+    """
+    if Path(path).suffix != ".safetensors":
+        raise ModelError(f"the checkpoint is to be {path}: give a name that ends in .safetensors")
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     metadata = {**(notes or {}), "format": MODEL_FORMAT, "config": model.config.to_json()}
     with new_file(path) as file:

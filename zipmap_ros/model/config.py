@@ -47,6 +47,13 @@ class ModelConfig:
     query: bool = False  # has ray tokens and the head for unseen views
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value, kind = getattr(self, field.name), type(field.default)
+            fits = type(value) is kind or (kind is float and type(value) is int)
+            if not fits or (kind is tuple and any(type(n) is not int for n in value)):
+                raise ModelError(
+                    f"{field.name} of the config is {value!r}: it is to be {kind.__name__}"
+                )
         if self.camera_head not in ("refine", "mlp"):
             raise ModelError(f"camera_head is {self.camera_head!r}: use 'refine' or 'mlp'")
         if self.newton_schulz_dtype not in ("bfloat16", "float32"):
@@ -77,6 +84,26 @@ class ModelConfig:
                 raise ModelError(
                     f"width {self.width} is not a multiple of {name} {getattr(self, name)}"
                 )
+        if self.width // self.heads % 4:
+            raise ModelError(
+                f"width {self.width} is {self.width // self.heads} for each of {self.heads} heads: "
+                "RoPE takes multiples of 4"
+            )
+        if not self.streams and 2 * self.width % self.camera_heads:
+            raise ModelError(
+                f"twice the width {self.width} is not a multiple of camera_heads "
+                f"{self.camera_heads}"
+            )
+        if self.image_size % self.patch_size:
+            raise ModelError(
+                f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"
+            )
+        # Half of a map's channels say how far right, half how far down: a sine and a cosine each.
+        if self.dense_width % 8 or any(channels % 4 for channels in self.dense_channels):
+            raise ModelError(
+                f"dense_width is {self.dense_width}, dense_channels {self.dense_channels}: give a "
+                "multiple of 8, and multiples of 4"
+            )
 
     @property
     def streams(self) -> bool:
@@ -110,14 +137,8 @@ class ModelConfig:
                 f"the config does not fit this version: missing {sorted(known - set(values))}, "
                 f"unknown {sorted(set(values) - known)}"
             )
-        main = asdict(cls())
-        for name, value in values.items():
-            kind = type(main[name])
-            if kind is tuple and isinstance(value, list) and all(type(n) is int for n in value):
-                values[name] = tuple(value)
-            elif type(value) is not kind and not (kind is float and type(value) is int):
-                raise ModelError(f"{name} of the config is {value!r}: it is to be {kind.__name__}")
-        return cls(**values)
+        tuples = {n: tuple(value) for n, value in values.items() if isinstance(value, list)}
+        return cls(**{**values, **tuples})
 
     @classmethod
     def official(cls, variant: str) -> ModelConfig:

@@ -192,6 +192,10 @@ class SceneState:
         """The same values without a gradient graph (truncated backpropagation)."""
         return self._map(torch.Tensor.detach)
 
+    def to(self, device: torch.device | str) -> SceneState:
+        """The same values on a device."""
+        return self._map(lambda tensor: tensor.to(device))
+
     def scenes(self, count: int, heads: int) -> SceneState:
         """The first of the scenes of a batch, whose layers have ``heads`` fast-weight heads."""
         return self._map(lambda tensor: tensor[: count * heads])

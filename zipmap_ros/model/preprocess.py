@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ def preprocess_image(
     """One image as the network wants it.
 
     image   (H, W, 3) RGB or (H, W, 4) RGBA uint8; transparency becomes white
+    target_size  pixels, a multiple of the patch
     mode    "crop": target_size wide, height rounded to the patch, rows above target_size cropped
             around the centre. "pad": the longer side becomes target_size, white around the rest.
             "fit": all of the image in the size of `fit_size`, not a mode of the official loader.
@@ -42,8 +43,15 @@ def preprocess_image(
         )
     if mode not in ("crop", "pad", "fit"):
         raise ModelError(f"mode is {mode!r}: use 'crop', 'pad' or 'fit'")
+    if target_size % patch:
+        raise ModelError(f"target_size is {target_size}: give a multiple of the patch {patch}")
     picture = _flatten_alpha(image)
     width, height = picture.size
+    if camera is not None and (camera.width, camera.height) != picture.size:
+        raise ModelError(
+            f"the camera is of {camera.width}x{camera.height} pixels, the image {width}x{height}: "
+            "give the one that belongs to it"
+        )
     if mode == "fit":
         new_width, new_height = fit_size(width, height, target_size, patch)
     elif mode == "crop" or width >= height:
@@ -88,12 +96,12 @@ def fit_size(width: int, height: int, target_size: int, patch: int) -> tuple[int
 
 
 def preprocess_images(
-    images: Sequence[NDArray[np.uint8]], target_size: int = 518, patch: int = 14, mode: str = "crop"
+    images: Iterable[NDArray[np.uint8]], target_size: int = 518, patch: int = 14, mode: str = "crop"
 ) -> Tensor:
     """Several images as one batch (N, 3, h, w); smaller ones are centred on white."""
-    if not images:
-        raise ModelError("there are no images: give at least one")
     tensors = [preprocess_image(image, target_size, patch, mode)[0] for image in images]
+    if not tensors:
+        raise ModelError("there are no images: give at least one")
     height = max(t.shape[1] for t in tensors)
     width = max(t.shape[2] for t in tensors)
     return torch.stack([pad_white(t, height, width) for t in tensors])

@@ -43,7 +43,7 @@ class Prediction:
     camera_T_world  (B, S, 3, 4) world to camera, OpenCV axes
     intrinsics      (B, S, 3, 3) in pixels of the network's input
     depth           (B, S, H, W) along z, > 0; None if not asked for
-    confidence      (B, S, H, W) > 1, 1 is least; None if depth was not asked for
+    confidence      (B, S, H, W) >= 1, 1 is least; None if depth was not asked for
     local_points    (B, S, H, W, 3) in each frame's camera; None if not asked for or no such head
     pose_passes     the encoding after every refinement, the last one is ``pose_encoding``
     """
@@ -59,8 +59,8 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class QueryPrediction:
-    """What a state shows from T cameras: rgb (B, T, H, W, 3) in (0, 1), depth (B, T, H, W) along z
-    in network units, confidence (B, T, H, W) > 1."""
+    """What a state shows from T cameras: rgb (B, T, H, W, 3) in [0, 1], depth (B, T, H, W) along z
+    in network units, confidence (B, T, H, W) >= 1."""
 
     rgb: Tensor
     depth: Tensor
@@ -68,8 +68,9 @@ class QueryPrediction:
 
 
 class ZipMap(nn.Module):
-    """The network. Gradients are recorded only in training mode.
+    """The network. All but ``forward`` record gradients only in training mode.
 
+    Its parameters stay float32.
     ``compute_dtype`` (torch.float32 unless set) is the dtype of the backbone's matrix products,
     ``head_dtype`` that of the dense heads; the residual stream, the state, the camera head and all
     results stay float32.
@@ -115,6 +116,7 @@ class ZipMap(nn.Module):
         ``stream`` with ``chunk_frames=S`` gives the same and the state as well.
         """
         images = self.checked(images)
+        _check_values(images)
         with self._gradients():
             return self(images, self.new_state(images.shape[0]), outputs=outputs)[0]
 
@@ -132,8 +134,9 @@ class ZipMap(nn.Module):
         ceil(S / chunk_frames) calls that carry the state, bit for bit.
         """
         images = self.checked(images)
-        if chunk_frames < 1:
-            raise ModelError(f"chunk_frames is {chunk_frames}: give at least 1")
+        _check_chunk(chunk_frames)
+        if state.frames_seen == 0:  # once a scene: a GPU has to wait for it
+            _check_values(images)
         with self._gradients():
             parts = []
             for chunk in images.split(chunk_frames, dim=1):
@@ -171,6 +174,7 @@ class ZipMap(nn.Module):
         train with, not for long sequences.
         """
         self.check_state(state, images.shape[0])
+        _check_chunk(chunk_frames)
         unknown = sorted(set(outputs) - set(DENSE_OUTPUTS))
         if unknown:
             raise ModelError(f"outputs are {outputs!r}: give a tuple of any of {DENSE_OUTPUTS}")
@@ -234,6 +238,12 @@ class ZipMap(nn.Module):
             raise ModelError(
                 f"{name} are {batched.dtype}: give floating point values, as .float() makes them"
             )
+        weights = self.aggregator.camera_token.dtype
+        if weights != torch.float32:
+            raise ModelError(
+                f"the network's parameters are {weights}: leave them float32, and set its "
+                "compute_dtype for products in another"
+            )
         return batched.float()
 
     def checked(self, images: Tensor) -> Tensor:
@@ -264,6 +274,23 @@ class ZipMap(nn.Module):
         ):
             if isinstance(layer, FastWeightLayer):  # which another may stand in for
                 _check_weights(layer, weights, targets, expected[0])
+
+
+def _check_chunk(chunk_frames: int | None) -> None:
+    if chunk_frames is not None and chunk_frames < 1:
+        raise ModelError(f"chunk_frames is {chunk_frames}: give at least 1")
+
+
+def _check_values(images: Tensor) -> None:
+    """Raise ModelError for images that are not about in [0, 1]: what resizes may overshoot."""
+    if images.is_meta:  # where operations are counted
+        return
+    low, high = (float(value) for value in images.detach().aminmax())
+    if not -0.5 <= low <= high <= 1.5:
+        raise ModelError(
+            f"images go from {low:g} to {high:g}: give RGB in [0, 1], not in 0 to 255 and not "
+            "normalised"
+        )
 
 
 def _check_weights(

@@ -67,18 +67,21 @@ def render_scenes(
     antialias       rays per pixel along each side, for colour; costs its square
 
     Returns rgb (B, N, H, W, 3) uint8 and depth (B, N, H, W) float32, metres along z, on the device
-    of the scene. Depth is that of the pixel centres. Raises SyntheticError for wrong shapes.
+    of the scene. Depth is that of the pixel centres. Raises SyntheticError for wrong shapes and
+    for cameras outside of their world.
     """
     B = len(scene.count)
-    if world_T_camera.ndim != 4 or world_T_camera.shape[0] != B:
-        raise SyntheticError(
-            f"poses must be ({B}, N, 4, 4) for {B} worlds, got {tuple(world_T_camera.shape)}"
-        )
+    shape = tuple(world_T_camera.shape)
+    if len(shape) != 4 or shape[0] != B or shape[2:] != (4, 4):
+        raise SyntheticError(f"poses must be ({B}, N, 4, 4) for {B} worlds, got {shape}")
+    if antialias < 1:
+        raise SyntheticError(f"antialias is {antialias}: give 1 or more rays")
     views = world_T_camera.shape[1]
     intrinsics, camera = _intrinsics(cameras, B)
     device = scene.kind.device
     world = torch.arange(B, device=device).repeat_interleave(views)
     poses = world_T_camera.to(device, torch.float64).reshape(B * views, 4, 4)
+    _check_inside(scene, world, poses)
     per_frame = intrinsics.to(device).repeat_interleave(views, 0)
     fine = camera.resized(antialias * camera.width, antialias * camera.height)
     rays = fine.width * fine.height
@@ -97,6 +100,15 @@ def render_scenes(
             colour = _mean_of_blocks(colour, antialias)
         rgb[part] = colour
     return rgb.view(B, views, *rgb.shape[1:]), depth.view(B, views, *depth.shape[1:])
+
+
+def _check_inside(scene: Scene, world: Tensor, poses: Tensor) -> None:
+    """Raise SyntheticError where the camera of a frame is not in the shell of its world."""
+    shell = scene.first[world]
+    offset = poses[:, :3, 3] - scene.centre[shell]
+    local = torch.einsum("fij,fi->fj", scene.axes[shell], offset)
+    if not bool((local.abs() <= scene.half[shell]).all()):
+        raise SyntheticError("a camera is outside of its world: keep within World.size")
 
 
 def _mean_of_blocks(colour: Tensor, size: int) -> Tensor:

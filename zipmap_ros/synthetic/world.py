@@ -60,7 +60,8 @@ class World:
     ) -> Tensor:
         """A smooth path clear of surfaces, (frames, 4, 4) float64 world_T_camera on the CPU.
 
-        ``kind`` is "robot", "drone", "hand" or a Motion; a ``loop`` ends where it began.
+        ``kind`` is "robot", "drone", "hand" or a Motion; the frame after the last of a ``loop`` is
+        the first again.
         """
         return trajectories([self], frames, kind, seed, loop)[0]
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zipmap_ros.model.cameras import invert, unproject
+from zipmap_ros.training import TrainingError
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,11 @@ def sample_batch(pool: Clips, plan: BatchPlan, generator: torch.Generator) -> Ba
 
     ``generator``, of the CPU, decides everything. All clips of a batch are cropped alike, which
     makes the batch a few operations; fields of view differ from clip to clip in the pool.
+    Raises TrainingError where a clip is too short.
     """
     N, S = pool.rgb.shape[:2]
+    if plan.views > S:
+        raise TrainingError(f"views are {plan.views}, but clips of the pool have {S} frames")
     device, B = pool.rgb.device, plan.clips
     stride = max(1, min(plan.stride, (S - 1) // max(1, plan.views - 1)))
     span = stride * (plan.views - 1) + 1

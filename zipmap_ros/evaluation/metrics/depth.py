@@ -75,13 +75,16 @@ def confidence_deciles(prediction: ArrayLike, truth: ArrayLike, confidence: Arra
 
 
 def psnr_db(prediction: ArrayLike, truth: ArrayLike) -> float:
-    """Peak signal-to-noise ratio in decibels of images in [0, 1], any shape; inf when equal."""
+    """Peak signal-to-noise ratio in decibels of images in [0, 1], any shape; inf when equal.
+
+    NaN for images without pixels, or with NaN in one.
+    """
     prediction = np.asarray(prediction, dtype=np.float64)
     truth = np.asarray(truth, dtype=np.float64)
     if prediction.shape != truth.shape:
         raise EvaluationError(f"images differ in shape: {prediction.shape} and {truth.shape}")
-    error = float(np.mean((prediction - truth) ** 2))
-    return float(-10 * np.log10(error)) if error > 0 else float("inf")
+    error = float(np.mean((prediction - truth) ** 2)) if truth.size else float("nan")
+    return float("inf") if error == 0 else float(-10 * np.log10(error))
 
 
 def _valid_pixels(values: ArrayLike, truth: ArrayLike) -> tuple[Array, Array]:

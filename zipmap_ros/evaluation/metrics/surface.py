@@ -56,8 +56,15 @@ def nearest_distances(points: ArrayLike, reference: ArrayLike) -> Array:
 
 
 def voxel_downsample(points: ArrayLike, voxel: float) -> Array:
-    """One point, the mean, for each occupied cube of ``voxel`` metres: (N, 3) to (M, 3)."""
-    points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+    """One point, the mean, for each occupied cube of ``voxel`` metres: (N, 3) to (M, 3).
+
+    Raises EvaluationError for a voxel that is none and points that are not finite.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if not 0 < voxel < np.inf:
+        raise EvaluationError(f"voxel is {voxel}: give metres above 0")
+    if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
+        raise EvaluationError(f"points must be (N, 3) and finite, got {points.shape}")
     cells = np.floor(points / voxel).astype(np.int64)
     cells -= cells.min(axis=0, initial=np.iinfo(np.int64).max)
     # One integer a cell: sorting those is far faster than sorting rows.

@@ -96,6 +96,7 @@ def relative_errors(aligned: ArrayLike, truth: ArrayLike, step: int = 1) -> dict
     that far apart.
     """
     aligned, truth = _pair(aligned, truth)
+    _check_step(step)
     start = np.arange(max(len(truth) - step, 0))
     translation, rotation_deg = _pair_errors(aligned, truth, start, start + step)
     return {"translation": _rms(translation), "rotation_deg": _rms(rotation_deg)}
@@ -180,6 +181,11 @@ def normalised_errors(
     """
     aligned, truth = _pair(aligned, truth)
     covariances = np.asarray(covariances, dtype=np.float64)
+    _check_step(step)
+    if covariances.shape != (len(truth), 6, 6):
+        raise EvaluationError(
+            f"covariances must be ({len(truth)}, 6, 6), one a pose, got {covariances.shape}"
+        )
     shares = []
     for start in range(len(truth) - step):
         end, covariance = start + step, np.zeros((6, 6))
@@ -206,6 +212,11 @@ def _pair(estimate: ArrayLike, truth: ArrayLike) -> tuple[Array, Array]:
     if not len(truth) or not (np.isfinite(estimate).all() and np.isfinite(truth).all()):
         raise EvaluationError("trajectories must be finite and hold one pose at least")
     return estimate, truth
+
+
+def _check_step(step: int) -> None:
+    if step < 1:
+        raise EvaluationError(f"step is {step}: give 1 or more frames")
 
 
 def _pair_errors(
