@@ -39,6 +39,7 @@ NOT_FOR_USERS = {
     "latency p50, p95, max (s)",
     "the image is ... ...: give uint8 (H, W, 3) RGB",
     "cast_weights is for inference: call model.eval() first",
+    "the network is in training mode: call model.eval() first",
     "the kernels are for bfloat16, not ...: cast first",
     "batch needs frames of one size, got ... of ...: ...",
     "the viewing direction is parallel to up: choose another up",

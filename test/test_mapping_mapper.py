@@ -561,6 +561,11 @@ def test_batch_gives_the_same_room():
         mapper.reconstruct([])
 
 
+def test_a_network_in_training_is_refused_with_a_hint():
+    with pytest.raises(MappingError, match=r"call model\.eval\(\)"):
+        StreamMapper(real_network().train())
+
+
 def test_a_network_that_does_not_stream_is_refused_with_a_hint():
     config = replace(ModelConfig.tiny(), camera_head="refine", camera_heads=2)
     mapper = StreamMapper(ZipMap(config).eval())

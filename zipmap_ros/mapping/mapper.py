@@ -68,6 +68,8 @@ class StreamMapper:
     def __init__(
         self, model: ZipMap, parameters: Parameters | None = None, checkpoint: str = ""
     ) -> None:
+        if model.training:
+            raise MappingError("the network is in training mode: call model.eval() first")
         self.model = model
         self.checkpoint = checkpoint
         self.counts = Counts()
