@@ -63,6 +63,12 @@ def test_a_parameter_file_is_one_that_the_node_takes(path: Path) -> None:
             assert SPECS[name].type_name != "double" or isinstance(value, float), name
 
 
+def test_a_map_to_be_located_in_outlives_a_clock_that_is_set_back() -> None:
+    values = yaml.safe_load((ROOT / "config" / "localization.yaml").read_text())["/**"]
+    given = Parameters().updated(values["ros__parameters"])
+    assert given.mode == "localization" and not given.reset_on_time_jump
+
+
 def test_robots_share_no_frame() -> None:
     sections = yaml.safe_load((ROOT / "config" / "robots.yaml").read_text())
     robots = arguments(ROOT / "launch" / "robots.launch.py")["robots"]

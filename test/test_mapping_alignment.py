@@ -1320,6 +1320,42 @@ def test_a_camera_is_found_anywhere_in_a_map_that_was_loaded(walk, tmp_path, mod
     assert loaded.status == "tracking"
 
 
+@pytest.mark.parametrize("lasting", [False, True])
+def test_where_a_session_ended_is_a_place_like_all_others(walk, tmp_path, monkeypatch, lasting):
+    """Also where what was seen last would fit: a bare wall looks like many others."""
+    whole = make(SeenWorld(walk))
+    mapped = run(whole, walk)
+    save_session(whole, tmp_path, "house")
+    for name in ("FAILED_FIT", "FAILED_VIEW", *["LASTING_FIT", "LASTING_VIEW"][: 2 * lasting]):
+        monkeypatch.setattr(alignment_module, name, 0.0)
+    for name in ("FARTHEST", *["LASTING_FLOW"][:lasting]):
+        monkeypatch.setattr(alignment_module, name, np.inf)
+    monkeypatch.setattr(alignment_module, "FAILED_ALIKE", -1.0)
+    loaded = make(SeenWorld(walk, noisy(walk.poses, seed=1)))
+    load_session(loaded, tmp_path, "house")
+    (estimate,) = run(loaded, walk, [3])
+    metres, degrees = _size(se3_log(invert(mapped[3].map_T_camera) @ estimate.map_T_camera))
+    assert metres < 0.03 and degrees < 0.6
+
+
+@pytest.mark.parametrize("mode", ["mapping", "localization"])
+def test_where_a_session_ended_any_camera_is_found(walk, tmp_path, mode):
+    """Not only the one that was there, by its first image. Who localises adds nothing."""
+    whole = make(SeenWorld(walk))
+    run(whole, walk, range(12))
+    places = whole.tracks.places.references
+    whole.parameters = whole.parameters.updated({"mode": mode})
+    run(whole, walk, range(12, 15))
+    left = whole.tracks.places.references
+    save_session(whole, tmp_path, "house")
+    loaded = make(SeenWorld(walk))
+    load_session(loaded, tmp_path, "house")
+    ended = loaded.tracks.places.references
+    assert len(ended) == (len(left) + 1 if mode == "mapping" else len(places))
+    run(loaded, walk, [14], source="another")
+    assert loaded.tracks.cameras["another"].known == (mode == "mapping")
+
+
 @pytest.mark.parametrize("source", ["", "another"])
 def test_a_camera_that_saw_nothing_at_first_is_still_looked_for(walk, tmp_path, source):
     both = walk.joined(dark(walk, 1))

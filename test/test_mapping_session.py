@@ -186,10 +186,26 @@ def test_saving_waits_for_the_chunk_and_asks_before_overwriting(model, tmp_path)
     save_session(mapper, tmp_path, "house", overwrite=True)
 
 
+def test_what_waits_for_its_chunk_meets_no_loaded_map(model, tmp_path):
+    mapper = make(model, chunk_frames=2)
+    save_session(mapper, tmp_path, "house")
+    feed(mapper, range(3))
+    with pytest.raises(MappingError):
+        load_session(mapper, tmp_path, "nowhere")
+    assert mapper.pending == 1
+    load_session(mapper, tmp_path, "house")
+    assert mapper.pending == 0 and mapper.counts.dropped == {"load_map": 1}
+
+
 def test_a_disk_that_refuses_is_an_error_with_a_reason(model, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MappingError, match="cannot save the session 'house'"):
         save_session(make(model), tmp_path / "file", "house")
+    too_long = tmp_path / ("x" * 300)
+    with pytest.raises(MappingError, match="cannot save the session 'house'"):
+        save_session(make(model), too_long, "house")
+    with pytest.raises(MappingError, match="house is no saved session"):
+        load_session(make(model), too_long, "house")
 
 
 def test_a_full_disk_is_an_error_that_names_the_session(model, tmp_path):

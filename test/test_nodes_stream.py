@@ -607,6 +607,28 @@ def test_a_loaded_map_meets_no_image_from_before(
     assert node._mapper.state.frames_seen == seen
 
 
+def test_a_loaded_path_is_that_of_the_base_before_any_image(
+    make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The session knows where its camera sat; who has no base asks for no mount."""
+    node, mount = make(map_directory=str(tmp_path)), pose(BODY_T_OPTICAL[:3, :3], [0.3, 0.1, 0.2])
+    monkeypatch.setattr(node.transforms, "base_T_camera", lambda frame_id: mount)
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.used == 1)
+    assert node._served._save_map(SaveMap.Request(name="office"), SaveMap.Response()).success
+    loaded = make(map_directory=str(tmp_path))
+    assert loaded._served._load_map(LoadMap.Request(name="office"), LoadMap.Response()).success
+    assert loaded.outputs.path().poses == node.outputs.path().poses
+    request = SetPose.Request()
+    request.pose.pose = convert.matrix_to_pose(pose(np.eye(3), [5, 0, 0]))
+    assert loaded._served._set_pose(request, SetPose.Response()).success
+    expected = pose(np.eye(3), [5, 0, 0]) @ mount
+    np.testing.assert_allclose(loaded._mapper.trajectory.poses[-1], expected, atol=1e-9)
+    handheld = make(map_directory=str(tmp_path), tf_mode="camera")
+    assert handheld._served._load_map(LoadMap.Request(name="office"), LoadMap.Response()).success
+    assert handheld._mapper.extrinsics == {}
+
+
 def test_no_image_is_mapped_into_a_map_that_is_loaded_to_be_located_in(
     make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -1088,3 +1110,9 @@ def test_a_camera_of_which_nobody_knows_where_it_is_is_named(make: Any) -> None:
     assert node._state() == (Status.TRACKING, said.format("front"))
     node.worker.request(leave_alone, PATIENCE_S)
     assert node._state() == (Status.TRACKING, said.format("front, left"))
+    # As a session may have them: one that is lost, and one that this node does not have.
+    node.worker.request(lambda mapper: mapper.tracker.good.update(back=0), PATIENCE_S)
+    assert node.facts.astray == ("front", "left")
+    node.worker.request(lambda mapper: mapper.tracker.steady.clear(), PATIENCE_S)
+    back = "go back to where the map is known, or call ~/reset"
+    assert node._state() == (Status.LOST, back)

@@ -54,7 +54,8 @@ class Places:
         """Lay an image over a place near ``guess`` (4, 4) world_T_camera that can be followed."""
         distances = self._distances(guess, picture)
         for i in np.argsort(distances)[:TRIED]:
-            if distances[i] < 1 and (fit := self._fit(i, picture, guess, focal_information)):
+            place = self.references[i]
+            if distances[i] < 1 and (fit := _fit(place, picture, guess, focal_information)):
                 return fit
         return None
 
@@ -66,22 +67,18 @@ class Places:
 
     def anywhere(self, picture: Picture, focal_information: float) -> Fit | None:
         """Lay an image over one of the places that look most like it."""
-        if not self.references:
-            return None
+        for place in self.alike(picture):
+            if fit := _fit(place, picture, place.world_T_camera, focal_information):
+                return fit
+        return None
+
+    def alike(self, picture: Picture) -> list[Reference]:
+        """The TRIED that look most like an image, of those that are as alike the first first."""
         blurred = _blurred(picture.grey)
         likeness = np.array(
             [each @ blurred if each.shape == blurred.shape else -1 for each in self._blurred_images]
         )
-        for i in np.argsort(-likeness)[:TRIED]:
-            there = self.references[i].world_T_camera
-            if fit := self._fit(i, picture, there, focal_information):
-                return fit
-        return None
-
-    def _fit(self, i: int, picture: Picture, guess: Array, focal_information: float) -> Fit | None:
-        place = _bare(self.references[i])
-        fit = place.align(picture.grey, picture.camera, guess, focal_information)
-        return fit if fit is not None and fit.lasts else None
+        return [self.references[i] for i in np.argsort(-likeness, kind="stable")[:TRIED]]
 
     def _distances(self, world_T_camera: Array, picture: Picture) -> Array:
         """(N,) of the places, below 1 for those that are near; inf for images of other sizes."""
@@ -91,6 +88,11 @@ class Places:
     @cached_property
     def _blurred_images(self) -> list[Image]:
         return [_blurred(place.picture.grey) for place in self.references]
+
+
+def _fit(place: Reference, picture: Picture, guess: Array, focal_information: float) -> Fit | None:
+    fit = _bare(place).align(picture.grey, picture.camera, guess, focal_information)
+    return fit if fit is not None and fit.lasts else None
 
 
 def _distances(references: Sequence[Reference], world_T_camera: Array) -> Array:

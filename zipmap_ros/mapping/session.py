@@ -37,6 +37,7 @@ from zipmap_ros.model import SceneState, file_sha256
 from zipmap_ros.model.files import new_file
 
 FORMAT = 6
+LOAD_MAP = "load_map"  # the reason that frames are dropped for, which waited for their chunk
 _MANIFEST = "manifest.json"
 _FILES = {"state.safetensors", "mapper.safetensors", "map.ply", "trajectory.tum"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -55,11 +56,12 @@ def save_session(
     if mapper.pending:
         raise MappingError(f"{mapper.pending} frames wait for their chunk: save after it")
     new, old = _beside(target)
-    if target.exists() and not _is_session(target):
+    there = os.path.exists(target)  # what may not be asked is found out where it is written
+    if there and not _is_session(target):
         raise MappingError(
             f"{target} is there and no saved session, or holds more than one: take another name"
         )
-    if not overwrite and (target.exists() or old.exists()):
+    if not overwrite and (there or os.path.exists(old)):
         raise MappingError(f"the session {name!r} exists: set overwrite, or take another name")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +88,7 @@ def load_session(mapper: StreamMapper, directory: str | Path, name: str) -> None
     """
     target = session_path(directory, name)
     old = _beside(target)[1]
-    folder = old if old.exists() and not target.exists() else target
+    folder = old if os.path.exists(old) and not os.path.exists(target) else target
     _check(mapper, folder)
     try:
         with safe_open(str(folder / "mapper.safetensors"), "np") as file:
@@ -101,6 +103,7 @@ def load_session(mapper: StreamMapper, directory: str | Path, name: str) -> None
         _check_parts(parts)
     except Exception as error:  # whatever a file that somebody changed raises
         raise MappingError(f"cannot load the session {name!r}: {error}") from error
+    mapper.drop_pending(LOAD_MAP)
     mapper.reset()
     mapper.state = state
     for part, value in parts.items():
@@ -188,9 +191,9 @@ def _is_session(folder: Path) -> bool:
     """Whether `save_session` wrote the folder, and nobody else anything into it."""
     try:
         manifest = json.loads(_plain_file(folder / _MANIFEST).read_text())
+        found = {path.name for path in folder.iterdir()}
     except (OSError, ValueError, RecursionError):
         return False
-    found = {path.name for path in folder.iterdir()}
     is_ours = isinstance(manifest, dict) and "checkpoint_sha256" in manifest
     return is_ours and found <= {_MANIFEST, *_FILES}
 
@@ -200,7 +203,7 @@ def _check_parts(parts: dict[str, Any]) -> None:
     gauge, tracks, tracker = parts["gauge"], parts["tracks"], parts["tracker"]
     keyframes = parts["keyframes"]
     poses = [tracks.correction, *keyframes.last.values(), *parts["trajectory"].poses]
-    poses += [*keyframes.views]
+    poses += [*keyframes.views, *parts["extrinsics"].values()]
     poses += [*tracker.believed.values(), *tracker.latest.values()]
     poses += [gauge.anchor_network, gauge.anchor_map] if gauge else []
     numbers = [keyframes.gap, tracks.frames, tracks.log, parts["scale"].scale]
@@ -229,7 +232,10 @@ def _check_parts(parts: dict[str, Any]) -> None:
 def _contents(mapper: StreamMapper) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What is small, for JSON (whose floats keep every bit), and the arrays."""
     gauge, camera = mapper.gauge, mapper.last_camera
-    tracks, images = mapper.tracks.state()
+    tracks = mapper.tracks
+    if mapper.parameters.mode == "mapping":
+        tracks = tracks.with_places()
+    tracks_small, images = tracks.state()
     small = {
         "voxel": mapper.voxel_map.voxel,
         "gauge": gauge and {key: _plain(value) for key, value in vars(gauge).items()},
@@ -237,7 +243,8 @@ def _contents(mapper: StreamMapper) -> tuple[dict[str, Any], dict[str, np.ndarra
         "keyframes": {
             key: _plain(value) for key, value in vars(mapper.keyframes).items() if key != "views"
         },
-        "tracks": tracks,
+        "extrinsics": _plain(mapper.extrinsics),
+        "tracks": tracks_small,
         "tracker": {
             key: _plain(value)
             for key, value in vars(mapper.tracker).items()
@@ -281,7 +288,10 @@ def _parts(
         odometry.add(stamp, np.array(pose))
     gauge, camera = small["gauge"], small["last_camera"]
     tracker, keyframes = small["tracker"], small["keyframes"]
+    # Where the cameras sat that the trajectory is of; those of now are known better.
+    mounts = _poses(small.get("extrinsics", {})) if p.tf_mode != "camera" else {}
     return {
+        "extrinsics": mounts | mapper.extrinsics,
         "voxel_map": voxel_map,
         "trajectory": trajectory,
         "scale": scale,

@@ -146,14 +146,20 @@ class Track:
         """
         guess = self.guess(stamp_ns)
         fit = self.reference.align(picture.grey, picture.camera, guess, known)
+        loaded = self.known and self.is_stale  # or left alone for a while
+        every = Places((self.reference, *places.references)) if loaded else places
+        if loaded and fit and not (fit.lasts and every.alike(picture)[0] is self.reference):
+            fit = None  # where it was last is a place like all others
         misses = self.misses + 1 if fit is None else 0
         sought = lost or not self.known or misses >= SOUGHT_AFTER
         place = None
         if fit is None or not fit.lasts or (self.left is not None and self.misses):
             place = self._back(picture, known)
-            place = place or places.near(picture, fit.world_T_camera if fit else guess, known)
+            if not loaded:
+                near = fit.world_T_camera if fit else guess
+                place = place or places.near(picture, near, known)
             if place is None and (sought or self.left is not None):
-                place = places.anywhere(picture, known)
+                place = every.anywhere(picture, known)
         if fit is None:
             if place is not None:
                 return Track.found(place, picture, self.focal), places

@@ -87,6 +87,14 @@ class Tracks:
         a factor of its own, the network's state has seen them all."""
         return float(np.exp(self.log))
 
+    def with_places(self) -> Tracks:
+        """Also where the cameras are now, if images led there: any may come back to it."""
+        places = self.places
+        for track in self.cameras.values():
+            if track.is_steady:
+                places = places.with_place(track.reference)
+        return replace(self, places=places)
+
     def left_alone(self) -> Tracks:
         """After frames that were not aligned."""
         return replace(self, cameras={name: t.left_alone() for name, t in self.cameras.items()})

@@ -135,7 +135,7 @@ def _astray(mapper: StreamMapper) -> tuple[str, ...]:
     lost = mapper.tracker.good.keys() | mapper.tracker.covered
     if aligns(mapper.parameters.align_poses, mapper.model.config):
         lost |= {name for name, track in mapper.tracks.cameras.items() if not track.is_known}
-    return tuple(sorted(lost))
+    return tuple(sorted(lost & set(mapper.parameters.cameras or ("",))))  # no others of a session
 
 
 def _process_mb() -> float:

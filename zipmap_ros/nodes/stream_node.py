@@ -337,9 +337,8 @@ class StreamNode(LifecycleNode):
         if trouble := intake.trouble():
             return trouble
         if self.facts.status == "lost":
-            return Status.LOST, (
-                f"{self.facts.problem}; go back to where the map is known, or call ~/reset"
-            )
+            back = "go back to where the map is known, or call ~/reset"
+            return Status.LOST, "; ".join(filter(None, (self.facts.problem, back)))
         if self.facts.status == "tracking":
             return Status.TRACKING, "; ".join(filter(None, (self._lost_hint(), intake.clock_hint)))
         nowhere = self.values.mode == "localization"
