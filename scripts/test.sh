@@ -5,9 +5,10 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 log=$(mktemp)
-python -m pytest embedded/test > "$log" 2>&1 &
+trap 'wait; rm -f "$log"' EXIT
+# What a script starts beside itself ignores Ctrl-C otherwise.
+env --default-signal=INT python -m pytest embedded/test > "$log" 2>&1 &
 embedded=$!
-trap 'kill "$embedded" 2> /dev/null; rm -f "$log"' EXIT
 
 python -m pytest test
 status=$?
