@@ -231,6 +231,11 @@ def test_trajectories_that_do_not_fit_are_refused():
         metrics.absolute_errors(straight(3), straight(4))
     with pytest.raises(EvaluationError, match="finite"):
         metrics.end_drift(straight(3) * np.nan, straight(3))
+    for broken in range(2):
+        pair = [straight(3), straight(3)]
+        pair[broken][1, 0, 3] = np.inf
+        with pytest.raises(EvaluationError, match="finite"):
+            metrics.end_drift(*pair)
     with pytest.raises(EvaluationError, match="3 poses"):
         metrics.align(straight(2), straight(2))
     with pytest.raises(EvaluationError, match="step is 0: give 1 or more"):

@@ -810,6 +810,12 @@ def test_a_view_takes_of_each_drawing_what_those_before_do_not_show():
     assert (view.depth[:, :70] == 2).all() and (view.depth[:56, 70:] == 4).all()
     brought = view.depth[56:, 70:]
     assert brought.min() > 1.5 and brought.max() < 4.2, "not what the network said"
+    v, u = np.mgrid[:112, :140]
+    sloping, hole = 0.01 * u + 0.008 * v, np.s_[40:60, 60:80]
+    seen = np.exp(sloping)
+    seen[hole] = np.nan
+    view = mended(drawing(np.full(shape, 1.0), 1), drawing(seen, 2))
+    np.testing.assert_allclose(np.log(view.depth[hole]), sloping[hole], atol=0.015)
     untouched = mended(drawing(np.full(shape, 1.0), 1), drawing(nothing, 2))
     assert (untouched.depth == 1).all() and (untouched.rgb == 1).all()
     assert "it is a guess" in untouched.warning and view.warning == ""

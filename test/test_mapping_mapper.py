@@ -26,6 +26,7 @@ from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, invert, look_at, pose
 from zipmap_ros.mapping import MappingError, StreamMapper
 from zipmap_ros.mapping.mapper import Counts
 from zipmap_ros.mapping.prepare import prepare
+from zipmap_ros.mapping.query import fitted
 from zipmap_ros.model import ModelConfig, QueryPrediction, ZipMap
 from zipmap_ros.parameters import Parameters
 
@@ -547,6 +548,8 @@ def test_a_query_of_the_network_gets_the_networks_own_gauge():
     assert (view.depth == 1 / UNITS_PER_METRE).all() and (view.rgb == 128).all()
     np.testing.assert_allclose(view.camera.resized(200, 100).matrix, camera.matrix)
     assert view.depth.shape == (28, 56)
+    nearest = fitted(camera.resized(100, 95), 56, 14)  # 53.2 pixels high
+    assert (nearest.width, nearest.height) == (56, 56)
 
 
 def test_batch_gives_the_same_room():

@@ -12,7 +12,7 @@ import pytest
 import torch
 from known_world import CAMERA, frame, path
 
-from zipmap_ros.geometry import Camera, look_at, pose, transform_points
+from zipmap_ros.geometry import Camera, look_at, pose, se3_exp, transform_points
 from zipmap_ros.mapping import MappingError
 from zipmap_ros.mapping import keyframes as keyframes_module
 from zipmap_ros.mapping.gauge import Gauge, scaled
@@ -67,8 +67,10 @@ def test_a_rectified_image_shows_each_direction_at_its_pixel(model):
 
 @pytest.mark.parametrize("model", DISTORTED)
 def test_a_rectified_image_has_no_empty_border(model):
-    white = np.full((240, 320, 3), 255, np.uint8)
-    assert rectification(distorted_camera(model)).image(white).min() == 255
+    camera, white = distorted_camera(model), np.full((240, 320, 3), 255, np.uint8)
+    mirrored = replace(camera, cx=320 - camera.cx, cy=240 - camera.cy)
+    for each in (camera, mirrored, replace(camera, cx=260.0)):
+        assert rectification(each).image(white).min() == 255
 
 
 def test_rectified_depth_is_never_mixed():
@@ -80,7 +82,15 @@ def test_rectified_depth_is_never_mixed():
 def test_a_rectified_view_is_bounded_in_height_too():
     camera = Camera(100, 400, 90.0, 90.0, 50.0, 200.0, "equidistant", (0.0,) * 4)
     found = rectification(camera).camera
-    assert math.degrees(math.atan(found.height / 2 / found.fy)) < MAX_HALF_FOV_DEG + 0.01
+    seen_deg = math.degrees(math.atan(found.height / 2 / found.fy))
+    assert seen_deg == pytest.approx(MAX_HALF_FOV_DEG)
+
+
+def test_a_lens_that_draws_outwards_is_zoomed_into_as_far_as_it_goes():
+    camera = distorted_camera("plumb_bob")
+    assert rectification(replace(camera, distortion=(0.5, 0, 0, 0, 0))).camera.fx > 1.2 * camera.fx
+    with pytest.raises(MappingError, match="map no view into the 320x240 image"):
+        rectification(replace(camera, distortion=(1000.0, 0, 0, 0, 0)))
 
 
 def test_equidistant_agrees_with_its_formula():
@@ -250,7 +260,7 @@ def test_scale_may_shrink_as_well():
 
 def test_scale_is_that_of_the_confident_half_of_what_was_measured():
     estimator = ScaleEstimator("depth")
-    confidence = np.linspace(1, 3, 1200, dtype=np.float32).reshape(30, 40)
+    confidence = np.geomspace(1, 1e8, 1200, dtype=np.float32).reshape(30, 40)
     index = np.arange(1200).reshape(30, 40)
     wrong = (index < 300) | (index >= 700)
     measured = np.where(wrong, 9.0, 2.0).astype(np.float32)
@@ -264,7 +274,26 @@ def test_scale_ignores_empty_depth():
     estimator = ScaleEstimator("depth")
     ones = np.ones((30, 40), np.float32)
     assert not estimator.add_depth(ones, ones, np.full((30, 40), np.nan, np.float32))
-    assert estimator.spread == 0.0
+    with np.errstate(over="ignore"):
+        estimator.add_depth(1e-40 * ones, ones, ones)  # less than can be divided by
+    assert estimator.state()["log_ratios"] == [] and estimator.spread == 0.0
+    measured, predicted = 0.5 * ones, ones.copy()
+    measured[:18] = predicted[-8:] = 0.0  # nothing there, and an underflow
+    for _ in range(MIN_RATIOS):
+        estimator.add_depth(predicted, ones, measured)
+    assert estimator.metric and estimator.scale == 0.5
+
+
+def test_a_fixed_scale_is_metric_and_another_begins_at_one():
+    fixed, other = ScaleEstimator("fixed", 2.5), ScaleEstimator("depth", 2.5)
+    assert (fixed.scale, fixed.metric, other.scale, other.metric) == (2.5, True, 1.0, False)
+
+
+def test_the_spread_of_the_scale_is_a_standard_deviation_that_outliers_do_not_move():
+    estimator, ones = ScaleEstimator("depth"), np.ones((30, 40), np.float32)
+    for log in (-0.2, -0.1, 0.0, 0.1, 3.0):
+        estimator.add_depth(ones, ones, ones * np.float32(np.exp(log)))
+    assert estimator.spread == pytest.approx(0.14826, rel=1e-5)
 
 
 def test_a_restored_scale_forgets_as_much_as_any():
@@ -279,12 +308,19 @@ def test_scale_from_path_lengths_is_not_fooled_by_jitter_at_rest():
     rng = np.random.default_rng(3)
     estimator = ScaleEstimator("odom")
     for _ in range(200):  # at rest: the network's poses tremble
-        estimator.add_motion("", np.eye(4), pose(np.eye(3), rng.normal(size=3) * 0.01))
+        still = pose(np.eye(3), rng.normal(size=3) * 0.01)
+        assert not estimator.add_motion("", np.eye(4), still)
     assert not estimator.metric
     for metres in np.arange(0, 3, 0.02):
         units = pose(np.eye(3), [metres / 4, 0, 0] + rng.normal(size=3) * 0.001)
         estimator.add_motion("", pose(np.eye(3), [0, metres, 0]), units)
     assert estimator.metric and estimator.scale == pytest.approx(4.0, rel=0.05)
+
+
+def test_a_way_that_the_network_did_not_see_tells_no_scale():
+    estimator = ScaleEstimator("odom")
+    assert not any(estimator.add_motion("", moved(i), np.eye(4)) for i in range(2 * MIN_RATIOS))
+    assert not estimator.metric
 
 
 def test_odometry_is_interpolated_and_never_invented():
@@ -296,6 +332,8 @@ def test_odometry_is_interpolated_and_never_invented():
     assert T is not None and T[0, 3] == pytest.approx(0.25)
     assert odometry.at(950_000_000) is None and odometry.at(-1) is None
     assert odometry.at(500_000_000) is None  # 800 ms without odometry
+    odometry.add(1_400_000_000, np.eye(4))
+    assert odometry.at(1_150_000_000) is not None  # 500 ms
     odometry.add(2_000_000_000, np.eye(4))
     odometry.add(50, np.eye(4))  # time jumped back
     assert odometry.at(25_000_000) is None and odometry.at(50) is not None
@@ -346,10 +384,33 @@ def test_lost_after_so_many_and_found_where_it_is_consistent():
     assert [judge(tracker, 3.1, 3.2), judge(tracker, 3.3)] == [LOST, LOST]
     assert judge(tracker, 3.4) is None and not tracker.lost
     assert judge(tracker, 3.5) is None
+    assert judge(tracker, 9.0) == JUMP and not tracker.lost, "all is as it was before"
+    assert judge(tracker, 3.6) is None
+
+
+def test_a_camera_that_shows_nothing_is_lost_after_so_many_and_found_at_once():
+    tracker = Tracker()
+    for _ in range(3):
+        tracker.blind("", lost_after=3)
+    assert not tracker.doubted, "it has not begun yet"
+    assert judge(tracker, 0.0) is None
+    for lost in (False, False, True):
+        tracker.blind("", lost_after=3)
+        assert (tracker.lost, "" in tracker.covered) == (lost, lost)
+    assert judge(tracker, 0.1) is None
+    assert not (tracker.lost or tracker.covered or tracker.doubted)
+
+
+def test_where_a_camera_is_taken_to_be_its_next_pose_is_compared():
+    tracker = Tracker()
+    assert judge(tracker, 0.0) is None
+    tracker.move({"": moved(5), "another": moved(9)})
+    assert tracker.believed.keys() == {""}
+    assert judge(tracker, 0.1) == JUMP and judge(tracker, 5.1) is None
 
 
 def test_each_frame_of_a_chunk_is_compared_with_the_one_before():
-    for xs, reason in (((0.8, -0.8), JUMP), ((0.8, 1.6, 2.4), None)):
+    for xs, reason in (((0.8, -0.8), JUMP), ((1.0, 2.0, 3.0), None)):
         tracker = Tracker()
         assert judge(tracker, 0.0) is None
         assert judge(tracker, *xs) == reason
@@ -427,6 +488,9 @@ def test_a_view_is_new_by_how_far_it_sees_and_where():
     near, turned = moved(0.3), look_at([0, 0, 0], [0, 1, 0])
     assert keyframes.are_new([near], [1.0]) and not keyframes.are_new([near], [2.0])
     assert keyframes.are_new([turned], [100.0])
+    for degrees, is_new in ((9, False), (11, True)):
+        turn = se3_exp([0, 0, 0, 0, 0, math.radians(degrees)])
+        assert keyframes.are_new([turn], [1.0]) == is_new
     assert not keyframes.are_new([moved(10.1), near], [1.0, 2.0])
     assert keyframes.are_new([moved(10.1), turned], [1.0, 2.0]), "one of a chunk is enough"
 

@@ -63,6 +63,8 @@ def test_the_same_points_again_do_not_grow_it():
     batch = some_points(np.random.default_rng(1), 2000)
     voxel_map.insert(*batch)
     size, megabytes = len(voxel_map), voxel_map.megabytes
+    arrays = sum(array.nbytes for key, array in voxel_map.state().items() if key != "counts")
+    assert megabytes - VoxelMap(0.05, 100_000, 10).megabytes == pytest.approx(arrays / 1e6)
     for _ in range(100):
         voxel_map.insert(*batch)
     assert (len(voxel_map), voxel_map.megabytes) == (size, megabytes)
@@ -87,7 +89,16 @@ def test_points_that_are_nowhere_are_left_out():
     points = np.array([[0, 0, 0], [np.nan, 0, 0], [np.inf, 0, 0], [1e9, 0, 0]], np.float32)
     voxel_map = VoxelMap(0.05, 100, 1)
     voxel_map.insert(points, np.zeros((4, 3), np.uint8), np.ones(4, np.float32))
-    assert len(voxel_map) == 1
+    assert voxel_map.cloud().points.tolist() == [[0, 0, 0]]
+
+
+def test_voxels_that_are_not_at_their_first_slot_are_found_again():
+    """In a full map of sixteen slots, wherever the others lie."""
+    for start in range(50):
+        voxel_map = VoxelMap(0.1, 8, 10)
+        for count in (1, 8, 8):  # the first is where it belongs, others must pass it
+            voxel_map.insert(*flat(range(start, start + count)))
+            assert (len(voxel_map), voxel_map.evicted) == (count, 0)
 
 
 def test_a_place_is_near_by_the_size_of_the_voxels():
@@ -235,7 +246,7 @@ def test_projection_draws_the_nearest_point_where_it_is():
     assert view.depth[v, u] == 2 and view.rgb[v, u].tolist() == [1, 2, 3]
     u, v = np.floor(pixels[3]).astype(int)
     assert view.depth[v, u] == 2 and view.confidence[v, u] == 4
-    assert np.isfinite(view.depth).sum() == 2
+    assert np.isfinite(view.depth).sum() == 2 and (view.rgb > 0).any(axis=2).sum() == 2
     covered = project_cloud(cloud, 0.2, map_T_camera, camera)
     assert np.isfinite(covered.depth).sum() > 20  # voxels have a size
 

@@ -191,7 +191,10 @@ def test_a_camera_info_moves_by_half_a_pixel() -> None:
     camera = Camera(640, 480, 500.0, 510.0, 320.0, 240.0)
     info = convert.camera_to_camera_info(camera, HEADER)
     assert (info.k[2], info.k[5], info.p[2], info.p[6]) == (319.5, 239.5, 319.5, 239.5)
-    assert (info.p[0], info.p[5]) == (500.0, 510.0)
+    K = np.reshape(info.k, (3, 3))
+    np.testing.assert_array_equal(K, camera.matrix - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
+    np.testing.assert_array_equal(np.reshape(info.p, (3, 4)), np.c_[K, np.zeros(3)])
+    np.testing.assert_array_equal(np.reshape(info.r, (3, 3)), np.eye(3))
     assert convert.camera_info_to_camera(info) == camera
 
 

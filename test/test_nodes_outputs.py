@@ -167,6 +167,7 @@ def test_the_pose_of_a_queried_view_looks_along_x() -> None:
     looking = convert.pose_to_matrix(heard["query/pose"][0].pose)
     np.testing.assert_allclose(looking[:3, 0], [0, 1, 0], atol=1e-9)
     np.testing.assert_allclose(looking[:3, 2:], [[0, 1], [0, 2], [1, 3]], atol=1e-9)
+    assert heard["query/image"] == heard["query/points"] == [], "nobody asked for them"
 
 
 def status_of(facts: MapperFacts, counts: Counts) -> Status:

@@ -1061,6 +1061,7 @@ def test_diagnostics_tell_a_network_that_does_not_keep_up_and_a_lost_camera(make
     slow = {"input_rate": 30.0, "output_rate": 20.0}
     assert level("_input", state=Status.TRACKING, **slow) == DiagnosticStatus.WARN
     assert level("_input", state=Status.PAUSED, **slow) == DiagnosticStatus.OK
+    assert level("_input", state=Status.WAITING_FOR_IMAGE) == DiagnosticStatus.WARN
     fast = {"input_rate": 10.0, "output_rate": 9.0}
     assert level("_input", state=Status.TRACKING, **fast) == DiagnosticStatus.OK
     assert level("_tracking", state=Status.LOST) == DiagnosticStatus.ERROR
@@ -1068,6 +1069,8 @@ def test_diagnostics_tell_a_network_that_does_not_keep_up_and_a_lost_camera(make
     assert level("_tracking", state=Status.PAUSED, hint="go on") == DiagnosticStatus.OK
     for hint, expected in (("", DiagnosticStatus.OK), ("see", DiagnosticStatus.WARN)):
         assert level("_tracking", state=Status.TRACKING, hint=hint) == expected
+        said = node._diagnostics._tracking(DiagnosticStatusWrapper()).message
+        assert said == ("TRACKING: see" if hint else "TRACKING")
 
 
 def test_diagnostics_tell_why_images_are_dropped(make: Any) -> None:
@@ -1081,6 +1084,8 @@ def test_diagnostics_tell_why_images_are_dropped(make: Any) -> None:
 
     assert told(out_of_order=40, queue_full=12) == "images are dropped as out_of_order"
     assert told(out_of_order=41, queue_full=22).startswith("images come faster than the network")
+    values = node._diagnostics._input(DiagnosticStatusWrapper()).values
+    assert {"dropped: out_of_order": "41"}.items() <= {v.key: v.value for v in values}.items()
 
 
 def test_diagnostics_say_where_metres_come_from(make: Any) -> None:
@@ -1089,6 +1094,10 @@ def test_diagnostics_say_where_metres_come_from(make: Any) -> None:
         node._status = Status(metric=True, scale_source=source)
         stat = node._diagnostics._scale(DiagnosticStatusWrapper())
         assert stat.message == f"metres, from {expected}"
+    node._status = Status(scale_source="odom")
+    stat = node._diagnostics._scale(DiagnosticStatusWrapper())
+    waits = DiagnosticStatus.WARN, "not metric yet: waiting for odom"
+    assert (stat.level, stat.message) == waits
 
 
 def test_a_camera_of_which_nobody_knows_where_it_is_is_named(make: Any) -> None:

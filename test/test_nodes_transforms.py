@@ -340,14 +340,15 @@ def test_what_is_held_moves_with_the_map(ros: Bench) -> None:
     tree = Tree(ros, tf_mode="odom_and_map", map_frame="map_h", odom_frame="odom_h")
     transforms, now_ns = tree.transforms, tree.now_ns
     transforms._base_T_camera["lens_h"] = np.eye(4)
+    transforms._map_T_odom, odom_T_base = at(0.5, 30), invert(at(0.5, 30)) @ at(1.0)
     for x in (0.0, 1.0):
         transforms.publish(estimate(now_ns + int(x), at(x), "lens_h"), 1)
     transforms.anchor((now_ns + 1, "", at(5.0, 90)))
     held = dict(transforms._held)
-    np.testing.assert_allclose(held["map_h", "odom_h"] @ at(1.0), at(5.0, 90), atol=1e-12)
-    np.testing.assert_allclose(held["odom_h", "base_link"], at(1.0), atol=1e-12)
+    np.testing.assert_allclose(held["map_h", "odom_h"] @ odom_T_base, at(5.0, 90), atol=1e-12)
+    np.testing.assert_allclose(held["odom_h", "base_link"], odom_T_base, atol=1e-12)
     transforms.publish(estimate(now_ns + 2, at(5.0, 90), "lens_h"), 2)
-    np.testing.assert_allclose(transforms._held["odom_h", "base_link"], at(1.0), atol=1e-12)
+    np.testing.assert_allclose(transforms._held["odom_h", "base_link"], odom_T_base, atol=1e-12)
     tree.close()
 
 
@@ -488,4 +489,12 @@ def test_what_we_put_on_tf_is_not_taken_for_that_of_others(
     tree.transforms.add_odometry(odometry_of_now(tree, "v"))
     until(lambda: came.count("base_v") == 2)  # from the topic, and back from TF
     assert own._others_s == before_s
+    stamps = [tree.now_ns + i for i in (1, 2)]
+    for stamp_ns in stamps:
+        own.expect_ours(stamp_ns)
+    for stamp_ns in stamps:
+        take(stamped("odom_v", "base_v", at(1.5), stamp_ns), "driver")
+    assert own._others_s == before_s, "the second was sent before the first came back"
+    take(stamped("odom_v", "base_v", at(1.5), stamps[1]), "driver")
+    assert own._others_s > before_s
     tree.close()

@@ -171,7 +171,8 @@ def test_tum_layout(tmp_path):
     (folder / "depth.txt").write_text("1305031102.11 d.png\n")
     (folder / "groundtruth.txt").write_text("1305031102.19 1 2 3 0 0 0.7071068 0.7071068\n")
     first, second = open_source("auto", str(folder))
-    assert first.stamp_ns == 1_305_031_102_100_000_001 and first.camera.fx == 517.3
+    assert first.stamp_ns == 1_305_031_102_100_000_001
+    assert first.camera == Camera(640, 480, 517.3, 516.5, 318.6 + 0.5, 255.3 + 0.5)
     assert (first.depth == 1.0).all() and first.map_T_camera is None
     assert second.depth is None
     assert np.allclose(second.map_T_camera[:3, :3], [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-6)

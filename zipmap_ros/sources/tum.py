@@ -25,8 +25,9 @@ from zipmap_ros.sources.source import (
 
 DEPTH_UNITS_PER_METRE = 5000.0
 MAX_GAP_NS = 20_000_000
-# The intrinsics of the three Kinects, 640x480, by the number in the sequence's name; distortion is
-# that of the raw images, which the published evaluations leave in.
+# The published fx, fy, cx, cy of the three Kinects, 640x480, by the number in the sequence's name;
+# they put pixel centres at integers, `Camera` at integers plus 0.5. Distortion is that of the raw
+# images, which the published evaluations leave in.
 CAMERAS = {
     "freiburg1": (517.3, 516.5, 318.6, 255.3),
     "freiburg2": (520.9, 521.0, 325.1, 249.7),
@@ -49,8 +50,10 @@ class TumSource(RecordedSource):
         self._poses = self._read("groundtruth.txt")
         self.has_truth = bool(self._poses)
         self.fps = usual_fps([stamp for stamp, _ in self._images], 30.0)
-        known = [values for name, values in CAMERAS.items() if name in self._root.resolve().name]
-        self._camera = Camera(640, 480, *known[0]) if known else None
+        self._camera: Camera | None = None
+        for name, (fx, fy, cx, cy) in CAMERAS.items():
+            if name in self._root.resolve().name:
+                self._camera = Camera(640, 480, fx, fy, cx + 0.5, cy + 0.5)
 
     def __len__(self) -> int:
         return len(self._images)
