@@ -30,7 +30,7 @@ from zipmap_ros.mapping.prepare import View, prepare
 from zipmap_ros.mapping.query import QueriedView, draw_references, mended
 from zipmap_ros.mapping.track import FOUND, LED, Track
 from zipmap_ros.mapping.tracks import Tracks
-from zipmap_ros.model import VARIANTS, QueryPrediction
+from zipmap_ros.model import VARIANTS, ModelConfig, QueryPrediction
 from zipmap_ros.parameters import Parameters
 from zipmap_ros.synthetic import MOTIONS as CARRIED
 from zipmap_ros.synthetic import World
@@ -1087,8 +1087,8 @@ def test_the_focal_length_of_an_uncalibrated_camera_is_found(walk, factor):
 def test_what_is_known_of_a_focal_length():
     """The network's mean is off by a tenth; images count by what they know, up to a bound."""
     K = np.array([[100.0, 0, 70], [0, 110, 56], [0, 0, 1]])
-    said = Focal().said(K)
-    assert said.camera(140, 112, K) == Camera(140, 112, 100.0, 110.0, 70.0, 56.0)
+    said = Focal().said(K, aspect=1.1)
+    assert said.camera(140, 112, K) == Camera(140, 112, 100.0, pytest.approx(110.0), 70.0, 56.0)
     assert said.aligned(0.0, 0.0) == said
     focal = said
     for _ in range(1000):
@@ -1098,9 +1098,24 @@ def test_what_is_known_of_a_focal_length():
     camera = focal.camera(140, 112, K)
     assert camera.fx == pytest.approx(120, rel=0.01) and camera.fy == pytest.approx(132, rel=0.01)
     # The network changes its mind, which moves what images found as little as what they weigh.
-    moved = focal.said(1.2 * K).camera(140, 112, K)
+    moved = focal.said(1.2 * K, aspect=1.1).camera(140, 112, K)
     assert moved.fx == pytest.approx(camera.fx, rel=0.005)
     assert said.aligned(5.0, 1e9).camera(140, 112, K).fx < 100 * np.exp(0.3) + 1e-9
+
+
+def test_an_uncalibrated_camera_has_square_pixels():
+    """The network takes an image of any shape for one of 4:3."""
+    upright = Frame(0, blobs(0, 96, 64))
+    view = prepare(upright, ModelConfig.tiny(), undistort=True)
+    height, width = view.pixels.shape[1:]
+    assert view.aspect == pytest.approx((height / 96) / (width / 64))
+    K = np.array([[20.0, 0, width / 2], [0, 80.0, height / 2], [0, 0, 1]])
+    (tracks, camera) = Tracks.none().follow(
+        view, np.ones((height, width), np.float32), K, np.eye(4)
+    )
+    assert camera.fx * camera.fy == pytest.approx(20 * 80), "neither is known better"
+    assert camera.fy / camera.fx == pytest.approx(view.aspect)
+    assert tracks.cameras[""].focal.fx == camera.fx
 
 
 def test_a_focal_length_that_changed_is_followed_in_the_end(walk):

@@ -8,6 +8,7 @@ pose and depth. Both are averaged here, by how much each knows.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +26,7 @@ FARTHEST = 0.3  # of one image's from what was believed, as a logarithm
 class Focal:
     """What is known of a camera's focal lengths, in pixels of the network's input.
 
-    fx, fy       mean of the network's
+    fx, fy       mean of the network's, brought to square pixels
     frames       how many are in it
     found        mean of the logarithm by which images found fx and fy to be off
     information  how much is known of that, 1 / variance
@@ -37,11 +38,15 @@ class Focal:
     found: float = 0.0
     information: float = 0.0
 
-    def said(self, K: Array) -> Focal:
-        """With the intrinsics (3, 3) that the network says for one more image."""
+    def said(self, K: Array, aspect: float = 1.0) -> Focal:
+        """With the intrinsics (3, 3) that the network says for one more image.
+
+        aspect  fy / fx of a camera with square pixels, as cameras have them. A network that has
+                seen only 4:3 takes an image of any other shape for one, seen too wide or too high.
+        """
         frames = min(self.frames + 1, NETWORK_FRAMES)
-        fx = self.fx + (float(K[0, 0]) - self.fx) / frames
-        fy = self.fy + (float(K[1, 1]) - self.fy) / frames
+        fx = self.fx + (math.sqrt(K[0, 0] * K[1, 1] / aspect) - self.fx) / frames
+        fy = aspect * fx
         # What images found is an absolute length: the network's changes, not that.
         found = self.found - np.log(fx / self.fx) if self.frames else 0.0
         return replace(self, fx=fx, fy=fy, frames=frames, found=float(found))

@@ -32,12 +32,14 @@ class View:
     pixels    (3, h, w) float32 in [0, 1], h and w multiples of the patch
     camera    the pinhole of ``pixels``; None when the frame's camera is not known
     measured  (h, w) float32 metres along z, NaN where unknown; None without a depth image
+    aspect    how high a square pixel of the frame is in ``pixels``, by its width
     """
 
     frame: Frame
     pixels: torch.Tensor
     camera: Camera | None
     measured: NDArray[np.float32] | None
+    aspect: float = 1.0
 
     @property
     def rgb(self) -> NDArray[np.uint8]:
@@ -99,6 +101,7 @@ def prepare(frame: Frame, config: ModelConfig, undistort: bool) -> View:
         pixels,
         None if camera is None else _carry(camera, moved),
         None if measured is None else _sample(measured, moved),
+        moved.fy / moved.fx,
     )
 
 

@@ -162,7 +162,7 @@ class Tracks:
         focal = before.focal if before else Focal()
         camera = view.camera
         if camera is None:
-            focal = focal.said(K)
+            focal = focal.said(K, view.aspect)
             camera = focal.camera(depth.shape[1], depth.shape[0], K)
         depth = np.maximum(depth, NEAREST)
         offset = before.offset if before is not None else None
