@@ -84,7 +84,7 @@ class Demo(Node):
 
     def _on_view(self, future: Any) -> None:
         self.view = future.result()
-        source = "the network's state" if self.view.source == self.view.NETWORK else "the map"
+        source = "the memory of the scene" if self.view.source == self.view.NETWORK else "the map"
         if not self.view.success:
             print(f"query_view failed: {self.view.message}", flush=True)
             return

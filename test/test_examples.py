@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,15 @@ def test_an_example_takes_the_arguments_of_the_launch_file_that_it_includes(path
     if path.name == "robots.launch.py":
         pytest.skip("it includes once for each robot, which is known only when it runs")
     assert {"checkpoint", "device", "viewer", "namespace"} <= arguments(path).keys()
+
+
+def test_every_argument_that_docs_and_messages_name_is_one_of_a_launch_file() -> None:
+    """`ros2 launch` passes over others without a word."""
+    texts = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *FILES]
+    texts += [*LAUNCHES, *(ROOT / "zipmap_ros").rglob("*.py")]
+    named = {word for path in texts for word in re.findall(r"\b([a-z]\w*):=", path.read_text())}
+    known = {"robots"}.union(*(arguments(path) for path in LAUNCHES))
+    assert named <= known, named - known
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
