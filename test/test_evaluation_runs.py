@@ -52,9 +52,9 @@ def model() -> ZipMap:
     return model
 
 
-def sphere_frames(count: int = FRAMES) -> list[Frame]:
+def sphere_frames(count: int = FRAMES, width: int = 56, height: int = 42) -> list[Frame]:
     """Frames from inside a sphere of radius 3 m: depth in closed form, coloured by direction."""
-    camera = Camera.from_fov(56, 42, 60.0)
+    camera = Camera.from_fov(width, height, 60.0)
     rays = camera.rays()
     frames = []
     for k in range(count):
@@ -253,6 +253,14 @@ def test_hidden_frames_are_never_shown(model):
         assert views is not None and same is not None
         np.testing.assert_array_equal(views.depth, same.depth)
         assert views.rgb.shape == (len(hidden), 42, 56, 3) and views.rgb.max() <= 1
+
+
+@pytest.mark.parametrize("size", [(320, 180), (180, 320)])
+def test_unseen_views_have_the_size_of_the_images_whatever_their_aspect(model, size):
+    frames = [fit(frame, model.config) for frame in sphere_frames(FRAMES, *size)]
+    for ask in (partial(query_views, chunk=1), mapper_views):
+        views = ask(model, frames)
+        assert views is not None and "query.abs_rel" in view_scores(views, frames)
 
 
 def test_a_perfect_answer_scores_perfectly():

@@ -1110,12 +1110,24 @@ def test_an_uncalibrated_camera_has_square_pixels():
     height, width = view.pixels.shape[1:]
     assert view.aspect == pytest.approx((height / 96) / (width / 64))
     K = np.array([[20.0, 0, width / 2], [0, 80.0, height / 2], [0, 0, 1]])
-    (tracks, camera) = Tracks.none().follow(
-        view, np.ones((height, width), np.float32), K, np.eye(4)
-    )
+    depth = np.ones((height, width), np.float32)
+    tracks, camera = Tracks.none().follow(view, depth, K, np.eye(4))
     assert camera.fx * camera.fy == pytest.approx(20 * 80), "neither is known better"
     assert camera.fy / camera.fx == pytest.approx(view.aspect)
     assert tracks.cameras[""].focal.fx == camera.fx
+
+
+def test_a_focal_length_is_of_images_of_one_size():
+    """Whoever sends others of another aspect has another one in pixels."""
+    tracks = Tracks.none()
+    for i, (height, width) in enumerate([(112, 140), (112, 140), (84, 168), (84, 280), (84, 280)]):
+        rgb = blobs(i, height, width)
+        view = View(Frame(i, rgb), torch.from_numpy(rgb).permute(2, 0, 1) / 255, None, None)
+        K = Camera.from_fov(width, height, 70.0).matrix
+        depth = np.full((height, width), 2.0, np.float32)
+        tracks, camera = tracks.follow(view, depth, K, np.eye(4))
+        assert camera.fx == pytest.approx(K[0, 0], rel=0.01)
+        assert tracks.cameras[""].focal.frames == (1, 2, 1, 1, 2)[i]
 
 
 def test_a_focal_length_that_changed_is_followed_in_the_end(walk):

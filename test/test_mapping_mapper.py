@@ -302,6 +302,15 @@ def test_noise_is_no_image():
     assert not prepare(frame(0, rgb=blobs(0)), mapper.model.config, True).shows_nothing()
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_slats_of_a_blind_are_no_noise(turned):
+    slats = np.full((480, 640), 60, np.uint8)
+    slats[np.arange(480) % 50 < 25] = 180  # four pixels of the network's image from one to the next
+    rgb = np.repeat((slats.T if turned else slats)[..., None], 3, axis=2)
+    view = prepare(frame(0, None, rgb=rgb), ModelConfig.tiny(), True)
+    assert view.shows_nothing() is None
+
+
 def test_a_covered_camera_that_is_elsewhere_afterwards_is_lost():
     poses = path(40)
     poses[20:] = [pose(np.eye(3), [0, 0, 0.6]) @ T for T in poses[20:]]
@@ -547,9 +556,25 @@ def test_a_query_of_the_network_gets_the_networks_own_gauge():
     assert math.degrees(math.acos(min(cosine, 1.0))) < 0.1
     assert (view.depth == 1 / UNITS_PER_METRE).all() and (view.rgb == 128).all()
     np.testing.assert_allclose(view.camera.resized(200, 100).matrix, camera.matrix)
-    assert view.depth.shape == (28, 56)
-    nearest = fitted(camera.resized(100, 95), 56, 14)  # 53.2 pixels high
-    assert (nearest.width, nearest.height) == (56, 56)
+    assert view.depth.shape == (28, 70)
+
+
+@pytest.mark.parametrize(
+    ("variant", "size", "expected"),
+    [
+        ("main", (100, 95), (56, 56)),  # 53.2 pixels high
+        ("main", (200, 100), (56, 28)),
+        ("tiny", (200, 100), (70, 28)),
+        ("tiny", (70, 28), (70, 28)),
+        ("tiny", (100, 200), (28, 70)),
+        ("tiny", (40, 30), (42, 28)),
+        ("tiny", (10**9, 1), (56, 14)),
+    ],
+)
+def test_a_query_has_at_most_the_size_of_images_of_its_aspect(variant, size, expected):
+    config = replace(ModelConfig.tiny(), variant=variant)
+    nearest = fitted(Camera.from_fov(*size, 80.0), config)
+    assert (nearest.width, nearest.height) == expected
 
 
 def test_batch_gives_the_same_room():

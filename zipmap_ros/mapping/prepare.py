@@ -20,7 +20,8 @@ from zipmap_ros.model.preprocess import preprocess_image
 # sensor, a bare wall in poor light more than ten.
 LEAST_CONTRAST = 2 / 255
 # Between neighbouring pixels: images of cameras have more than 0.9 at the network's size, busy
-# synthetic textures more than 0.7, and what a receiver without a signal shows less than 0.2.
+# synthetic textures more than 0.7, and what a receiver without a signal shows less than 0.2. Along
+# the slats of a blind they are alike, so that one direction is enough.
 LEAST_CORRELATION = 0.4
 
 
@@ -57,11 +58,11 @@ class View:
                 "uncover the lens, give it light, or check the exposure"
             )
         across, down = (grey[:, 1:] * grey[:, :-1]).mean(), (grey[1:] * grey[:-1]).mean()
-        correlation = float(min(across, down)) / contrast**2
+        correlation = float(max(across, down)) / contrast**2
         if correlation < LEAST_CORRELATION:
             return (
                 f"the image is noise, neighbouring pixels correlate by {correlation:.2f}: "
-                "check the cable or the receiver, and the encoding"
+                "give it light, or check the cable, the receiver and the encoding"
             )
         return None
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -15,8 +16,9 @@ from zipmap_ros.geometry import Array, Camera, invert, transform_points
 from zipmap_ros.mapping.alignment import Reference
 from zipmap_ros.mapping.correction import Correction, node_weights
 from zipmap_ros.mapping.voxel_map import Cloud, VoxelMap
-from zipmap_ros.model import SceneState, ZipMap
+from zipmap_ros.model import VARIANTS, ModelConfig, SceneState, ZipMap
 from zipmap_ros.model.cameras import ray_map
+from zipmap_ros.model.preprocess import fit_size
 from zipmap_ros.model.zipmap import QueryPrediction
 
 NETWORK, MAP = "network", "map"
@@ -64,7 +66,7 @@ def query_network(
 
     The image size is the camera's, brought to what the network takes.
     """
-    camera = fitted(camera, model.config.image_size, model.config.patch_size)
+    camera = fitted(camera, model.config)
     device = next(model.parameters()).device
     rays = ray_map(
         torch.as_tensor(network_T_camera, dtype=torch.float32, device=device),
@@ -106,10 +108,18 @@ def mended(view: QueriedView, *drawn: QueriedView) -> QueriedView:
     return replace(view, depth=np.where(np.isnan(depth), brought, depth), rgb=rgb)
 
 
-def fitted(camera: Camera, width: int, patch: int) -> Camera:
-    """The pinhole scaled to at most ``width`` pixels a side, both sides multiples of ``patch``."""
-    shrink = min(width / max(camera.width, camera.height), 1.0)
-    w, h = (max(round(side * shrink / patch), 1) * patch for side in (camera.width, camera.height))
+def fitted(camera: Camera, config: ModelConfig) -> Camera:
+    """The pinhole scaled to at most the size in which the network sees images of its aspect, of
+    official ones to at most ``image_size`` a side; both sides multiples of the patch."""
+    size, patch = config.image_size, config.patch_size
+    sides: tuple[float, float] = camera.width, camera.height
+    most = fit_size(camera.width, camera.height, size, patch)
+    if config.variant in VARIANTS or not all(most):  # or too narrow for the network
+        shrink = min(size / max(sides), 1.0)
+        sides = sides[0] * shrink, sides[1] * shrink
+    else:
+        sides = min(sides, most, key=math.prod)
+    w, h = (max(round(side / patch), 1) * patch for side in sides)
     return camera.undistorted().resized(w, h)
 
 

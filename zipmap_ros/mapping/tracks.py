@@ -159,7 +159,10 @@ class Tracks:
         """
         source, stamp_ns, mounts = view.frame.source, view.frame.stamp_ns, mounts or {}
         before = self.cameras.get(source)
-        focal = before.focal if before else Focal()
+        # In pixels of images of one size: another says nothing of it.
+        focal = before.focal if before is not None else Focal()
+        if before and before.reference.picture.grey.shape != _picture_shape(depth.shape):
+            focal = Focal()
         camera = view.camera
         if camera is None:
             focal = focal.said(K, view.aspect)
@@ -272,6 +275,13 @@ def _leader(
         return source
     leaders = (name for name, t in cameras.items() if name in mounts and t.leads(stamp_ns, anew))
     return next(leaders, source)
+
+
+def _picture_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of the `_picture` of a frame with a depth of this shape."""
+    while shape[1] > WIDEST:
+        shape = shape[0] // 2, shape[1] // 2
+    return shape
 
 
 def _picture(view: View, depth: Image, camera: Camera) -> Picture:
