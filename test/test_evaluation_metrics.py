@@ -307,22 +307,25 @@ def _rmse():
 
 
 def test_depth_errors_by_hand():
-    truth = np.array([[1.0, 2.0], [4.0, 0.0]])
-    prediction = np.array([[1.1, 3.0], [4.0, 9.0]])
+    truth = np.array([[1.0, 2.0, np.inf], [4.0, 0.0, np.nan]])
+    prediction = np.array([[1.1, 3.0, 9.0], [4.0, 9.0, 9.0]])
     errors = metrics.depth_errors(prediction, truth)
-    assert errors["pixels"] == 3  # a true depth of 0 is unknown
+    assert errors["pixels"] == 3  # a true depth of 0 is unknown, so is one that is not finite
     assert errors["abs_rel"] == pytest.approx((0.1 + 0.5 + 0.0) / 3)
     assert errors["rmse"] == pytest.approx(np.sqrt((0.01 + 1.0) / 3))
     assert errors["delta_1_25"] == pytest.approx(200 / 3)
     near = metrics.depth_errors(np.array([1.0, 1.7]), np.array([2.0, 2.0]))
     assert near["delta_1_25"] == 50  # too near is as wrong as too far
-    assert np.isnan(metrics.depth_errors(prediction, np.zeros((2, 2)))["abs_rel"])
+    assert np.isnan(metrics.depth_errors(prediction, np.zeros((2, 3)))["abs_rel"])
 
 
 def test_a_depth_behind_the_camera_never_counts_as_accurate():
     errors = metrics.depth_errors(np.array([-1.0, 0.0]), np.array([1.0, 1.0]))
     assert errors["delta_1_25"] == 0
     assert errors["abs_rel"] == pytest.approx(1.5)
+    assert metrics.depth_errors(np.zeros(1), np.full(1, 1e-13))["delta_1_25"] == 0
+    for scale in (metrics.median_scale, metrics.robust_scale):
+        assert np.isnan(scale(-np.ones(3), np.ones(3)))
 
 
 def test_depth_of_another_shape_or_not_finite_is_refused():
@@ -422,8 +425,11 @@ def test_voxels_hold_the_mean_of_their_points():
     merged = metrics.voxel_downsample(points, 0.1)
     np.testing.assert_allclose(merged, [[-0.01, 0, 0], [0.02, 0, 0], [1, 1, 1]], atol=1e-12)
     assert metrics.voxel_downsample(np.zeros((0, 3)), 0.1).shape == (0, 3)
-    with pytest.raises(EvaluationError, match="voxel is 0"):
-        metrics.voxel_downsample(points, 0)
+    corner = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.1], [0.1, 0.0, 0.0]])
+    assert len(metrics.voxel_downsample(corner, 0.06)) == 3
+    for none in (0, np.inf):
+        with pytest.raises(EvaluationError, match=f"voxel is {none}"):
+            metrics.voxel_downsample(points, none)
     for wrong in (points.T, points * np.nan):
         with pytest.raises(EvaluationError, match=r"must be \(N, 3\) and finite"):
             metrics.voxel_downsample(wrong, 0.1)

@@ -28,7 +28,7 @@ from zipmap_ros.mapping.pixels import correlation
 from zipmap_ros.mapping.places import Places
 from zipmap_ros.mapping.prepare import View, prepare
 from zipmap_ros.mapping.query import QueriedView, draw_references, mended
-from zipmap_ros.mapping.track import FOUND, LED, Track
+from zipmap_ros.mapping.track import FOUND, LED, SOUGHT_AFTER, Motion, Track
 from zipmap_ros.mapping.tracks import Tracks
 from zipmap_ros.model import VARIANTS, ModelConfig, QueryPrediction
 from zipmap_ros.parameters import Parameters
@@ -1242,6 +1242,26 @@ def test_a_place_moves_the_other_cameras_as_well(walk):
     np.testing.assert_allclose(invert(now.reference.world_T_camera) @ now.pose, kept, atol=1e-9)
 
 
+def test_who_comes_to_a_known_place_knows_where_it_was_before(walk):
+    """By a reference that was seen from elsewhere than believed, which becomes a place as well."""
+    away = se3_exp([0.3, 0, 0, 0, 0.2, 0])
+    first = replace(walk.reference(), world_T_camera=away @ walk.poses[0])
+    place = reference(walk.grey[13], walk.depth[13], walk.poses[13])
+    start = first.picture, first.world_T_camera, first.correction, Focal()
+    track = replace(Track.started(*start, known=False), pose=away @ walk.poses[13])
+    picture = as_picture(walk.grey[14], walk.depth[14])
+    for learns in (False, True):
+        after, places = track.followed(
+            picture, np.eye(4), np.inf, Places((place,)), learns, False, 1
+        )
+        assert after.known and after.is_steady
+        assert _size(se3_log(invert(walk.poses[14]) @ after.pose))[0] < 0.02
+        assert _size(se3_log(after.motion.jump @ away))[0] < 0.05
+        assert len(places.references) == 1 + learns
+    then = places.references[1].world_T_camera
+    np.testing.assert_allclose(then, after.motion.jump @ first.world_T_camera)
+
+
 def test_the_way_for_the_scale_is_moved_with_a_jump(walk, monkeypatch):
     mapper, moves = make(bent_world(walk), scale_source="odom"), []
     monkeypatch.setattr(mapper.scale, "move", moves.append)
@@ -1299,6 +1319,12 @@ def test_what_cannot_be_followed_is_no_place(walk, moved, monkeypatch):
     places = Places().with_place(moved.reference())
     again = as_picture(moved.grey[1], moved.depth[1], CAMERA)
     assert places.near(again, moved.poses[0], np.inf) is None
+    first, wall = (
+        Track.started(r.picture, r.world_T_camera, r.correction, Focal())
+        for r in (moved.reference(), blank)
+    )
+    lost, _ = replace(wall, left=first).followed(again, np.eye(4), np.inf, places, True, False, 1)
+    assert lost.left is first
 
 
 def test_a_place_of_another_size_keeps_none_out(walk):
@@ -1412,7 +1438,9 @@ def test_after_a_while_in_the_dark_a_camera_is_looked_for(walk):
     model = SeenWorld(both, poses)
     mapper = make(model)
     mapped = run(mapper, both, range(FRAMES))
-    back = run(mapper, both, [*range(FRAMES, FRAMES + 8), 4, 5, 6])[-3:]
+    run(mapper, both, range(FRAMES, FRAMES + 8))
+    assert not mapper.tracks.cameras[""].known
+    back = run(mapper, both, [4, 5, 6])
     assert motion_is_known(back[:2]) == [False, True]
     for i, estimate in zip((4, 5, 6), back, strict=True):
         metres, degrees = _size(se3_log(invert(mapped[i].map_T_camera) @ estimate.map_T_camera))
@@ -1426,6 +1454,43 @@ def test_a_camera_that_is_steady_is_not_looked_for_elsewhere(walk, elsewhere, mo
     run(mapper, both, [0])
     monkeypatch.setattr(Places, "anywhere", lambda *_: pytest.fail("it was looked for"))
     run(mapper, both, [*range(1, 20), FRAMES, 20])
+
+
+def test_after_a_bad_image_it_is_told_what_is_known(moved, elsewhere):
+    """Where the tracker lost it, a session was loaded or nobody knew, it may be anywhere."""
+    picture = as_picture(elsewhere.grey[0], elsewhere.depth[0])
+    blank = as_picture(np.full((112, 140), 0.5, np.float32), elsewhere.depth[0])
+    start = as_picture(moved.grey[0], moved.depth[0]), moved.poses[0], Correction.constant(1.0)
+    seen_well = Track.started(*start, Focal())
+    unknown = replace(seen_well, known=False)
+    assert seen_well.is_steady and not unknown.is_steady
+    assert not seen_well.left_alone().is_steady and not replace(seen_well, left=unknown).is_steady
+    for track, lost in (
+        (seen_well, False),
+        (seen_well, True),
+        (unknown, False),
+        (seen_well.left_alone(), False),
+    ):
+        after, _ = track.followed(picture, track.pose, np.inf, Places(), True, lost, 0)
+        assert after.known == (track.is_known and not lost)
+        assert after.left is (track if track.is_known else None)
+        assert after.misses == track.misses + 1
+        again, _ = after.followed(blank, track.pose, np.inf, Places(), True, False, 0)
+        assert again.left is after.left, "not where the network led"
+
+
+def test_who_was_left_alone_is_looked_for_also_where_it_was_last(moved):
+    """However fast it went, and without a single place."""
+    start = as_picture(moved.grey[0], moved.depth[0]), moved.poses[0], Correction.constant(1.0)
+    track = replace(Track.started(*start, Focal()), step=np.array([2.0, 0, 0, 0, 1.0, 0]))
+    picture = as_picture(moved.grey[1], moved.depth[1])
+    for before, is_found in ((track, False), (track.left_alone(), True)):
+        after, _ = before.followed(picture, np.eye(4), 100.0, Places(), True, False, 1)
+        assert (_size(se3_log(invert(moved.poses[1]) @ after.pose))[0] < 0.02) == is_found
+        assert (after.focal.information > 0) == is_found
+    deviations = np.sqrt(np.diag(after.motion.covariance))
+    depth = after.reference.typical_depth
+    np.testing.assert_allclose(deviations, np.repeat([FOUND[0] * depth, FOUND[1]], 3))
 
 
 def away(estimates, mapped, indices) -> np.ndarray:
@@ -1576,6 +1641,7 @@ def test_a_camera_leads_as_long_as_its_images_come():
         ((0, 100), 250, 0.15),
         ((0, 100), 50, -0.05),
         ((0, 100), 301, None),
+        ((0, 100), -101, None),
         ((100, 0), 0, None),  # time jumped back
         ((100, 100), 101, None),  # its first
         ((0, 20 * 10**9), 22 * 10**9, None),
@@ -1585,8 +1651,55 @@ def test_a_camera_leads_as_long_as_its_images_come():
         assert moving.leads(stamp_ns, anew=False) == (expected is not None), stamps
         if expected is not None:
             assert moving.at(stamp_ns)[0, 3] == pytest.approx(expected, abs=1e-6)
+    assert replace(track, stamps=(0, 100)).at(10**6)[0, 3] == pytest.approx(0.2, abs=1e-6)
     assert replace(track, stamps=(100, 100)).leads(101, anew=True)
     assert not replace(track, stamps=(100, 100)).leads(2 * 10**9, anew=True)
+
+
+def test_who_is_carried_is_where_the_other_is_at_its_stamp():
+    """By the mounts; and its depth becomes a little more that of the other."""
+    picture = as_picture(*np.ones((2, 112, 140), np.float32))
+    start = Track.started(picture, np.eye(4), Correction.constant(1.0), Focal())
+    covariance = np.diag([1.0, 2.0, 3.0, 0.1, 0.2, 0.3])
+    step = np.array([0.1, 0, 0, 0, 0, 0])
+    leader = replace(start, step=step, stamps=(0, 100), motion=Motion(covariance))
+    there = se3_exp([0.05, 0, 0, 0, 0, 0]) @ FRONT_T_LEFT
+    for seen, went, factor in ((1.0, 1.2, 1.2**0.2), (1.0, 9.0, np.exp(0.1)), (0.01, 0.03, 1.0)):
+        track = replace(
+            start,
+            pose=se3_exp([seen, 0, 0, 0, 0, 0]),
+            stamps=(50, 150),
+            began=there @ se3_exp([went, 0, 0, 0, 0, 0]),
+            misses=9,
+            known=False,
+            left=start,
+        )
+        after = track.carried(leader, FRONT_T_LEFT)
+        np.testing.assert_allclose(after.pose, there, atol=1e-9)
+        way = invert(after.reference.world_T_camera) @ after.pose
+        np.testing.assert_allclose(way, track.pose, atol=1e-9)
+        corrections = [after.correction.mean, after.reference.correction.mean]
+        np.testing.assert_allclose(corrections, factor)
+        assert after.motion.carried and after.is_known and after.left is None
+        assert after.misses == SOUGHT_AFTER - 1, "which its own images still are"
+    unit = [invert(FRONT_T_LEFT) @ se3_exp(1e-6 * e) @ FRONT_T_LEFT for e in np.eye(6)]
+    across = np.stack([se3_log(T) / 1e-6 for T in unit], axis=1)
+    expected = across @ covariance @ across.T
+    np.testing.assert_allclose(after.motion.covariance, expected, atol=1e-4)
+
+
+def test_all_of_a_track_is_moved_with_a_jump():
+    picture = as_picture(*np.ones((2, 112, 140), np.float32))
+    start = Track.started(picture, se3_exp([1.0, 0, 0, 0, 0, 0]), Correction.constant(1.0), Focal())
+    track = replace(start, began=se3_exp([0, 2.0, 0, 0, 0, 0]), offset=FRONT_T_LEFT, left=start)
+    jump = se3_exp([0, 0, 1.0, 0.1, 0, 0])
+    after = track.moved(jump)
+    for name in ("pose", "began", "offset"):
+        np.testing.assert_allclose(getattr(after, name), jump @ getattr(track, name))
+    for one in (after, after.left):
+        np.testing.assert_allclose(one.reference.world_T_camera, jump @ start.pose)
+    np.testing.assert_allclose(after.left.pose, jump @ start.pose)
+    assert track.left_alone().offset is None
 
 
 @pytest.mark.parametrize(

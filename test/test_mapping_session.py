@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import time
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from safetensors.torch import save_file as save_torch
 
 from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, pose
 from zipmap_ros.mapping import MappingError, StreamMapper, load_session, save_session
+from zipmap_ros.mapping.places import Places
 from zipmap_ros.mapping.tracking import Tracker
 from zipmap_ros.model import ModelConfig, ZipMap, file_sha256
 from zipmap_ros.model.graph import QueryGraph, StreamGraph
@@ -340,7 +342,7 @@ def made_up(change_arrays=dict, **changes):
         anew = change_arrays(arrays)
         assert anew.keys() <= arrays.keys()
         for place, value in changes.items():
-            *way, last = place.split("__")
+            *way, last = (int(key) if key.isdigit() else key for key in place.split("__"))
             branch = small
             for step in way:
                 branch = branch[step]
@@ -411,6 +413,30 @@ def test_a_damaged_session_leaves_the_mapper_as_it_was(model, tmp_path, damage, 
     with pytest.raises(MappingError, match=reason):
         load_session(mapper, tmp_path, "house")
     assert_same(mapper, twin)
+
+
+def test_what_is_not_finite_or_no_pose_is_refused_wherever_it_is(model, tmp_path):
+    mapper = make(model, scale_source="depth")
+    feed(mapper, range(9))
+    track = mapper.tracks.cameras["left"]
+    mapper.tracks = replace(mapper.tracks, places=Places((track.reference,)))
+    folder, _ = save_session(mapper, tmp_path, "house")
+    whole = (folder / "mapper.safetensors").read_bytes()
+    numbers = ["scale__scale", "gauge__scale", "keyframes__gap", "tracks__log", "tracks__frames"]
+    poses = ["tracks__correction", "tracks__places__0__pose", "keyframes__last__left"]
+    poses += ["gauge__anchor_network", "gauge__anchor_map", "extrinsics__other"]
+    poses += ["tracker__believed__left", "tracker__latest__left"]
+    numbers += [f"tracks__cameras__left__{name}" for name in ("step__0", "stamps__1", "focal__fx")]
+    poses += [f"tracks__cameras__left__{name}" for name in ("pose", "offset", "reference__pose")]
+    wrong = [made_up(**{place: np.inf}) for place in numbers]
+    wrong += [made_up(**{place: np.eye(3).tolist()}) for place in poses]
+    wrong += [made_up(**{place: [[np.nan] * 4] * 4}) for place in poses]
+    wrong += [made_up(lambda a: {"trajectory.poses": a["trajectory.poses"] * np.nan})]
+    for damage in [*wrong, made_up(scale__scale=0.0), made_up(gauge__scale=0.0)]:
+        (folder / "mapper.safetensors").write_bytes(whole)
+        damage(folder)
+        with pytest.raises(MappingError, match=r"no finite|no number|not above 0"):
+            load_session(mapper, tmp_path, "house")
 
 
 def test_a_session_of_another_network_is_refused(model, tmp_path):
@@ -484,3 +510,19 @@ def test_a_kill_between_the_two_renames_is_recovered_from(model, tmp_path):
         save_session(mapper, tmp_path, "house")
     save_session(mapper, tmp_path, "house", overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["house"]
+
+
+def test_what_a_kill_left_beside_a_session_is_neither_loaded_nor_in_the_way(model, tmp_path):
+    mapper = make(model)
+    feed(mapper, range(2))
+    folder, _ = save_session(mapper, tmp_path, "house")
+    older = shutil.copytree(folder, tmp_path / "older")
+    shutil.copytree(folder, tmp_path / ".house.old")
+    shutil.copytree(folder, tmp_path / ".house.new")
+    feed(mapper, range(2, 4))
+    save_session(mapper, tmp_path, "house", overwrite=True)
+    assert {p.name for p in tmp_path.iterdir()} == {"house", "older"}
+    older.rename(tmp_path / ".house.old")
+    loaded = make(model)
+    load_session(loaded, tmp_path, "house")
+    assert_same(loaded, mapper)

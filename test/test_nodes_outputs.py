@@ -172,7 +172,7 @@ def test_the_pose_of_a_queried_view_looks_along_x() -> None:
 
 def status_of(facts: MapperFacts, counts: Counts) -> Status:
     header = convert.make_header(0, "map")
-    return make_status(header, Status.TRACKING, "", Parameters(), facts, counts)
+    return make_status(header, Status.TRACKING, "go on", Parameters(), facts, counts)
 
 
 def test_each_figure_of_the_worker_is_where_the_status_has_it() -> None:
@@ -185,7 +185,22 @@ def test_each_figure_of_the_worker_is_where_the_status_has_it() -> None:
     assert (status.latency_p50, status.latency_p95, status.latency_max) == (1.0, 2.0, 3.0)
 
 
+def test_each_figure_of_the_mapper_is_where_the_status_has_it() -> None:
+    numbers = {"map_points": 1, "map_mb": 2.0, "map_evicted": 3, "gauge_id": 4}
+    numbers |= {"scale": 5.0, "state_update": 6.0, "gpu_mb": 7.0, "metric": True}
+    facts = MapperFacts(used=8, gated=9, variant="tiny", device="cpu", **numbers)
+    status = status_of(facts, Counts())
+    for name in ("variant", "device", *numbers):
+        assert getattr(status, name) == getattr(facts, name), name
+    assert (status.frames_used, status.frames_gated) == (8, 9)
+    assert (status.state, status.hint) == (Status.TRACKING, "go on")
+    assert (status.mode, status.checkpoint) == (Status.MAPPING, "shipped")
+    assert status.scale_source == Parameters().scale_source
+    # With Python and torch alone it takes more; in KB it would be a million.
+    assert 50 < status.process_mb < 100_000
+
+
 def test_frames_dropped_by_worker_and_mapper_for_one_reason_are_all_counted() -> None:
     facts = MapperFacts(dropped=Counter(reset=1))
     status = status_of(facts, Counts(dropped=Counter(reset=2, paused=1)))
-    assert {pair.key: pair.value for pair in status.frames_dropped} == {"paused": "1", "reset": "3"}
+    assert [(d.key, d.value) for d in status.frames_dropped] == [("paused", "1"), ("reset", "3")]

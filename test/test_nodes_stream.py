@@ -263,6 +263,7 @@ def test_old_stamps_that_fall_are_no_jump_of_time(make: Any) -> None:
     node = make(tf_mode="camera")
     in_order, now_ns = intake(node)._in_order, node.now_ns()
     assert in_order(frame(now_ns))
+    assert not any(in_order(frame(now_ns - i * convert.NS // 10)) for i in (9, 6, 3))  # nor those
     assert not any(in_order(frame(now_ns - (60 + i) * convert.NS)) for i in range(5))
 
 
@@ -848,6 +849,7 @@ def test_a_reset_drops_what_is_queued(make: Any, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(node.worker, "request", lambda *of: gate.set() or request(*of))
     assert node._served._reset(Trigger.Request(), Trigger.Response()).success
     assert dropped(node) == {"reset": 1}
+    assert intake(node).trouble() == (Status.WAITING_FOR_IMAGE, "")
     assert intake(node)._in_order(frame(BEGUN_NS))
 
 
@@ -968,20 +970,26 @@ def test_what_waits_for_its_chunk_is_saved_and_published(make: Any, tmp_path: Pa
 def test_the_cloud_of_a_queried_view_is_in_the_map_and_has_what_is_known(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = make(tf_mode="camera")
+    node, shown = make(tf_mode="camera"), []
     depth = np.full((42, 56), np.nan, np.float32)
     depth[21, 28] = 2.0  # half a pixel from where the camera looks
     rgb = np.zeros((42, 56, 3), np.uint8)
-    view = mapping.QueriedView(CAMERA, depth, np.ones_like(depth), rgb, "map", "far away")
+    view = mapping.QueriedView(CAMERA, depth, np.full_like(depth, 7.0), rgb, "map", "far away")
     monkeypatch.setattr(node._mapper, "query", lambda map_T_camera, camera: view)
+    monkeypatch.setattr(node.outputs, "publish_query", lambda *of: shown.append(of))
     request = QueryView.Request(want_cloud=True)
     request.pose.pose = convert.matrix_to_pose(look_at([1, 2, 3], [1, 5, 3]))
     answer = node._served._query_view(request, QueryView.Response())
     assert (answer.success, answer.source) == (True, QueryView.Response.MAP)
     assert (answer.message, answer.rgb.width) == ("far away", 0)
     assert (answer.cloud.header.frame_id, answer.cloud.width) == ("map", 1)
-    (x, y, z), *_ = convert.cloud_to_points(answer.cloud)[0]
-    assert (x, y, z) == pytest.approx((1, 4, 3), abs=0.05)
+    points, _, confidence = convert.cloud_to_points(answer.cloud)
+    assert tuple(points[0]) == pytest.approx((1, 4, 3), abs=0.05)
+    assert confidence[0] == 7 and (convert.image_to_depth(answer.confidence) == 7).all()
+    assert shown[0][1] is answer and answer.duration > 0
+    view = replace(view, source="network")
+    answer = node._served._query_view(QueryView.Request(pose=request.pose), QueryView.Response())
+    assert (answer.source, answer.cloud.width) == (QueryView.Response.NETWORK, 0)
     assert answer.depth.header.frame_id not in ("map", FRAME)
 
 

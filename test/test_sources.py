@@ -18,7 +18,8 @@ import pytest
 
 from zipmap_ros.geometry import Camera, invert, rotation_angle_deg, transform_points
 from zipmap_ros.sources import SourceError, open_source
-from zipmap_ros.sources.folder import natural_key
+from zipmap_ros.sources.folder import natural_key, usual_fps
+from zipmap_ros.sources.source import NS
 from zipmap_ros.sources.synthetic import SyntheticSource
 
 
@@ -87,11 +88,12 @@ def test_video(tmp_path, monkeypatch):
 def test_a_video_may_be_named_by_the_time_of_day(tmp_path, monkeypatch):
     """ffmpeg takes what stands before a colon for a protocol."""
     monkeypatch.chdir(tmp_path)
-    writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (32, 24))
+    # OpenCV reads an AVI with MJPG without ffmpeg.
+    writer = cv2.VideoWriter("clip.mp4", cv2.VideoWriter_fourcc(*"mp4v"), 20.0, (32, 24))
     writer.write(np.ascontiguousarray(picture(1)[..., ::-1]))
     writer.release()
-    Path("clip.avi").rename("12:30:05.avi")
-    assert len(list(open_source("auto", "12:30:05.avi"))) == 1
+    Path("clip.mp4").rename("12:30:05.mp4")
+    assert len(list(open_source("auto", "12:30:05.mp4"))) == 1
 
 
 def test_a_video_that_says_the_unit_of_its_stamps_is_played_by_its_stamps(tmp_path, monkeypatch):
@@ -114,6 +116,8 @@ def test_a_video_that_says_the_unit_of_its_stamps_is_played_by_its_stamps(tmp_pa
     monkeypatch.setattr(cv2, "VideoCapture", boastful)
     source = open_source("auto", path)
     assert source.fps == pytest.approx(20) and len(source) == len(list(source)) == 5
+    said[cv2.CAP_PROP_FPS] = np.nan
+    assert open_source("auto", path).fps == 30
 
 
 def test_real_video(test_data):
@@ -126,10 +130,12 @@ def test_real_video(test_data):
 
 def test_folder_in_natural_order(tmp_path):
     for i in (10, 9, 1):
-        write(tmp_path / f"img{i}.png", picture(i))
+        write(tmp_path / f"img{i}.{'PNG' if i == 9 else 'png'}", picture(i))
+    (tmp_path / "._img0.png").write_bytes(b"of a Mac")
     frames = list(open_source("auto", str(tmp_path)))
     assert [int(f.rgb[0, 0, 0]) for f in frames] == [20, 180, 200]
     assert [f.stamp_ns for f in frames] == [0, 100_000_000, 200_000_000]
+    assert usual_fps([0, NS // 10, NS // 5, 60 * NS], 5.0) == 10, "whatever gap there is"
     assert natural_key(Path("a2b")) < natural_key(Path("a10b"))
     assert natural_key(Path("a1.png")) != natural_key(Path("a01.png"))  # in the same order always
 
@@ -150,6 +156,10 @@ def test_seven_scenes_layout(tmp_path):
     assert first.camera == Camera(32, 24, 30, 31, 16, 12)
     assert np.array_equal(second.map_T_camera, pose)
     assert first.depth[5, 5] == 1.5 and np.isnan(first.depth[0, :2]).all()
+    (tmp_path / "frame-000000.color.jpg").write_bytes(b"half")
+    with pytest.warns(RuntimeWarning, match="cannot be decoded"):
+        broken, second = open_source("folder", str(tmp_path))
+    assert broken.rgb.size == 0 and second.camera == first.camera
 
 
 def test_kitchen(test_data):
@@ -286,9 +296,11 @@ def test_what_is_no_plain_file_is_not_waited_for(tmp_path):
 def test_depth_that_breaks_off_is_left_out_and_said(tmp_path):
     write(tmp_path / "frame-1.color.png", picture(1))
     (tmp_path / "frame-1.depth.png").write_bytes(b"\x89PNG half")
-    with pytest.warns(RuntimeWarning, match=r"1\.depth\.png is no depth image"):
-        (frame,) = open_source("folder", str(tmp_path))
-    assert frame.depth is None and frame.rgb.size
+    write(tmp_path / "frame-2.color.png", picture(2))
+    write(tmp_path / "frame-2.depth.png", picture(2))  # of three channels
+    with pytest.warns(RuntimeWarning, match=r"depth\.png is no depth image"):
+        frames = list(open_source("folder", str(tmp_path)))
+    assert all(frame.depth is None and frame.rgb.size for frame in frames)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,20 @@ def test_depth_and_pose_belong_to_the_image_of_their_time(tmp_path):
     assert read[2].map_T_camera is None
 
 
+def test_of_poses_that_come_faster_than_images_the_nearest_is_taken(tmp_path):
+    written = frames(4)
+    first, last = written[0].stamp_ns, written[-1].stamp_ns
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        for frame in written:
+            bag.write_frame(replace(frame, map_T_camera=None))
+        for stamp in range(first - 56_000_000, last + 60_000_000, 20_000_000):
+            moved = np.eye(4)
+            moved[0, 3] = stamp - first
+            bag.write(bags.TRUTH, bags.pose_message(moved, stamp), stamp)
+    for frame in open_source("bag", str(tmp_path / "bag")):
+        assert abs(frame.map_T_camera[0, 3] - (frame.stamp_ns - first)) <= 10_000_000
+
+
 def test_images_that_may_be_depth_are_not_their_own(tmp_path):
     with bags.BagWriter(tmp_path / "bag") as bag:
         message = bags.image_message(np.full((24, 32), 2000, np.uint16), "mono16", 1)
@@ -374,6 +388,9 @@ def test_images_that_lie_about_themselves_are_refused():
     with pytest.raises(SourceError, match="could not be decoded"):
         broken = bags.compressed_message(colours())
         compressed_to_rgb(replace(broken, data=broken.data[:20]))
+    png = cv2.imencode(".png", colours())[1]
+    padded = replace(broken, data=np.append(png, np.full(20, 255, np.uint8)))
+    np.testing.assert_array_equal(compressed_to_rgb(padded), colours()[..., ::-1])
     with pytest.raises(SourceError, match="32FC1 or 16UC1"):
         image_to_depth(message)
 
@@ -478,6 +495,9 @@ def test_the_mount_and_odometry_of_a_bag(tmp_path):
     assert list(bag.odometry_from_tf("odom", "trunk")) == []
     with pytest.raises(SourceError, match="odometry topics /odom: name one"):
         bag.odometry("/wheels")
+    bags.make_bag(tmp_path / "still", written)
+    with pytest.raises(SourceError, match="odometry topics none: name one"):
+        BagSource(str(tmp_path / "still")).odometry()
 
 
 def test_a_mount_is_found_over_several_links_up_and_down(tmp_path):

@@ -86,7 +86,6 @@ class Intake:
         for camera in self._cameras:
             camera.forget(reason)
         self._last_stamps.clear()
-        self._older.clear()
         self._seen = False
 
     def trouble(self) -> tuple[int, str] | None:
