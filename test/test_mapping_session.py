@@ -168,6 +168,15 @@ def test_names_that_leave_the_folder_are_refused(model, tmp_path, name):
         load_session(make(model), tmp_path, name)
 
 
+def test_a_folder_that_leads_nowhere_is_refused(model, tmp_path):
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    nobody = "~nobody-of-this-name/maps"
+    for folder, reason in ((nobody, "leads nowhere"), (tmp_path / "circle", "circle")):
+        for use in (save_session, load_session):
+            with pytest.raises(MappingError, match=reason):
+                use(make(model), folder, "house")
+
+
 def test_a_link_out_of_the_folder_is_refused(model, tmp_path):
     (tmp_path / "maps").mkdir()
     (tmp_path / "elsewhere").mkdir()

@@ -119,9 +119,13 @@ def session_path(directory: str | Path, name: str) -> Path:
             f"the session name {name!r} is not up to 100 letters, digits, '.', '_', '-': "
             "choose another"
         )
-    root = Path(directory).expanduser().resolve()
-    path = root / name
-    if path.resolve() != path:
+    try:
+        root = Path(directory).expanduser().resolve()
+        path = root / name
+        inside = path.resolve() == path
+    except (OSError, RuntimeError) as error:  # a user that is not there, links in a circle
+        raise MappingError(f"map_directory is {directory}, which leads nowhere: {error}") from error
+    if not inside:
         raise MappingError(f"the session {name!r} leads out of {root}: remove the link")
     return path
 
