@@ -13,7 +13,7 @@ from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Camera
 from zipmap_ros.mapping.errors import MappingError
 from zipmap_ros.mapping.undistort import rectification
-from zipmap_ros.model import VARIANTS, ModelConfig
+from zipmap_ros.model import ModelConfig
 from zipmap_ros.model.preprocess import preprocess_image
 
 # Of brightness: a covered lens has a few tenths of a level of 255, 1.5 with the noise of a small
@@ -94,7 +94,7 @@ def prepare(frame: Frame, config: ModelConfig, undistort: bool) -> View:
         measured = None if measured is None else rectify.depth(measured)
     # A probe of focal length 1 comes out as the scale and shift between the two images.
     probe = Camera(width, height, 1.0, 1.0, 0.0, 0.0)
-    mode = "crop" if config.variant in VARIANTS else "fit"
+    mode = "crop" if config.is_official else "fit"
     pixels, moved = preprocess_image(rgb, config.image_size, config.patch_size, mode, probe)
     assert moved is not None
     return View(

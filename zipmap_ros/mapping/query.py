@@ -16,7 +16,7 @@ from zipmap_ros.geometry import Array, Camera, invert, transform_points
 from zipmap_ros.mapping.alignment import Reference
 from zipmap_ros.mapping.correction import Correction, node_weights
 from zipmap_ros.mapping.voxel_map import Cloud, VoxelMap
-from zipmap_ros.model import VARIANTS, ModelConfig, SceneState, ZipMap
+from zipmap_ros.model import ModelConfig, SceneState, ZipMap
 from zipmap_ros.model.cameras import ray_map
 from zipmap_ros.model.preprocess import fit_size
 from zipmap_ros.model.zipmap import QueryPrediction
@@ -114,7 +114,7 @@ def fitted(camera: Camera, config: ModelConfig) -> Camera:
     size, patch = config.image_size, config.patch_size
     sides: tuple[float, float] = camera.width, camera.height
     most = fit_size(camera.width, camera.height, size, patch)
-    if config.variant in VARIANTS or not all(most):  # or too narrow for the network
+    if config.is_official or not all(most):  # or too narrow for the network
         shrink = min(size / max(sides), 1.0)
         sides = sides[0] * shrink, sides[1] * shrink
     else:

@@ -28,7 +28,7 @@ from zipmap_ros.mapping.pixels import Image, half, shrunk
 from zipmap_ros.mapping.places import Places, references_state, restored_references
 from zipmap_ros.mapping.prepare import View
 from zipmap_ros.mapping.track import FOUND, SOUGHT_AFTER, Motion, Track
-from zipmap_ros.model import VARIANTS, ModelConfig, Prediction
+from zipmap_ros.model import ModelConfig, Prediction
 
 WIDEST = 200  # pixels: larger images are halved before
 NEAREST = np.float32(1e-12)  # depth above the zero of an underflow, whose square is a float32 too
@@ -40,7 +40,7 @@ def aligns(choice: str, config: ModelConfig) -> bool:
     With auto those of official checkpoints are not, whose poses are better than what alignment
     gives in the long run.
     """
-    return choice == "on" or (choice == "auto" and config.variant not in VARIANTS)
+    return choice == "on" or (choice == "auto" and not config.is_official)
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,6 +106,11 @@ class ModelConfig:
             )
 
     @property
+    def is_official(self) -> bool:
+        """Whether it is one of the authors' networks, whatever its weights."""
+        return self.variant in VARIANTS
+
+    @property
     def streams(self) -> bool:
         """Whether the network was made to stream: its camera head sees one frame at a time."""
         return self.camera_head == "mlp"
