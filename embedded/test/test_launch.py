@@ -32,6 +32,7 @@ from launch.conditions import (
 from launch.event_handlers import (
     OnExecutionComplete,
     OnProcessExit,
+    OnProcessIO,
     OnProcessStart,
     OnShutdown,
 )
@@ -252,7 +253,7 @@ def test_xml_and_yaml_launch_files_need_a_full_ros(name, capsys):
 def test_exit_of_one_process_starts_the_next_and_a_required_one_ends_all(capsys):
     first = python("import sys; sys.exit(3)", name="first")
     required = python("print('at work')", name="required", on_exit=Shutdown())
-    bystander = python("import time; time.sleep(60)", name="bystander")
+    bystander = python("import time; print('up'); time.sleep(60)", name="bystander")
     codes = []
 
     def after_first(event, context):
@@ -260,8 +261,10 @@ def test_exit_of_one_process_starts_the_next_and_a_required_one_ends_all(capsys)
         return [required]
 
     start = time.monotonic()
-    handler = RegisterEventHandler(OnProcessExit(target_action=first, on_exit=after_first))
-    assert run(handler, first, bystander) == 0
+    # Python that gets SIGINT before it is up ends with a traceback and 1, not by the signal.
+    when_up = OnProcessIO(target_action=bystander, on_stdout=lambda _: [first])
+    when_over = OnProcessExit(target_action=first, on_exit=after_first)
+    assert run(RegisterEventHandler(when_up), RegisterEventHandler(when_over), bystander) == 0
     assert time.monotonic() - start < 50
     assert codes == [(first.process_details["name"], 3)]
     assert bystander.return_code == -signal.SIGINT
