@@ -60,6 +60,7 @@ from zipmap_ros.model import SceneState
 from zipmap_ros.model.cameras import ray_map
 from zipmap_ros.model.compiled import CompiledStream, compile_stream
 from zipmap_ros.model.graph import QueryGraph, StreamGraph
+from zipmap_ros.model.preprocess import fit_size
 
 Rows = Iterator[dict[str, object]]
 DENSE = ("depth",)  # what the node asks for, and what the paper timed
@@ -160,16 +161,18 @@ def compiled(args: argparse.Namespace) -> Rows:
 def sizing(args: argparse.Namespace) -> Rows:
     """What each image size and chunk gives and takes; ``expected_mb`` is the node's estimate."""
     model = build(args)
-    W = IMAGE_SIZES[args.size][1]
-    patch = model.config.patch_size
-    for name, shape in {"16:9": 9 / 16, "4:3": 3 / 4, "1:1": 1}.items():
-        H = round(shape * W / patch) * patch
+    size, patch = model.config.image_size, model.config.patch_size
+    for width, height in ((16, 9), (4, 3), (1, 1)):
+        W, H = size, round(size * height / width / patch) * patch
+        if not model.config.is_official:  # which gets them whole
+            W, H = fit_size(width, height, size, patch)
         for chunk in args.chunks:
             forget_peak(args.device)
             frames = images(args, chunk, (H, W))
             _, state = model.stream(frames, model.new_state(), chunk, DENSE)
             fold = partial(model.stream, chunk_frames=chunk, outputs=DENSE)
-            row: dict[str, object] = {"image": f"{H}x{W}", "shape": name, "chunk": chunk}
+            shape = f"{width}:{height}"
+            row: dict[str, object] = {"image": f"{H}x{W}", "shape": shape, "chunk": chunk}
             need = memory_need(model.config, H, W, chunk, args.dtype)
             row |= streamed(args, fold, frames, state, args.repeats)
             yield row | {"expected_mb": need.total / 1e6}

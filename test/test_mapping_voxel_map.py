@@ -92,6 +92,16 @@ def test_points_that_are_nowhere_are_left_out():
     assert voxel_map.cloud().points.tolist() == [[0, 0, 0]]
 
 
+def test_points_that_nobody_believes_are_left_out():
+    voxel_map = VoxelMap(0.05, 100, 1)
+    for confidence in (np.array([1, np.nan, np.inf, 0, -1], np.float32), np.zeros(5, np.float32)):
+        points, colors = np.zeros((5, 3), np.float32), np.full((5, 3), 9, np.uint8)
+        points[1:] = [0.01, 0, 0]  # in the voxel of the first
+        voxel_map.insert(points, colors, confidence)
+    cloud = voxel_map.cloud()
+    assert cloud.points.tolist() == [[0, 0, 0]] and cloud.confidence.tolist() == [1]
+
+
 def test_voxels_that_are_not_at_their_first_slot_are_found_again():
     """In a full map of sixteen slots, wherever the others lie."""
     for start in range(50):

@@ -88,6 +88,20 @@ def test_depth_that_never_fits_is_told_once() -> None:
     assert len(frames) == 2 * DEPTH_MISSED_AFTER  # mapped all the same; the last one waits
 
 
+def test_depth_in_millimetres_under_the_name_of_metres_gives_no_scale() -> None:
+    camera, frames, drops, said = camera_input(scale_source="depth")
+    for i, far in enumerate((240.0, 1400.0, 260.0)):  # metres
+        message = depth_image(BEGUN_NS + i * 100_000_000)
+        depth = np.full((CAMERA.height, CAMERA.width), far, np.float32)
+        depth[::2] = np.nan
+        depth[0, 0] = far
+        camera._on_depth(convert.depth_to_image(depth, message.header))
+        camera._on_image(image(BEGUN_NS + i * 100_000_000, scene(i)))
+    assert [frame.depth is not None for frame in frames] == [True, False, False]
+    (told,) = [text for text in said if "metres" in text]
+    assert "depth is 1400 m in the median" in told and drops == []
+
+
 def test_depth_that_cannot_be_read_costs_no_image() -> None:
     camera, frames, drops, said = camera_input(scale_source="depth")
     strange = depth_image(BEGUN_NS)

@@ -635,6 +635,8 @@ def test_no_image_is_mapped_into_a_map_that_is_loaded_to_be_located_in(
 ) -> None:
     """Not even one that comes before the parameter is set."""
     node, modes = make(tf_mode="camera", map_directory=str(tmp_path)), []
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.used == 1)
     assert node._served._save_map(SaveMap.Request(name="office"), SaveMap.Response()).success
     monkeypatch.setattr(
         node._served, "_apply_mode", lambda mode: modes.append(node._mapper.parameters.mode)
@@ -642,6 +644,20 @@ def test_no_image_is_mapped_into_a_map_that_is_loaded_to_be_located_in(
     request = LoadMap.Request(name="office", mode=1)
     assert node._served._load_map(request, LoadMap.Response()).success
     assert modes == ["localization"]
+
+
+def test_what_is_empty_replaces_no_session(make: Any, tmp_path: Path) -> None:
+    """A robot that starts with a camera that is off, and saves over yesterday's map."""
+    node = make(tf_mode="camera", map_directory=str(tmp_path))
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.used == 1)
+    request = SaveMap.Request(name="office", overwrite=True)
+    assert node._served._save_map(request, SaveMap.Response()).success
+    assert node._served._reset(Trigger.Request(), Trigger.Response()).success
+    answer = node._served._save_map(request, SaveMap.Response())
+    assert not answer.success and "nothing to save" in answer.message
+    assert node._served._load_map(LoadMap.Request(name="office"), LoadMap.Response()).success
+    assert len(node._mapper.trajectory) == 1
 
 
 def test_set_pose_is_on_tf_before_the_next_image(make: Any) -> None:

@@ -169,6 +169,15 @@ def test_networks_beyond_this_host(monkeypatch, networks, route, environment, in
     assert not [*doubts({})] and not [*doubts({"ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF"})]
 
 
+@pytest.mark.parametrize("reach", ["LOCALHOST", "OFF"])
+def test_another_rmw_implementation_is_not_passed_over_in_silence(reach):
+    environment = {"ROS_AUTOMATIC_DISCOVERY_RANGE": reach}
+    for own in ("", "rmw_cyclonedds_cpp"):
+        assert not [*doubts(environment | {"RMW_IMPLEMENTATION": own})]
+    (told,) = doubts(environment | {"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})
+    assert "rmw_zenoh_cpp, but this runtime has rmw_cyclonedds_cpp alone" in told
+
+
 @pytest.mark.parametrize("peers", ["no.such.host.invalid", "::1", "0.0.0.0", "127.0.0.1:x", "a b"])
 def test_peers_without_an_address_are_named_and_left_out(peers):
     """Each of them ended the process: Cyclone DDS aborts, or worse."""

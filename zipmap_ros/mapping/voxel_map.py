@@ -93,8 +93,11 @@ class VoxelMap:
         """Merge (N, 3) map points with (N, 3) uint8 colours and (N,) confidences >= 1.
 
         Each voxel keeps the confidence-weighted mean of what fell into it. Points that are not
-        finite, or a million voxels away, are left out.
+        finite or believed by nobody, or a million voxels away, are left out.
         """
+        believed = np.isfinite(confidence) & (confidence > 0)
+        if not believed.all():
+            points, colors, confidence = points[believed], colors[believed], confidence[believed]
         rows = np.empty((len(points), _COLUMNS), np.float32)
         rows[:, _XYZ] = points
         rows[:, _RGB] = colors

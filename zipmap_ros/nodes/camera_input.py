@@ -39,6 +39,8 @@ DEPTH_TOLERANCE_NS = 20_000_000
 MOST_KINDS, LONGEST_TEXT = 100, 1000  # of what is warned of
 # So many images of one new size in a row are a camera that was set to it, not a hiccup.
 RESIZED_AFTER = 10
+# Depth images that are further in the median are taken for millimetres.
+FARTHEST_M = 250.0
 # So many images in a row without a depth of theirs are a trouble to be told, not a slow sensor.
 DEPTH_MISSED_AFTER = 30
 
@@ -250,13 +252,23 @@ class CameraInput:
         except ConvertError as error:
             self._say(f"{self._where('depth')}: {error}", key=error.reason)
             return None
-        if depth.shape == frame.rgb.shape[:2]:
-            return depth
-        height, width = depth.shape
-        self._say(
-            f"{self._where('depth')} is {width}x{height}, the image is not: register depth to it"
-        )
-        return None
+        if depth.shape != frame.rgb.shape[:2]:
+            height, width = depth.shape
+            self._say(
+                f"{self._where('depth')} is {width}x{height}, the image is not: "
+                "register depth to it"
+            )
+            return None
+        some = depth[::8, ::8]
+        known = some[np.isfinite(some)]
+        if known.size and (far := float(np.median(known))) > FARTHEST_M:
+            self._say(
+                f"{self._where('depth')} is {far:.0f} m in the median, which is not believed: "
+                "32FC1 is in metres, millimetres are 16UC1",
+                key="far",
+            )
+            return None
+        return depth
 
     def _where(self, topic: str) -> str:
         return f"{self.name}/{topic}" if self.name else topic

@@ -148,6 +148,8 @@ class Services:
 
         def save(mapper: StreamMapper) -> tuple[Any, int]:
             self._node.deliver(mapper.flush())
+            if mapper.gauge is None:  # with overwrite an older session would be lost by it
+                raise RuntimeError("there is nothing to save yet: wait for the first image")
             return save_session(
                 mapper, self._node.values.map_directory, request.name, request.overwrite
             )

@@ -44,6 +44,7 @@ _ENTRY, _MOST_ENTRIES = 40, 1024  # bytes of one address in the kernel's list, a
 _UP, _LOOPS, _POINT_TO_POINT, _MULTICAST = 0x1, 0x8, 0x10, 0x1000
 # Some address beyond every own network: the kernel tells the way there, nothing is sent.
 _FAR_AWAY, _DISCARD = "203.0.113.1", 9
+_RMW = "rmw_cyclonedds_cpp"
 _RANGES = ("LOCALHOST", "SUBNET", "OFF", "SYSTEM_DEFAULT")
 
 Peers = dict[str, str]
@@ -116,6 +117,11 @@ def doubts(
     environment: Mapping[str, str] = os.environ, peers: Peers | None = None
 ) -> Iterator[str]:
     """Why hosts that we want to meet may not be reached; nothing where nothing says so."""
+    if (other := environment.get("RMW_IMPLEMENTATION", "")) not in ("", _RMW):
+        yield (
+            f"RMW_IMPLEMENTATION is {other}, but this runtime has {_RMW} alone: it calls no "
+            "services of nodes with another, and meets only those that speak DDS"
+        )
     if _is_local(environment):
         return
     peers = static_peers(environment) if peers is None else peers
