@@ -9,7 +9,6 @@ import struct
 import zlib
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -58,74 +57,6 @@ def test_synthetic_source_repeats_and_closes_its_loop():
     first = next(iter(SyntheticSource(2, frames=30, width=16, height=16)))
     step = invert(first.map_T_camera) @ end.map_T_camera
     assert np.linalg.norm(step[:3, 3]) < 0.5 and rotation_angle_deg(step) < 30
-
-
-def test_video(tmp_path, monkeypatch):
-    path = tmp_path / "clip.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (32, 24))
-    for i in range(5):
-        writer.write(np.ascontiguousarray(picture(i)[..., ::-1]))
-    writer.release()
-    source = open_source("auto", str(path))
-    frames = list(source)
-    assert len(source) == len(frames) == 5 and source.fps == 20.0
-    steps = np.diff([frame.stamp_ns for frame in frames])
-    assert (steps == 50_000_000).all()
-    assert frames[4].rgb[12, 24, 0] > 60 and frames[4].rgb[12, 4, 2] > 150
-    assert len(list(source)) == 5  # from the beginning again
-    opened = cv2.VideoCapture
-
-    def untimed(path: str) -> SimpleNamespace:
-        capture = opened(path)
-        parts = {name: getattr(capture, name) for name in ("isOpened", "read", "set", "release")}
-        parts["get"] = lambda what: 0.0 if what == cv2.CAP_PROP_POS_MSEC else capture.get(what)
-        return SimpleNamespace(**parts)
-
-    monkeypatch.setattr(cv2, "VideoCapture", untimed)
-    assert [frame.stamp_ns for frame in source] == [i * 50_000_000 for i in range(5)]
-
-
-def test_a_video_may_be_named_by_the_time_of_day(tmp_path, monkeypatch):
-    """ffmpeg takes what stands before a colon for a protocol."""
-    monkeypatch.chdir(tmp_path)
-    # OpenCV reads an AVI with MJPG without ffmpeg.
-    writer = cv2.VideoWriter("clip.mp4", cv2.VideoWriter_fourcc(*"mp4v"), 20.0, (32, 24))
-    writer.write(np.ascontiguousarray(picture(1)[..., ::-1]))
-    writer.release()
-    Path("clip.mp4").rename("12:30:05.mp4")
-    assert len(list(open_source("auto", "12:30:05.mp4"))) == 1
-
-
-def test_a_video_that_says_the_unit_of_its_stamps_is_played_by_its_stamps(tmp_path, monkeypatch):
-    """WebM of a browser or a screen recorder says 1000 frames a second."""
-    path = str(tmp_path / "clip.avi")
-    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (32, 24))
-    for i in range(5):
-        writer.write(np.ascontiguousarray(picture(i)[..., ::-1]))
-    writer.release()
-    opened = cv2.VideoCapture
-    said = {cv2.CAP_PROP_FPS: 1000.0, cv2.CAP_PROP_FRAME_COUNT: 250.0}
-
-    def boastful(path: str) -> SimpleNamespace:
-        capture = opened(path)
-        names = ("isOpened", "read", "grab", "set", "release")
-        parts = {name: getattr(capture, name) for name in names}
-        parts["get"] = lambda what: said.get(what) or capture.get(what)
-        return SimpleNamespace(**parts)
-
-    monkeypatch.setattr(cv2, "VideoCapture", boastful)
-    source = open_source("auto", path)
-    assert source.fps == pytest.approx(20) and len(source) == len(list(source)) == 5
-    said[cv2.CAP_PROP_FPS] = np.nan
-    assert open_source("auto", path).fps == 30
-
-
-def test_real_video(test_data):
-    source = open_source("auto", str(test_data / "data/videos/office_loop.mp4"))
-    frames = list(islice(source, 3))
-    assert len(source) == 237 and source.fps == 10.0
-    assert frames[0].rgb.shape == (294, 518, 3) and frames[0].rgb.std() > 20
-    assert [f.stamp_ns - frames[0].stamp_ns for f in frames] == [0, 100_000_000, 200_000_000]
 
 
 def test_folder_in_natural_order(tmp_path):
@@ -284,6 +215,15 @@ def test_every_format_of_a_folder_is_read(tmp_path, ending):
     assert np.abs(frame.rgb.astype(int) - picture(5)).mean() < 9
 
 
+def test_photos_that_cannot_be_read_are_said_to_be_left_out(tmp_path):
+    """A phone's HEIC among JPEG: they were missing, and nobody was told."""
+    write(tmp_path / "IMG_1.JPG", picture(1))
+    for i in (3, 2):
+        (tmp_path / f"IMG_{i}.HEIC").touch()
+    with pytest.warns(RuntimeWarning, match=r"left out: 2 photos .* IMG_2.HEIC: convert them"):
+        assert len(open_source("auto", str(tmp_path))) == 1
+
+
 @pytest.mark.timeout(20)
 def test_what_is_no_plain_file_is_not_waited_for(tmp_path):
     write(tmp_path / "a.png", picture(1))
@@ -376,6 +316,21 @@ def test_a_stamp_of_a_tum_sequence_that_cannot_be_is_refused(tmp_path, name, sta
     assert str(refused.value).startswith(f"the stamp {stamp} s in {tmp_path / name} is before 0")
 
 
+def test_notepads_mark_before_the_first_word_is_none_of_it(tmp_path):
+    write(tmp_path / "frame-000000.color.png", picture(1))
+    for name, matrix in (
+        ("camera-intrinsics.txt", np.eye(3)),
+        ("frame-000000.pose.txt", np.eye(4)),
+    ):
+        text = "\r\n".join(" ".join(map(str, row)) for row in matrix)
+        (tmp_path / name).write_text(text, "utf-8-sig")
+    (frame,) = open_source("folder", str(tmp_path))
+    assert frame.camera is not None and frame.map_T_camera is not None
+    (tmp_path / "rgb.txt").write_text("1.5 frame-000000.color.png\r\n", "utf-8-sig")
+    (frame,) = open_source("tum", str(tmp_path))
+    assert frame.stamp_ns == 1_500_000_000
+
+
 def test_a_tum_sequence_may_have_comments_in_any_encoding(tmp_path):
     write(tmp_path / "a.png", picture(1))
     (tmp_path / "rgb.txt").write_bytes("# Küche\n1.1 a.png\n".encode("latin-1"))
@@ -412,30 +367,3 @@ def test_a_number_before_that_of_the_frame_is_not_its_number(tmp_path):
     for part in "ab":
         write(tmp_path / "twice" / f"{part}-1.color.png", picture(1))
     assert open_source("folder", str(tmp_path / "twice")).fps == 30
-
-
-def unturned(path, opened=cv2.VideoCapture):
-    """A video as OpenCV 4 opens it: its frames stay lying unless it is told."""
-    capture = opened(path)
-    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
-    return capture
-
-
-@pytest.mark.parametrize("capture", [cv2.VideoCapture, unturned])
-def test_video_is_upright_as_its_metadata_says(tmp_path, monkeypatch, capture):
-    """A phone held upright writes lying frames and a turned track matrix."""
-    monkeypatch.setattr(cv2, "VideoCapture", capture)
-    path = tmp_path / "phone.mp4"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 20.0, (32, 24))
-    for i in range(3):
-        writer.write(np.ascontiguousarray(picture(i)[..., ::-1]))
-    writer.release()
-    one, unit = 0x10000, 0x40000000
-    lying = np.array([one, 0, 0, 0, one, 0, 0, 0, unit], ">i4").tobytes()
-    upright = np.array([0, one, 0, -one, 0, 0, 24 * one, 0, unit], ">i4").tobytes()
-    data = path.read_bytes()
-    track = data.index(lying, data.index(b"tkhd"))
-    path.write_bytes(data[:track] + upright + data[track + len(lying) :])
-    frame = next(iter(open_source("video", str(path))))
-    assert frame.rgb.shape == (32, 24, 3)
-    assert frame.rgb[4, 12, 2] > 120 and frame.rgb[28, 12, 2] < 80  # the left half is on top

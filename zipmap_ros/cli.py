@@ -227,11 +227,17 @@ def _reconstruct(arguments: argparse.Namespace) -> dict[str, Any]:
     from zipmap_ros.mapping import StreamMapper, load_network
     from zipmap_ros.mapping.reconstruct import reconstruct
     from zipmap_ros.sources import open_source
+    from zipmap_ros.sources.folder import FolderSource
 
     parameters = _parameters(arguments)
     if not arguments.out:
         raise InputError("--out is empty: name a folder for the results")
     source = open_source("auto", arguments.input, arguments.topic or "")
+    if isinstance(source, FolderSource) and Path(arguments.out).resolve() == source.folder:
+        raise InputError(
+            f"--out is {arguments.out}, the folder of the images, of which report.png would be one "
+            "the next time: name another"
+        )
     network, sha256 = load_network(parameters)
     frames: Iterable[Frame] = islice(source, arguments.max_frames)
     total = _length(source, arguments.max_frames)

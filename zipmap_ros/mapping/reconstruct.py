@@ -160,8 +160,11 @@ class _DepthFiles:
     """Numbered depth files in a folder; those of a run before are deleted, no others."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises MappingError for a folder with numbered images that are not ours."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Raises MappingError for a folder that cannot be, or with numbered images not ours."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MappingError(f"cannot write the results to {folder.parent}: {error}") from error
         ours = [path for path in folder.glob("[0-9]*.npz") if _is_ours(path)]
         pictures = {path.with_suffix(".png") for path in ours}
         others = {*folder.glob("[0-9]*.png"), *folder.glob("[0-9]*.npz")} - pictures - {*ours}

@@ -97,7 +97,7 @@ def _draw_images(figure: SubFigure, estimates: Sequence[Estimate], unit: str) ->
         if name in maps:
             shown = ScalarMappable(ranges[name], maps[name])
             label = f"{name} ({unit})" if name == "depth" else name
-            figure.colorbar(shown, ax=list(row), label=label, fraction=0.02)
+            figure.colorbar(shown, ax=list(row), label=label, fraction=0.02, panchor=False)
 
 
 def _draw_map(

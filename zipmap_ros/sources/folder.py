@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,6 +30,7 @@ from zipmap_ros.sources.source import (
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")  # by PIL's names
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+OTHERS = {".heic", ".heif", ".avif", ".dng"}  # that phones write, and OpenCV may not read
 PLAIN_FPS = 10.0
 SCENES_FPS = 30.0
 SCENES_INTRINSICS = "camera-intrinsics.txt"
@@ -47,6 +49,7 @@ class FolderSource(RecordedSource):
     """Images of a folder; see ``open_folder``."""
 
     def __init__(self, path: str, entries: list[_Entry], fps: float, camera: Camera | None) -> None:
+        self.folder = Path(path).resolve()
         self.name, self.fps, self._entries, self._camera = Path(path).name, fps, entries, camera
         self.has_truth = any(entry.map_T_camera is not None for entry in entries)
 
@@ -83,7 +86,11 @@ def open_folder(path: str) -> FolderSource:
     if coloured:
         return _open_scenes(path, coloured)
     if not images:
-        raise SourceError(f"{path} holds no images ({', '.join(sorted(SUFFIXES))}): check the path")
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise SourceError(f"{path} holds no images ({kinds}): check the path, or convert others")
+    if others := sorted(path.name for path in folder.iterdir() if path.suffix.lower() in OTHERS):
+        what = f"{len(others)} photos of {path} such as {others[0]}: convert them to JPEG"
+        warnings.warn(f"left out: {what}", RuntimeWarning, stacklevel=2)
     entries = [_Entry(image, round(i * NS / PLAIN_FPS)) for i, image in enumerate(images)]
     return FolderSource(path, entries, PLAIN_FPS, None)
 
@@ -169,6 +176,6 @@ def _read_pose(path: Path) -> Array:
 
 def _read_matrix(path: Path, size: int) -> Array:
     try:
-        return np.loadtxt(path, dtype=np.float64).reshape(size, size)
+        return np.loadtxt(path, np.float64, encoding="utf-8-sig").reshape(size, size)
     except (OSError, ValueError) as error:
         raise SourceError(f"{path} is no {size}x{size} matrix of numbers: {error}") from error

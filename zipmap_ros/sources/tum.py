@@ -80,7 +80,7 @@ class TumSource(RecordedSource):
         path = self._root / name
         if not path.is_file():
             return []
-        lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
+        lines = [line.strip() for line in path.read_text("utf-8-sig", "replace").splitlines()]
         lines = [line for line in lines if line and not line.startswith("#")]
         rows = (read_or(None, partial(_row, path, line)) for line in lines)
         stamped = [
