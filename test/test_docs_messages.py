@@ -33,7 +33,7 @@ NOT_FOR_USERS = {
     "images are ... s older",
     "the clock went back",
     "... has ... publisher(s) with fitting QoS",
-    "images are now ...x...",
+    "...: images are now ...x...",
     "state, map and trajectory are forgotten",
     "the node is shutting down",
     "latency p50, p95, max (s)",

@@ -139,6 +139,14 @@ def test_diagnostics_tell_the_same(ros: Bench) -> None:
 
 
 @pytest.mark.launch(fixture=robots)
+def test_diagnostics_tell_whose_they_are(ros: Bench) -> None:
+    """All robots speak on one topic: of one name, a monitor would show now this one, now that."""
+    heard = ros.listen(DiagnosticArray, "/diagnostics")
+    names = {f"/{robot}/zipmap: input" for robot in ("mountless", "batch", "strict", "manual")}
+    until(lambda: names <= {status.name for message in heard for status in message.status})
+
+
+@pytest.mark.launch(fixture=robots)
 def test_a_clock_of_another_time_is_told_once(ros: Bench) -> None:
     publisher = ros.node.create_publisher(Image, "strict/image", 5)
     until(publisher.get_subscription_count)

@@ -1570,18 +1570,20 @@ def rig(kitchen, walk) -> Walk:
 
 
 def run_rig(
-    mapper: StreamMapper, rig: Walk, indices, blind=(), silent=()
+    mapper: StreamMapper, rig: Walk, indices, blind=(), silent=(), late=(0, 0)
 ) -> dict[str, list[np.ndarray]]:
     """Where each camera says that the front one is, (4, 4) by frame.
 
     blind  cameras and images that are too dark; silent  those that never come
+    late   by how many images each camera is behind
     """
     mapper.set_extrinsic("front", np.eye(4))
     mapper.set_extrinsic("left", FRONT_T_LEFT)
     found: dict[str, list[np.ndarray]] = {"front": [], "left": []}
-    for i in indices:
+    for now in indices:
         for k, source in enumerate(found):
-            if (source, i) in silent:
+            i = now - late[k]
+            if i < 0 or (source, i) in silent:
                 continue
             rgb = rig.rgb[i + k * FRAMES]
             if (source, i) in blind:
@@ -1626,12 +1628,34 @@ def test_a_camera_that_sees_nothing_is_carried_by_another(rig, walk):
     assert mapper.tracks.cameras["front"].is_steady
 
 
+def test_who_is_carried_leaves_no_places_until_mounts_can_be_measured(rig):
+    """They would be off by the wrong length of the mount, and pull the scale that is waited for."""
+
+    def places(silent=(), **changes) -> int:
+        mapper = make(astray(rig), **changes)
+        run_rig(mapper, rig, range(FRAMES), silent=silent)
+        return len(mapper.tracks.places.references)
+
+    front_alone = places({("left", i) for i in range(FRAMES)})
+    assert places(scale_source="odom") == front_alone < places()
+    assert places(scale_source="fixed") > front_alone
+
+
 def test_a_camera_that_sends_nothing_holds_no_other(rig, walk):
     """However steady it was."""
     silent = {("front", i) for i in range(8, FRAMES)}
     found = run_rig(make(astray(rig)), rig, range(FRAMES), silent=silent)
     off = errors([found["front"][0], *found["left"]], walk.poses[[0, *range(FRAMES)]])
     assert off[:, 0].max() < 0.12 and off[:, 1].max() < 1.2, "0.5 m and 9 degrees where it does"
+
+
+@pytest.mark.parametrize("late", [(0, 4), (4, 0)])
+def test_a_camera_whose_images_come_late_is_carried_all_the_same(rig, late):
+    """Each by itself they drifted apart, and odom -> base went to and fro between them."""
+    found = run_rig(make(astray(rig)), rig, range(FRAMES), late=late)
+    both = zip(found["front"], found["left"], strict=False)
+    apart = np.array([_size(se3_log(invert(one) @ other)) for one, other in both][1:])
+    assert apart.max() < 1e-6, f"{apart.max(axis=0)}, m and degrees"
 
 
 def test_a_camera_leads_as_long_as_its_images_come():

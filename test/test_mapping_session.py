@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
 import random
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +23,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save_file as save_torch
 
 from zipmap_ros.geometry import BODY_T_OPTICAL, Camera, pose
-from zipmap_ros.mapping import MappingError, StreamMapper, load_session, save_session
+from zipmap_ros.mapping import MappingError, StreamMapper, load_session, save_session, session
 from zipmap_ros.mapping.places import Places
 from zipmap_ros.mapping.tracking import Tracker
 from zipmap_ros.model import ModelConfig, ZipMap, file_sha256
@@ -468,6 +470,35 @@ def test_a_session_loads_into_other_voxels(model, tmp_path):
     load_session(coarse, tmp_path, "house")
     assert 0 < len(coarse.voxel_map) < len(mapper.voxel_map) / 3
     assert isinstance(coarse.last_camera, Camera)
+
+
+def test_robots_that_share_a_folder_save_one_after_the_other(model, tmp_path):
+    """Two at once wrote the same files, and left what was no session and no save would replace."""
+    mappers = [make(model), make(model)]
+    for mapper in mappers:
+        feed(mapper, range(4))
+    with ThreadPoolExecutor(2) as pool:
+        saves = [pool.submit(save_session, m, tmp_path, "house", True) for m in mappers * 10]
+    assert [save.exception() for save in saves] == [None] * 20
+    load_session(make(model), tmp_path, "house")
+
+
+def test_a_folder_that_another_process_holds_is_named(model, monkeypatch, tmp_path):
+    """As one that was stopped in the middle of a save: the node is not to wait with it."""
+    monkeypatch.setattr(session, "PATIENCE_S", 0.1)
+    save_session(make(model), tmp_path, "house")
+    held = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for touch in (
+            lambda: save_session(make(model), tmp_path, "other"),
+            lambda: load_session(make(model), tmp_path, "house"),
+        ):
+            with pytest.raises(MappingError, match="another process has been saving to or loading"):
+                touch()
+    finally:
+        os.close(held)
+    load_session(make(model), tmp_path, "house")
 
 
 def save_for_ever(mappers: list[StreamMapper], directory, started) -> None:

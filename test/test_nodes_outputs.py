@@ -150,6 +150,25 @@ def test_a_path_that_was_re_anchored_is_bounded_and_gives_no_velocity() -> None:
     assert heard["odometry"][-1].twist.twist.linear.x == 0.0
 
 
+def test_the_path_is_in_the_order_of_stamps_whichever_camera_is_late() -> None:
+    """RViz would draw a line to and fro."""
+    outputs, _ = heard_outputs(path_max_poses=5)
+    late, jumped = [10, 9, 11, 10.5], [3, 2, 4]
+
+    def stamps() -> list[float]:
+        return [convert.stamp_to_ns(p.header.stamp) / convert.NS for p in outputs.path().poses]
+
+    for seconds in late:
+        outputs.publish(estimate(int(seconds * convert.NS)), np.eye(4), FRAME, low=1.5)
+    assert stamps() == [10, 9, 10.5, 11], "a second and more is another time"
+    for seconds in (9.5, 10.2):
+        outputs.publish(estimate(int(seconds * convert.NS)), np.eye(4), FRAME, low=1.5)
+    assert stamps() == [9, 10.5, 11, 9.5, 10.2]
+    stamps_ns = np.array([int(s * convert.NS) for s in jumped])
+    outputs.set_path(stamps_ns, np.stack([np.eye(4)] * 3), 5)
+    assert stamps() == jumped
+
+
 def test_a_path_is_published_when_it_changed_and_only_then() -> None:
     outputs, heard = heard_outputs()
     outputs.publish(estimate(5), np.eye(4), FRAME, low=1.5)

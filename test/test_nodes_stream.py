@@ -212,6 +212,56 @@ def test_one_silent_camera_of_two_is_named(make: Any) -> None:
     assert hint.startswith("/front/image has no publisher")
 
 
+def test_a_camera_that_is_silent_waits_for_no_mount_and_is_named_beside_one_that_does(
+    make: Any,
+) -> None:
+    node = make(cameras=["front", "left"], tf_timeout_s=0.0)
+    for name in ("front", "left"):
+        intake(node)._on_frame(Frame(node.now_ns(), scene(0), frame_id=name, source=name))
+    intake(node)._cameras[1].last_image_s = -1e9
+    state, hint = intake(node).trouble()
+    assert state == Status.WAITING_FOR_TF and "from 'front' to 'base_link'" in hint
+    assert "/left/image has no publisher" in hint and "'left'" not in hint
+    intake(node)._cameras[0].last_image_s = -1e9
+    state, hint = intake(node).trouble()
+    assert state == Status.WAITING_FOR_IMAGE and "no transform" not in hint
+
+
+def test_cameras_of_one_robot_with_two_clocks_are_named(make: Any) -> None:
+    """Neither would carry the other, and the base go to and fro."""
+    node = make(cameras=["front", "left"])
+
+    def hint(seconds: float, count: int = 11) -> str:
+        for _ in range(count):
+            for name, late_s in (("front", 0.1), ("left", seconds)):
+                stamp_ns = node.now_ns() - int(late_s * convert.NS)
+                intake(node)._check_clock(Frame(stamp_ns, scene(0), source=name))
+        return intake(node).clock_hint
+
+    assert hint(5.1, count=9) == "", "a delay at the start is no other clock"
+    assert hint(5.1).startswith("stamps of left/image are 5.0 s behind those of front/image")
+    assert hint(-4.9).startswith("stamps of front/image are 5.0 s behind those of left/image")
+    assert hint(0.9) == ""
+    assert hint(60.1).startswith("stamps of left/image are 60 s behind this node's clock")
+
+
+def test_cameras_with_one_frame_between_them_are_named(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drivers fill in the same frame_id by default; then both have one mount."""
+    node = make(cameras=["front", "left"])
+    monkeypatch.setattr(node.transforms, "base_T_camera", lambda frame_id: BODY_T_OPTICAL)
+    said: list[str] = []
+    monkeypatch.setattr(node, "warn", lambda kind, text, **_: said.append(text))
+    for i, (source, name) in enumerate([("front", "a"), ("left", "b"), ("left", "a")]):
+        assert not said
+        for step in range(2):
+            stamp_ns = node.now_ns() + 2 * i + step
+            intake(node)._on_frame(Frame(stamp_ns, scene(i), name, CAMERA, source=source))
+    (text,) = said
+    assert text.startswith("left/image has the frame_id of front/image, 'a', and so its mount")
+
+
 @pytest.mark.parametrize("seconds", [-1, 2**31 - 1])
 def test_a_stamp_that_no_clock_gives_costs_its_image(make: Any, seconds: int) -> None:
     """Stamped ahead of the last, TF would leave the range of a message, in a timer."""

@@ -233,7 +233,8 @@ class StreamMapper:
         if poses is not None and aligned:
             lost = self.tracker.good  # and not yet found
             mounts = {name: scaled(T, 1 / self.scale.scale) for name, T in self.extrinsics.items()}
-            found = tracks.align(chunk, prediction, poses, mapping, lost, mounts)
+            measured = self.scale.metric or self.scale.source == "none"  # or is never to be
+            found = tracks.align(chunk, prediction, poses, mapping, lost, mounts, measured)
             poses, motions = found.poses, found.motions
             prediction, tracks = found.prediction, found.tracks
         elif poses is not None:  # they may have been aligned until now

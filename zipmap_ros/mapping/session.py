@@ -9,10 +9,14 @@ that is saved, loaded and continued goes on exactly as one that was not.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,6 +41,7 @@ from zipmap_ros.model import SceneState, file_sha256
 from zipmap_ros.model.files import new_file
 
 FORMAT = 6
+PATIENCE_S = 10.0  # for another process, in whose hands the folder is
 LOAD_MAP = "load_map"  # the reason that frames are dropped for, which waited for their chunk
 _MANIFEST = "manifest.json"
 _FILES = {"state.safetensors", "mapper.safetensors", "map.ply", "trajectory.tum"}
@@ -55,29 +60,12 @@ def save_session(
     target = session_path(directory, name)
     if mapper.pending:
         raise MappingError(f"{mapper.pending} frames wait for their chunk: save after it")
-    new, old = _beside(target)
-    there = os.path.exists(target)  # what may not be asked is found out where it is written
-    if there and not _is_session(target):
-        raise MappingError(
-            f"{target} is there and no saved session, or holds more than one: take another name"
-        )
-    if not overwrite and (there or os.path.exists(old)):
-        raise MappingError(f"the session {name!r} exists: set overwrite, or take another name")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove(new)
-        new.mkdir()
-        size = _write(mapper, new)
-        if target.exists():
-            _remove(old)
-            target.rename(old)
-        new.rename(target)
-        _sync(target.parent)
-        _remove(old)
+        with _alone(target.parent):
+            return target, _replace(mapper, target, overwrite)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(new, ignore_errors=True)
         raise MappingError(f"cannot save the session {name!r}: {error}") from error
-    return target, size
 
 
 def load_session(mapper: StreamMapper, directory: str | Path, name: str) -> None:
@@ -87,22 +75,8 @@ def load_session(mapper: StreamMapper, directory: str | Path, name: str) -> None
     or another checkpoint, or a map too large for the bounds in force.
     """
     target = session_path(directory, name)
-    old = _beside(target)[1]
-    folder = old if os.path.exists(old) and not os.path.exists(target) else target
-    _check(mapper, folder)
-    try:
-        with safe_open(str(folder / "mapper.safetensors"), "np") as file:
-            small = json.loads((file.metadata() or {})["mapper"])
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dictionary
-        device = next(mapper.model.parameters()).device
-        state = SceneState.load(folder / "state.safetensors", device)
-        mapper.model.check_state(state, 1)
-        if not all(tensor.isfinite().all() for layer in state.layers for tensor in layer):
-            raise ValueError("its state is not finite")
-        parts = _parts(mapper, small, arrays)
-        _check_parts(parts)
-    except Exception as error:  # whatever a file that somebody changed raises
-        raise MappingError(f"cannot load the session {name!r}: {error}") from error
+    with _alone(target.parent):
+        state, parts = _read(mapper, target)
     mapper.drop_pending(LOAD_MAP)
     mapper.reset()
     mapper.state = state
@@ -130,6 +104,64 @@ def session_path(directory: str | Path, name: str) -> Path:
     return path
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """While no other process saves to the folder or loads from it: robots may share one.
+
+    Raises MappingError when another does for longer than PATIENCE_S, as one that was stopped.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):  # there is no such folder, or it is on a disk without locks
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            end = time.monotonic() + PATIENCE_S
+            while not _locked(descriptor):
+                if time.monotonic() > end:
+                    raise MappingError(
+                        f"another process has been saving to or loading from {folder} for "
+                        f"{PATIENCE_S:.0f} s: try again, or end it"
+                    )
+                time.sleep(0.02)
+        yield
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the lock is ours now. Raises OSError where there are no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _replace(mapper: StreamMapper, target: Path, overwrite: bool) -> int:
+    """Put a session where there is none, or the old one of the same name; the bytes in it."""
+    new, old = _beside(target)
+    there = os.path.exists(target)  # what may not be asked is found out where it is written
+    if there and not _is_session(target):
+        raise MappingError(
+            f"{target} is there and no saved session, or holds more than one: take another name"
+        )
+    if not overwrite and (there or os.path.exists(old)):
+        raise MappingError(
+            f"the session {target.name!r} exists: set overwrite, or take another name"
+        )
+    try:
+        _remove(new)
+        new.mkdir()
+        size = _write(mapper, new)
+        if target.exists():
+            _remove(old)
+            target.rename(old)
+        new.rename(target)
+        _sync(target.parent)
+        _remove(old)
+    except (OSError, SafetensorError):
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    return size
+
+
 def _beside(target: Path) -> tuple[Path, Path]:
     """Where the next session is written, and where the last one waits to be removed."""
     return target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
@@ -155,6 +187,27 @@ def _write(mapper: StreamMapper, folder: Path) -> int:
     for path in (*folder.iterdir(), folder):
         _sync(path)
     return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def _read(mapper: StreamMapper, target: Path) -> tuple[SceneState, dict[str, Any]]:
+    """State and parts of a session, both checked."""
+    old = _beside(target)[1]
+    folder = old if os.path.exists(old) and not os.path.exists(target) else target
+    _check(mapper, folder)
+    try:
+        with safe_open(str(folder / "mapper.safetensors"), "np") as file:
+            small = json.loads((file.metadata() or {})["mapper"])
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dictionary
+        device = next(mapper.model.parameters()).device
+        state = SceneState.load(folder / "state.safetensors", device)
+        mapper.model.check_state(state, 1)
+        if not all(tensor.isfinite().all() for layer in state.layers for tensor in layer):
+            raise ValueError("its state is not finite")
+        parts = _parts(mapper, small, arrays)
+        _check_parts(parts)
+    except Exception as error:  # whatever a file that somebody changed raises
+        raise MappingError(f"cannot load the session {target.name!r}: {error}") from error
+    return state, parts
 
 
 def _check(mapper: StreamMapper, folder: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,8 +26,8 @@ TIED, FASTEST = 0.2, 0.5
 # After so many aligned images behind one that was not, none of them of a known place, the camera is
 # taken to be where it was led, and to see what is new.
 NEW_AFTER = 20
-# A camera says where the body is for so many of its last intervals after its last image (and before
-# it), and for so long at most: then it has stopped.
+# A camera says where the body is for so many of its last intervals after its last image, and for so
+# long at most: then it has stopped. Where the body was it knows for as long.
 AHEAD, AHEAD_NS = 2, 1_000_000_000
 
 
@@ -73,6 +74,8 @@ class Track:
                 since; None while none does
     offset      (4, 4) what moved the network's pose of the last frame to ``pose``; None where that
                 was not aligned
+    past        stamps and (4, 4) poses of its last frames, up to AHEAD_NS old: images of others may
+                come later than its own. Images led all the way
     """
 
     reference: Reference
@@ -88,6 +91,7 @@ class Track:
     stamps: tuple[int, int] = (0, 0)
     began: Array | None = None
     offset: Array | None = None
+    past: tuple[tuple[int, Array], ...] = ()
 
     @property
     def is_known(self) -> bool:
@@ -218,8 +222,18 @@ class Track:
         reference = replace(self.reference, world_T_camera=jump @ self.reference.world_T_camera)
         began, offset = (None if T is None else jump @ T for T in (self.began, self.offset))
         left = None if self.left is None else self.left.moved(jump)
-        pose = jump @ self.pose
-        return replace(self, reference=reference, pose=pose, began=began, offset=offset, left=left)
+        pose, past = jump @ self.pose, tuple((ns, jump @ T) for ns, T in self.past)
+        moved = replace(self, reference=reference, pose=pose, began=began, offset=offset)
+        return replace(moved, left=left, past=past)
+
+    def remembered(self, before: Track | None) -> Track:
+        """With its past, as far as images led from there; ``before`` its last frame."""
+        past: tuple[tuple[int, Array], ...] = ()
+        stamp_ns, jump = self.stamps[1], self.motion.jump
+        if before is not None and before.is_steady and (self.motion.carried or self.step.any()):
+            kept = [(ns, T) for ns, T in before.past if stamp_ns - AHEAD_NS <= ns < stamp_ns]
+            past = tuple((ns, T if jump is None else jump @ T) for ns, T in kept)
+        return replace(self, past=(*past, (stamp_ns, self.pose)) if self.is_steady else ())
 
     def leads(self, stamp_ns: int, anew: bool) -> bool:
         """Whether it says where the body was at a stamp.
@@ -228,10 +242,15 @@ class Track:
         """
         before, last = self.stamps
         reach = AHEAD_NS if anew else min(AHEAD * (last - before), AHEAD_NS)
-        return self.is_steady and abs(stamp_ns - last) <= reach
+        since = min([last - reach, *(ns for ns, _ in self.past)])
+        return self.is_steady and since <= stamp_ns <= last + reach
 
     def at(self, stamp_ns: int) -> Array:
-        """(4, 4) its pose at a stamp near its last, as it moved."""
+        """(4, 4) its pose at a stamp of its past, or near its last, as it moved."""
+        for (ns, T), (next_ns, next_T) in pairwise(self.past):
+            if ns <= stamp_ns < next_ns:
+                share = (stamp_ns - ns) / (next_ns - ns)
+                return T @ se3_exp(share * se3_log(invert(T) @ next_T))
         before, last = self.stamps
         share = np.clip((stamp_ns - last) / max(last - before, 1), -AHEAD, AHEAD)
         return self.pose @ se3_exp(share * self.step)

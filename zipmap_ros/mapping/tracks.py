@@ -116,6 +116,7 @@ class Tracks:
         learns: bool = True,
         lost: Collection[str] = (),
         mounts: Mapping[str, Array] | None = None,
+        measured: bool = True,
     ) -> Aligned:
         """Align the frames of a chunk, one after the other.
 
@@ -123,6 +124,7 @@ class Tracks:
         learns  whether what the cameras leave become places to come back to
         lost    the cameras that are looked for everywhere
         mounts  (4, 4) base_T_camera of those of which it is known, in network units
+        measured  whether these are so long; else who is carried leaves no places: they would be off
         The tracks that are returned are to be kept if the poses are believed.
         """
         assert prediction.depth is not None
@@ -133,7 +135,9 @@ class Tracks:
             K = intrinsics[0, i].double().cpu().numpy()
             frame = depth[0, i].float().cpu().numpy()
             source = view.frame.source
-            tracks, camera = tracks.follow(view, frame, K, pose, learns, source in lost, mounts)
+            carried = source in tracks.cameras and tracks.cameras[source].motion.carried
+            knows = learns and (measured or not carried)
+            tracks, camera = tracks.follow(view, frame, K, pose, knows, source in lost, mounts)
             track = tracks.cameras[source]
             aligned.append(track.pose)
             motions.append(track.motion)
@@ -205,7 +209,7 @@ class Tracks:
             unknown = Motion.unaligned(FOUND, track.reference.typical_depth).covariance
             track = replace(track, motion=replace(track.motion, covariance=unknown))
         offset = track.pose @ invert(pose)
-        cameras[source] = replace(track, offset=offset)
+        cameras[source] = replace(track, offset=offset).remembered(before)
         frames = self.frames + 1
         log = self.log + (float(track.correction.log.mean()) - self.log) / frames
         return Tracks(cameras, offset, frames, log, places), camera
@@ -270,11 +274,15 @@ def _leader(
     stamp_ns: int,
     anew: bool,
 ) -> str:
-    """The camera that says where ``source`` is: the first that leads, or itself."""
+    """The camera that says where ``source`` is: the first that leads, or itself.
+
+    One whose images come late leads none that was on its own meanwhile, but is led by it.
+    """
     if source not in mounts:
         return source
-    leaders = (name for name, t in cameras.items() if name in mounts and t.leads(stamp_ns, anew))
-    return next(leaders, source)
+    leaders = {n: t for n, t in cameras.items() if n in mounts and t.leads(stamp_ns, anew)}
+    later = [n for n, t in leaders.items() if t.stamps[1] > stamp_ns and not t.motion.carried]
+    return next(iter(later or leaders), source)
 
 
 def _picture_shape(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -204,7 +204,8 @@ class CameraInput:
             return
         self._other_sizes.append(size)
         if self._other_sizes.count(size) == RESIZED_AFTER:
-            self._node.get_logger().info(f"images are now {size[0]}x{size[1]}")
+            said = f"{self._where('image')}: images are now {size[0]}x{size[1]}"
+            self._node.get_logger().info(said)
             self._size = size
             return
         old = "{}x{}".format(*self._size)

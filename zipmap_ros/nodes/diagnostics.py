@@ -27,6 +27,8 @@ class Diagnostics:
     ) -> None:
         self._status, self._facts = status, facts
         self._dropped: dict[str, int] = {}  # when it was looked at last
+        if node.get_namespace() != "/":  # all robots speak on one topic: who does must be said
+            node.declare_parameter("diagnostic_updater.use_fqn", True)
         updater = Updater(node, period=1.0)
         updater.setHardwareID("none")
         for task in (self._input, self._tracking, self._scale, self._memory):

@@ -29,6 +29,9 @@ JUMPED_AFTER = 3
 ODOMETRY_PATIENCE = 3
 # The scale, for which TF had no odometry, does without for so long before it waits for it again.
 ODOMETRY_AGAIN_S = 2.0
+# Cameras of one body whose stamps are further apart than this do not carry each other; so many
+# images tell it from a delay.
+APART_NS, APART_AFTER = NS, 10
 # How long the first /clock may take.
 CLOCK_PATIENCE_S = 2.0
 NO_CLOCK = (
@@ -58,6 +61,7 @@ class Intake:
         self._unplaced: dict[str, tuple[int, str]] = {}  # images in a row, and why
         self._no_odometry_s = -math.inf  # when TF had none for the scale
         self._clock_hints: dict[str, str] = {}
+        self._behind: dict[str, tuple[int, ...]] = {}  # stamps of the last images, behind now
         self._cameras = [
             CameraInput(node, name, node.values, self._on_frame, node.worker.drop)
             for name in node.values.cameras or ("",)
@@ -90,14 +94,14 @@ class Intake:
 
     def trouble(self) -> tuple[int, str] | None:
         """The state that says what is missing, with what to do; None while images come in."""
-        missing = [why for _, why in tuple(self._unplaced.values()) if why]
+        silent = {c.name: c.silence() for c in self._silent()}
+        unplaced = tuple(self._unplaced.items())
+        missing = [why for name, (_, why) in unplaced if why and name not in silent]
         if missing:
-            return Status.WAITING_FOR_TF, "; ".join(missing)
-        silent = self._silent()
+            return Status.WAITING_FOR_TF, "; ".join([*missing, *silent.values()])
         if silent or not self._seen:
             unusable = [c.problem for c in self._cameras if c.problem]
-            said = [c.silence() for c in silent] or unusable
-            return Status.WAITING_FOR_IMAGE, "; ".join(said)
+            return Status.WAITING_FOR_IMAGE, "; ".join(silent.values() or unusable)
         return None
 
     @property
@@ -159,15 +163,33 @@ class Intake:
             waited_s = time.monotonic() - self._clockless_s
             hint = NO_CLOCK if waited_s > CLOCK_PATIENCE_S else ""
         if now_ns and abs(behind_ns) >= FOREIGN_CLOCK_NS:
+            images = f"{frame.source}/image" if frame.source else "images"
             hint = (
-                f"stamps of images are {behind_ns / NS:.0f} s behind this node's clock: for a bag, "
-                "play it with --clock and set use_sim_time to true; else set the camera's clock"
+                f"stamps of {images} are {behind_ns / NS:.0f} s behind this node's clock: for a "
+                "bag, play it with --clock and set use_sim_time to true; else set the camera's "
+                "clock"
             )
+        elif now_ns and self._node.transforms.has_base:
+            hint = self._apart(frame.source, behind_ns)
         if hint and self._clock_hints.get(frame.source):
             return  # said already
         self._clock_hints[frame.source] = hint
         if hint:
-            self._node.warn("clock", hint, every_s=60.0)
+            self._node.warn(f"clock of {frame.source}", hint, every_s=60.0)
+
+    def _apart(self, source: str, behind_ns: int) -> str:
+        """What to do about images that come with stamps of before those of another camera."""
+        self._behind[source] = (*self._behind.get(source, ()), behind_ns)[-APART_AFTER:]
+        every = tuple(self._behind.items())
+        least = {name: min(behind) for name, behind in every if len(behind) == APART_AFTER}
+        first = min(least, key=lambda name: least[name], default=source)
+        apart_ns = least.get(source, 0) - least.get(first, 0)
+        if source not in least or apart_ns <= APART_NS:
+            return ""
+        return (
+            f"stamps of {source}/image are {apart_ns / NS:.1f} s behind those of {first}/image, "
+            "which come with them: set both clocks, or make the delay shorter"
+        )
 
     def _place(self, frame: Frame) -> bool:
         """Tell the mapper where camera and robot are; False where TF cannot say."""
@@ -182,6 +204,13 @@ class Intake:
         self._unplaced.pop(frame.source, None)
         has_mount = self._node.transforms.has_base
         if has_mount and self._told.get(frame.source) != frame.frame_id:
+            shared = [name for name, other in tuple(self._told.items()) if other == frame.frame_id]
+            if shared:
+                self._node.warn(
+                    f"frame of {frame.source}",
+                    f"{frame.source}/image has the frame_id of {shared[0]}/image, "
+                    f"{frame.frame_id!r}, and so its mount: give each camera a frame of its own",
+                )
             self._told[frame.source] = frame.frame_id
             self._worker.tell(lambda m: m.set_extrinsic(frame.source, base_T_camera))
         return True
@@ -213,7 +242,7 @@ class Intake:
         """An image could not be placed; ``patience`` of them in a row are a state to be in."""
         count = self._unplaced.get(frame.source, (0, ""))[0] + 1
         self._unplaced[frame.source] = (count, why if count >= patience else "")
-        self._node.warn("place", why)
+        self._node.warn(f"place of {frame.source}", why)
 
     def _on_odometry(self, message: Odometry) -> None:
         try:

@@ -71,7 +71,7 @@ class Outputs:
         )
         self._publishers["pose"].publish(pose)
         with self._lock:
-            self._path.append(pose)
+            _add_in_time(self._path, pose)
             self._path_changed = True
         if (jump := estimate.jump) is not None:  # of all cameras: they are of one body
             self._last = {name: (ns, jump @ T) for name, (ns, T) in self._last.items()}
@@ -139,9 +139,11 @@ class Outputs:
             )
             for stamp_ns, map_T_body in zip(stamps_ns, map_T_bodies, strict=True)
         ]
+        path: deque[PoseStamped] = deque(maxlen=limit)
+        for pose in poses:
+            _add_in_time(path, pose)
         with self._lock:
-            self._path = deque(poses, maxlen=limit)
-            self._path_changed = True
+            self._path, self._path_changed = path, True
         self._last = {}
 
     def _add(self, kind: type, topic: str, qos: QoSProfile | int) -> None:
@@ -191,6 +193,18 @@ def twist(map_T_before: Array, map_T_after: Array, seconds: float) -> tuple[Vect
     x, y, z = (-after_T_before[:3, 3] / seconds).tolist()
     wx, wy, wz = (np.asarray(axis) * angle / seconds).tolist()
     return Vector3(x=x, y=y, z=z), Vector3(x=wx, y=wy, z=wz)
+
+
+def _add_in_time(path: deque[PoseStamped], pose: PoseStamped) -> None:
+    """Add a pose where its stamp is: cameras of one body differ in how late their images come.
+
+    One that is much older is of another time, which has jumped back: it comes last.
+    """
+    later: list[PoseStamped] = []
+    stamp_ns = convert.stamp_to_ns(pose.header.stamp)
+    while path and 0 < convert.stamp_to_ns(path[-1].header.stamp) - stamp_ns < convert.NS:
+        later.append(path.pop())
+    path.extend([pose, *reversed(later)])
 
 
 def _depth(camera: str, topic: str) -> str:
