@@ -74,6 +74,21 @@ def test_rows_in_any_order_are_frames_in_order_of_time(sequence):
         np.testing.assert_array_equal(frame.rgb, same.rgb)
 
 
+def test_each_image_has_the_nearest_of_many_poses(sequence):
+    """Poses come faster than images: pose k is 4 k + 1 ms after the first image, at x = k."""
+    rows = [f"{START + 4_000_000 * k + 1_000_000},{k},0,0,1,0,0,0" for k in range(26)]
+    (sequence / "mav0/state_groundtruth_estimate0/data.csv").write_text("\n".join(rows))
+    frames = list(EurocSource(str(sequence)))
+    # T_BS puts the camera half a metre ahead of the body; images come every 50 ms.
+    assert [frame.map_T_camera[0, 3] - 0.5 for frame in frames] == [0, 12, 25]
+    at = START + 4_000_000 * 26  # 10 ms from the third image
+    (sequence / "mav0/state_groundtruth_estimate0/data.csv").write_text(
+        f"{rows[0]}\n{IMAGES[2] + 10_000_000},7,0,0,1,0,0,0\n{at + 50_000_000},8,0,0,1,0,0,0"
+    )
+    frames = list(EurocSource(str(sequence)))
+    assert [frame.map_T_camera[0, 3] - 0.5 for frame in frames] == [0, 7, 8]
+
+
 def test_poses_are_the_cameras_not_the_bodys(sequence):
     frames = list(EurocSource(str(sequence / "mav0")))
     np.testing.assert_allclose(frames[0].map_T_camera[:3, 3], [1.5, 2.0, 3.0])

@@ -250,6 +250,7 @@ def test_clips_spread_over_a_sequence():
     assert dataset.clips(101, 3) == []
     two = Dataset("two", [Clip("a", frames), Clip("b", frames)])
     assert [clip.name for clip in two.clips(100, 2)] == ["a 0..99", "b 0..99"]
+    assert [clip.frames[0] for clip in two.clips(20, 3)] == [0, 80] * 2  # as many of each
 
 
 def test_a_chunk_may_be_as_long_as_the_clip():

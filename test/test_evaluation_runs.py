@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from zipmap_ros.evaluation import EvaluationError, baselines, metrics
+from zipmap_ros.evaluation import EvaluationError, baselines, metrics, runs
 from zipmap_ros.evaluation.runs import (
     STILL,
     VELOCITY,
@@ -86,8 +86,8 @@ def test_baselines_know_two_frames_and_no_more():
     changed = truth.copy()
     changed[2:, :3, 3] += 5.0
     np.testing.assert_array_equal(baselines.constant_velocity(changed), guess)
-    depth = np.array([[[1.0, 3.0], [5.0, np.nan]], [[9.0, 9.0], [9.0, 9.0]]])
-    np.testing.assert_array_equal(baselines.constant_depth(depth), np.full((2, 2, 2), 3.0))
+    depth = np.array([[[0.25, 0.5, 8.0, np.nan, 0.0]], [[9.0] * 5]])
+    np.testing.assert_array_equal(baselines.constant_depth(depth), np.full((2, 1, 5), 0.5))
     assert (baselines.constant_depth(np.zeros((2, 2, 2))) == 1).all()
 
 
@@ -101,6 +101,8 @@ def test_a_perfect_run_has_no_error_but_scale():
     assert scores["pairs.auc@5"] == 100 and scores["map.f_score"] == 100
     assert scores["depth_raw.abs_rel"] == pytest.approx(0.5)
     assert scores["ate_se3.rmse"] > 0.05
+    percent = 100 * scores["ate_se3.rmse"] / metrics.path_length(true_poses(frames))
+    assert scores["ate_se3.percent"] == pytest.approx(percent)
     assert scores["map.accuracy_mean"] == pytest.approx(0.0, abs=1e-5)
     assert "seconds_per_frame" not in scores
 
@@ -223,6 +225,15 @@ def test_without_truth_only_the_clock_is_reported(model):
         guess_runs(frames)
 
 
+def test_the_clock_says_the_seconds_of_a_frame(model, monkeypatch):
+    frames = sphere_frames(4)
+    for run in (partial(stream_run, chunk=2), batch_run, mapper_run):
+        times = iter([100.0, 102.0])
+        monkeypatch.setattr(runs, "_now", lambda device, times=times: next(times))
+        found = run(model, frames)
+        assert (found.seconds_per_frame, found.kept_percent) == (0.5, 100)
+
+
 def test_guesses_are_scored_like_networks():
     frames = sphere_frames()
     still, velocity = guess_runs(frames)
@@ -338,6 +349,9 @@ def test_fit_brings_frames_to_the_networks_size(model):
     np.testing.assert_array_equal(small.depth, frame.depth)
     again = fit(small, model.config)
     np.testing.assert_array_equal(again.rgb, small.rgb)
+    bent = replace(frame.camera, distortion_model="plumb_bob", distortion=(-0.3, 0.1, 0, 0))
+    straight = fit(replace(frame, camera=bent), model.config)
+    assert not straight.camera.is_distorted and not np.array_equal(straight.rgb, frame.rgb)
 
 
 def test_clouds_pair_pixels():

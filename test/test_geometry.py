@@ -45,6 +45,7 @@ def test_optical_axes_become_body_axes():
     np.testing.assert_array_equal(R @ right, [0, -1, 0])
     np.testing.assert_array_equal(R @ down, [0, 0, -1])
     assert np.linalg.det(R) == pytest.approx(1)
+    np.testing.assert_array_equal(BODY_T_OPTICAL, pose(R, (0, 0, 0)))
 
 
 def test_camera_from_field_of_view_sees_that_angle():
@@ -52,7 +53,15 @@ def test_camera_from_field_of_view_sees_that_angle():
     assert camera.fx == pytest.approx(320)
     assert camera.fy == camera.fx
     assert (camera.cx, camera.cy) == (320, 240)
+    np.testing.assert_allclose(camera.matrix, [[320, 0, 320], [0, 320, 240], [0, 0, 1]])
     assert Camera.from_matrix(camera.matrix, 640, 480) == camera
+
+
+def test_a_camera_without_a_focal_length_cannot_be_used():
+    assert Camera(8, 6, 0.7, 0.5, 4.0, 3.0).is_usable
+    for fx, fy, cx in ((0.0, 5.0, 4.0), (5.0, 0.0, 4.0), (5.0, -5.0, 4.0), (5.0, 5.0, np.inf)):
+        assert not Camera(8, 6, fx, fy, cx, 3.0).is_usable
+    assert not Camera(8, 6, 5.0, 5.0, 4.0, 3.0, "plumb_bob", (0.1, np.nan)).is_usable
 
 
 def test_pixel_centres_are_at_one_half():

@@ -365,6 +365,58 @@ def test_images_of_any_aspect_are_taken_whole_and_as_large(aspect):
     again, _ = preprocess_image((pixels.permute(1, 2, 0) * 255).byte().numpy(), 144, 12, "fit")
     assert again.shape == pixels.shape, "what fits is left as it is"
     assert fit_size(640, 480, 144, 12) == (144, 108)
+    assert fit_size(1920, 1080, 144, 12) == (168, 96)  # 166.3 by 93.5
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "shape", "middle"),
+    [
+        # 62 rows become 5 patches of 14, of which the middle 56 remain.
+        ("crop", (62, 50), (56, 56), (25.0, 31.0)),
+        ("crop", (40, 50), (42, 56), (25.0, 20.0)),  # 44.8 rows are 3.2 patches
+        ("crop", (46, 50), (56, 56), (25.0, 23.0)),  # 51.52 rows are 3.68 patches
+        ("pad", (62, 34), (56, 56), (17.0, 31.0)),  # 30.7 columns are 2.19 patches
+        ("pad", (50, 34), (56, 56), (17.0, 25.0)),  # 38.08 columns are 2.72 patches
+        ("pad", (34, 62), (56, 56), (31.0, 17.0)),
+    ],
+)
+def test_a_camera_is_cropped_and_padded_as_its_image(mode, size, shape, middle):
+    """A dark spot beside the middle is where the camera says."""
+    height, width = size
+    u, v = int(middle[0]) - 4, int(middle[1]) + 3
+    image = np.full((height, width, 3), 255, np.uint8)
+    image[v - 2 : v + 2, u - 2 : u + 2] = 0
+    pixels, taken = preprocess_image(image, 56, mode=mode, camera=Camera(width, height, 9, 9, u, v))
+    assert pixels.shape == (3, *shape) and (taken.height, taken.width) == shape
+    dark = 1 - pixels.mean(0)
+    across, down = torch.arange(shape[1]) + 0.5, torch.arange(shape[0]) + 0.5
+    assert (dark.sum(0) * across).sum() / dark.sum() == pytest.approx(taken.cx, abs=0.1)
+    assert (dark.sum(1) * down).sum() / dark.sum() == pytest.approx(taken.cy, abs=0.1)
+
+
+def test_what_is_transparent_is_white_and_what_is_no_image_refused():
+    image = np.full((28, 28, 4), (0, 0, 0, 255), np.uint8)
+    image[:, :14, 3] = 0
+    pixels, taken = preprocess_image(image, 28)
+    assert (pixels[..., :13] == 1).all() and (pixels[..., 15:] == 0).all() and taken is None
+    for wrong in (image[..., :2], image[..., 0], image.astype(np.float32)):
+        with pytest.raises(ModelError, match="give uint8"):
+            preprocess_image(wrong, 28)
+    with pytest.raises(ModelError, match="mode is 'stretch': use 'crop', 'pad' or 'fit'"):
+        preprocess_image(image, 28, mode="stretch")
+
+
+def test_images_of_several_sizes_are_centred_on_white():
+    images = [np.zeros((28, 56, 3), np.uint8), np.zeros((56, 56, 3), np.uint8)]
+    low, high = preprocess_images(images, 56)
+    assert low.shape == (3, 56, 56) and (high == 0).all()
+    assert (low[:, 14:42] == 0).all() and (low[:, :14] == 1).all() and (low[:, 42:] == 1).all()
+    mixed = [np.zeros((40, 40, 3), np.uint8), np.zeros((40, 80, 3), np.uint8)]
+    assert preprocess_images(mixed, 56, mode="fit").shape == (2, 3, 56, 70)
+    _, taken = preprocess_image(
+        np.zeros((50, 34, 3), np.uint8), 56, mode="pad", camera=Camera(34, 50, 34, 50, 17, 25)
+    )
+    assert (taken.fx, taken.fy) == pytest.approx((42, 56))  # 38.08 columns are 2.72 patches
 
 
 def test_images_may_be_an_array_and_must_fit_patch_and_camera():

@@ -201,6 +201,8 @@ def test_a_camera_info_moves_by_half_a_pixel() -> None:
 def test_distortion_is_carried_and_checked() -> None:
     for model, d in (
         ("equidistant", (0.1, 0.0, 0.0, 0.0)),
+        ("rational_polynomial", (0.1, -0.2, 0.01, 0.02, 0.0, 0.3, 0.1, 0.0)),
+        ("plumb_bob", (0.1, -0.2, 0.01, 0.02)),
         ("plumb_bob", (0.1, -0.2, 0.01, 0.02, 0.0)),
     ):
         camera = Camera(64, 48, 50.0, 50.0, 32.0, 24.0, model, d)

@@ -18,7 +18,7 @@ import pytest
 from zipmap_ros.geometry import Camera, invert, rotation_angle_deg, transform_points
 from zipmap_ros.sources import SourceError, open_source
 from zipmap_ros.sources.folder import natural_key, usual_fps
-from zipmap_ros.sources.source import NS
+from zipmap_ros.sources.source import NS, true_pose
 from zipmap_ros.sources.synthetic import SyntheticSource
 
 
@@ -52,7 +52,8 @@ def test_synthetic_source_repeats_and_closes_its_loop():
     source = open_source("auto", "synthetic:2")
     assert len(source) == 300 and source.fps == 15.0
     start, again = next(iter(source)), next(iter(open_source("synthetic", "2")))
-    assert np.array_equal(start.rgb, again.rgb)
+    assert np.array_equal(start.rgb, again.rgb) and start.rgb.shape == (240, 320, 3)
+    assert start.camera == Camera.from_fov(320, 240, 65.0)
     *_, end = SyntheticSource(2, frames=30, width=16, height=16)
     first = next(iter(SyntheticSource(2, frames=30, width=16, height=16)))
     step = invert(first.map_T_camera) @ end.map_T_camera
@@ -67,6 +68,8 @@ def test_folder_in_natural_order(tmp_path):
     assert [int(f.rgb[0, 0, 0]) for f in frames] == [20, 180, 200]
     assert [f.stamp_ns for f in frames] == [0, 100_000_000, 200_000_000]
     assert usual_fps([0, NS // 10, NS // 5, 60 * NS], 5.0) == 10, "whatever gap there is"
+    assert usual_fps([NS], 5.0) == usual_fps([NS, NS], 5.0) == 5
+    assert not open_source("folder", str(tmp_path)).has_truth
     assert natural_key(Path("a2b")) < natural_key(Path("a10b"))
     assert natural_key(Path("a1.png")) != natural_key(Path("a01.png"))  # in the same order always
 
@@ -84,6 +87,7 @@ def test_seven_scenes_layout(tmp_path):
     source = open_source("folder", str(tmp_path))
     first, second = source
     assert source.fps == pytest.approx(7.5) and second.stamp_ns == round(4e9 / 30)
+    assert source.has_truth
     assert first.camera == Camera(32, 24, 30, 31, 16, 12)
     assert np.array_equal(second.map_T_camera, pose)
     assert first.depth[5, 5] == 1.5 and np.isnan(first.depth[0, :2]).all()
@@ -91,6 +95,12 @@ def test_seven_scenes_layout(tmp_path):
     with pytest.warns(RuntimeWarning, match="cannot be decoded"):
         broken, second = open_source("folder", str(tmp_path))
     assert broken.rgb.size == 0 and second.camera == first.camera
+
+
+def test_a_frame_of_seven_scenes_without_a_number_is_refused(tmp_path):
+    write(tmp_path / "frame.color.png", picture(1))
+    with pytest.raises(SourceError, match=r"frame\.color\.png has no number in its name"):
+        open_source("folder", str(tmp_path))
 
 
 def test_kitchen(test_data):
@@ -107,11 +117,13 @@ def test_tum_layout(tmp_path):
     write(folder / "rgb/a.png", picture(1, 480, 640))
     write(folder / "rgb/b.png", picture(2, 480, 640))
     cv2.imwrite(str(folder / "d.png"), np.full((480, 640), 5000, np.uint16))
-    images = "# comment\n1305031102.100000001 rgb/a.png\n1305031102.2 rgb/b.png\n"
+    images = "# comment\n\n1305031102.100000001 rgb/a.png\n1305031102.2 rgb/b.png\n"
     (folder / "rgb.txt").write_text(images)
     (folder / "depth.txt").write_text("1305031102.11 d.png\n")
-    (folder / "groundtruth.txt").write_text("1305031102.19 1 2 3 0 0 0.7071068 0.7071068\n")
-    first, second = open_source("auto", str(folder))
+    (folder / "groundtruth.txt").write_text("1305031102.18 1 2 3 0 0 0.7071068 0.7071068\n")
+    source = open_source("auto", str(folder))
+    assert source.has_truth and source.fps == pytest.approx(10)
+    first, second = source
     assert first.stamp_ns == 1_305_031_102_100_000_001
     assert first.camera == Camera(640, 480, 517.3, 516.5, 318.6 + 0.5, 255.3 + 0.5)
     assert (first.depth == 1.0).all() and first.map_T_camera is None
@@ -124,9 +136,22 @@ def test_a_tum_sequence_of_another_size_or_out_of_order(tmp_path):
     folder.mkdir()
     write(folder / "a.png", picture(1))
     (folder / "rgb.txt").write_text("1.2 a.png\n1.1 a.png\n")
-    frames = list(open_source("tum", str(folder)))
+    source = open_source("tum", str(folder))
+    assert not source.has_truth
+    frames = list(source)
     assert [frame.stamp_ns for frame in frames] == [1_100_000_000, 1_200_000_000]
     assert all(frame.camera is None for frame in frames)
+
+
+@pytest.mark.parametrize("factor", [0.985, 0.993, 1.0, 1.008, 1.013, 1.2, -1.0])
+def test_a_rotation_may_be_rounded_to_two_digits_and_no_more(factor):
+    T = np.diag([factor, factor, factor, 1.0])
+    T[:3, 3] = (5, 6, 7)
+    if abs(factor - 1) < 0.01:
+        assert true_pose(T, "it") is T
+    else:
+        with pytest.raises(SourceError, match="it is no rotation"):
+            true_pose(T, "it")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from test_sources import picture
 
 from zipmap_ros.sources import SourceError, open_source
+from zipmap_ros.sources.source import NS
 
 
 def test_video(tmp_path, monkeypatch):
@@ -38,6 +39,29 @@ def test_video(tmp_path, monkeypatch):
 
     monkeypatch.setattr(cv2, "VideoCapture", untimed)
     assert [frame.stamp_ns for frame in source] == [i * 50_000_000 for i in range(5)]
+
+
+def test_a_video_of_a_frame_every_four_seconds(tmp_path, monkeypatch):
+    """Its stamps are those of the container, also where those are not by the rate."""
+    path = str(tmp_path / "clip.avi")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"MJPG"), 0.25, (32, 24))
+    for i in range(3):
+        writer.write(picture(i))
+    writer.release()
+    source = open_source("video", path)
+    assert source.fps == 0.25
+    assert [frame.stamp_ns for frame in source] == [0, 4 * NS, 8 * NS]
+    opened = cv2.VideoCapture
+    times_ms = iter([0.0, 12.3456785, 5000.0])
+
+    def uneven(path: str) -> SimpleNamespace:
+        capture = opened(path)
+        parts = {name: getattr(capture, name) for name in ("isOpened", "read", "set", "release")}
+        parts["get"] = lambda what: next(times_ms)
+        return SimpleNamespace(**parts)
+
+    monkeypatch.setattr(cv2, "VideoCapture", uneven)
+    assert [frame.stamp_ns for frame in source] == [0, 12_345_678, 5 * NS]
 
 
 def test_a_video_may_be_named_by_the_time_of_day(tmp_path, monkeypatch):
