@@ -24,6 +24,7 @@ from zipmap_ros.mapping import track as track_module
 from zipmap_ros.mapping.alignment import Picture, Reference
 from zipmap_ros.mapping.correction import COLUMNS, PRIOR, ROWS, Correction, node_weights
 from zipmap_ros.mapping.focal import MOST, NETWORK_FRAMES, Focal
+from zipmap_ros.mapping.gauge import scaled
 from zipmap_ros.mapping.pixels import correlation
 from zipmap_ros.mapping.places import Places
 from zipmap_ros.mapping.prepare import View, prepare
@@ -1560,6 +1561,7 @@ def test_who_finds_nothing_for_long_is_taken_to_see_what_is_new(walk, elsewhere,
     assert len(mapper.tracks.places.references) > len(places.references)
 
 
+METRES = 4.0  # of a unit of the rig's lengths
 FRONT_T_LEFT = se3_exp([-0.1, 0.05, 0.0, 0.0, np.deg2rad(-75), 0.0])
 
 
@@ -1570,15 +1572,15 @@ def rig(kitchen, walk) -> Walk:
 
 
 def run_rig(
-    mapper: StreamMapper, rig: Walk, indices, blind=(), silent=(), late=(0, 0)
+    mapper: StreamMapper, rig: Walk, indices, blind=(), silent=(), late=(0, 0), metres=1.0
 ) -> dict[str, list[np.ndarray]]:
     """Where each camera says that the front one is, (4, 4) by frame.
 
     blind  cameras and images that are too dark; silent  those that never come
-    late   by how many images each camera is behind
+    late   by how many images each camera is behind; metres  of a unit of length of the rig
     """
     mapper.set_extrinsic("front", np.eye(4))
-    mapper.set_extrinsic("left", FRONT_T_LEFT)
+    mapper.set_extrinsic("left", scaled(FRONT_T_LEFT, metres))
     found: dict[str, list[np.ndarray]] = {"front": [], "left": []}
     for now in indices:
         for k, source in enumerate(found):
@@ -1639,6 +1641,30 @@ def test_who_is_carried_leaves_no_places_until_mounts_can_be_measured(rig):
     front_alone = places({("left", i) for i in range(FRAMES)})
     assert places(scale_source="odom") == front_alone < places()
     assert places(scale_source="fixed") > front_alone
+
+
+def test_no_pose_by_a_mount_of_unknown_length_is_kept(rig, walk):
+    """When the scale locked, the path went to and fro by what the mount had been too long."""
+    mapper = make(astray(rig), scale_source="odom")
+    for i, pose in enumerate(walk.poses):
+        mapper.add_odometry(i * 100_000_000, scaled(pose, METRES))
+        mapper.add_odometry(i * 100_000_000 + 1, scaled(pose, METRES))
+    run_rig(mapper, rig, [0], metres=METRES)
+    assert len(mapper.trajectory) == 1 and mapper.counts.used == 2
+    points = len(mapper.voxel_map)
+    run_rig(mapper, rig, range(1, FRAMES), metres=METRES)
+    assert mapper.scale.metric and mapper.scale.scale == pytest.approx(METRES, rel=0.1)
+    made, base = mapper.trajectory, []
+    for source, map_T_camera in zip(made.sources, made.poses, strict=True):
+        base.append(map_T_camera @ invert(mapper.base_T_camera(source)))
+    assert FRAMES < len(base) < 2 * FRAMES, "all of the first camera, and the second's later ones"
+    positions = np.array(base)[:, :3, 3]
+    truth = METRES * (walk.poses[:, :3, 3] - walk.poses[0, :3, 3])
+    assert len(mapper.voxel_map) > points
+    assert (
+        np.linalg.norm(np.diff(positions, axis=0), axis=1).sum()
+        < 1.3 * np.linalg.norm(np.diff(truth, axis=0), axis=1).sum()
+    )
 
 
 def test_a_camera_that_sends_nothing_holds_no_other(rig, walk):

@@ -44,7 +44,7 @@ class Estimate:
     camera        the pinhole that belongs to ``depth``
     rgb           (h, w, 3) uint8: the image as the network saw it, pixel for pixel with ``depth``
     scale         network units -> map units
-    kept          whether the frame's chunk was kept: in the map, in the state where it was new
+    kept          whether the frame was kept: in the map, in the state where its chunk was new
     jump          (4, 4) float64 what finding a known place moved the pose by: the camera's motion
                   since the frame before led to ``invert(jump) @ map_T_camera``; None if none was
     motion_covariance  (6, 6) float64 of the error of that motion without the jump, as a twist in

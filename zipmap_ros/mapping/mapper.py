@@ -431,14 +431,15 @@ class StreamMapper:
         motions: Sequence[Motion],
         kept: bool,
     ) -> list[Estimate]:
-        """One estimate a frame; poses join the trajectory, points of kept frames the map."""
+        """One estimate a frame; measured poses join the trajectory, kept points the map."""
         assert self.gauge is not None
-        estimates = []
-        p = self._parameters
-        for i, (view, pose) in enumerate(zip(chunk, poses, strict=True)):
-            estimate = estimate_of(view, prediction, i, pose, motions[i], self.gauge, kept, p)
-            self.trajectory.append(estimate.stamp_ns, estimate.source, estimate.map_T_camera)
-            if kept:
+        estimates, p = [], self._parameters
+        for i, (view, pose, motion) in enumerate(zip(chunk, poses, motions, strict=True)):
+            lasts = kept and motion.measured
+            estimate = estimate_of(view, prediction, i, pose, motion, self.gauge, lasts, p)
+            if motion.measured:
+                self.trajectory.append(estimate.stamp_ns, estimate.source, estimate.map_T_camera)
+            if lasts:
                 self.voxel_map.insert(estimate.points, estimate.colors, estimate.point_confidence)
             estimates.append(estimate)
         self.last_camera = estimates[-1].camera

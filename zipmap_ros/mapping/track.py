@@ -40,11 +40,14 @@ class Motion:
     jump        (4, 4) what a place that was found again moved the pose by: without it the pose
                 would be ``invert(jump) @ pose``; None where none was, or nothing led there
     carried     whether another camera of the body said where the last frame was, by the mounts
+    measured    whether the lengths of these mounts were known in network units, or none was asked;
+                else the pose belongs to this moment, and what is kept must do without it
     """
 
     covariance: Array | None = None
     jump: Array | None = None
     carried: bool = False
+    measured: bool = True
 
     @classmethod
     def unaligned(cls, deviations: tuple[float, float], depth: float) -> Motion:

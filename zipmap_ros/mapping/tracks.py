@@ -140,7 +140,8 @@ class Tracks:
             tracks, camera = tracks.follow(view, frame, K, pose, knows, source in lost, mounts)
             track = tracks.cameras[source]
             aligned.append(track.pose)
-            motions.append(track.motion)
+            motion = track.motion
+            motions.append(replace(motion, measured=measured or not motion.carried))
             factor = torch.from_numpy(track.correction.factor(depth.shape[2:]))
             depth[0, i] *= factor.to(depth.device)
             intrinsics[0, i] = torch.as_tensor(camera.matrix, dtype=intrinsics.dtype)
