@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from rosbench import CAMERA, FRAME, PATIENCE_S, image, scene
 from sensor_msgs.msg import Image
 
 from zipmap_ros.frame import Frame
+from zipmap_ros.geometry import names_rectified
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes.camera_input import DEPTH_MISSED_AFTER, CameraInput
 from zipmap_ros.parameters import Parameters
@@ -21,8 +23,12 @@ from zipmap_ros.parameters import Parameters
 BEGUN_NS = 1_000_000_000_000
 
 
+def subscription(kind: type, topic: str, *_: Any, **__: Any) -> Any:
+    return SimpleNamespace(topic_name=f"/camera/{topic}")
+
+
 def camera_input(
-    name: str = "", subscribe: Callable[..., Any] = lambda *_, **__: None, **changes: Any
+    name: str = "", subscribe: Callable[..., Any] = subscription, **changes: Any
 ) -> tuple[CameraInput, list[Frame], list[str], list[str]]:
     """A camera's input without a node: its frames, its drops, and what it says."""
     frames: list[Frame] = []
@@ -30,6 +36,7 @@ def camera_input(
     said: list[str] = []
     logger = SimpleNamespace(info=said.append, warning=said.append)
     node: Any = SimpleNamespace(create_subscription=subscribe, get_logger=lambda: logger)
+    node.get_publishers_info_by_topic = lambda _: []
     parameters = Parameters().updated(changes)
     return CameraInput(node, name, parameters, frames.append, drops.append), frames, drops, said
 
@@ -42,9 +49,10 @@ def depth_image(stamp_ns: int, width: int = CAMERA.width, height: int = CAMERA.h
 def test_an_image_may_come_while_its_camera_still_subscribes() -> None:
     """Another thread runs callbacks as soon as there is a subscription."""
 
-    def subscribe(kind: type, topic: str, callback: Any, *_: Any, **__: Any) -> None:
+    def subscribe(kind: type, topic: str, callback: Any, *_: Any, **__: Any) -> Any:
         if topic == "image":
             callback(image(1, scene(0)))
+        return subscription(kind, topic)
 
     _, frames, _, _ = camera_input(subscribe=subscribe)
     assert [frame.stamp_ns for frame in frames] == [1]
@@ -77,15 +85,81 @@ def test_an_image_is_mapped_with_the_depth_of_its_moment_or_without() -> None:
 def test_depth_that_never_fits_is_told_once() -> None:
     """Depth of another clock, or of no publisher, gives no scale and was waited for in silence."""
     camera, frames, drops, said = camera_input(scale_source="depth")
-    heard: Any = SimpleNamespace(topic_name="/depth")
-    camera.subscriptions = [heard]
-    camera._node.get_publishers_info_by_topic = lambda _: []
     for i in range(2 * DEPTH_MISSED_AFTER + 1):
-        camera._on_depth(depth_image(BEGUN_NS + i * 100_000_000 + 50_000_000))
+        camera._on_depth(depth_image(BEGUN_NS + i * 100_000_000 + 40_000_000))
         camera._on_image(image(BEGUN_NS + i * 100_000_000, scene(i)))
-    told = "depth: none within 20 ms of 30 images in a row: /depth has no publisher"
-    assert said.count(told) == 1 and drops == []
-    assert len(frames) == 2 * DEPTH_MISSED_AFTER  # mapped all the same; the last one waits
+    missed, why = "depth: none within 20 ms of 30 images in a row", "/camera/depth has no publisher"
+    assert said.count(f"{missed} (nearest +40 ms): {why}") == 1 and drops == []
+    assert len(frames) == 2 * DEPTH_MISSED_AFTER + 1  # mapped all the same
+
+
+def test_depth_that_comes_after_later_images_is_waited_for_in_order() -> None:
+    """Stereo matching or a device takes a few images' time: such depth was all thrown away."""
+    camera, frames, drops, said = camera_input(scale_source="depth")
+    for i in range(10):
+        camera._on_image(image(BEGUN_NS + i * 33_000_000, scene(i)))
+        if i >= 3:
+            camera._on_depth(depth_image(BEGUN_NS + (i - 3) * 33_000_000 + 5_000_000))
+    assert [frame.stamp_ns for frame in frames] == [BEGUN_NS + i * 33_000_000 for i in range(7)]
+    # Until the first depth came there was nothing to wait for.
+    assert [frame.depth is not None for frame in frames] == [False] * 3 + [True] * 4
+    for i in range(10, 30):  # the depth camera has gone
+        camera._on_image(image(BEGUN_NS + i * 33_000_000, scene(i)))
+    assert len(frames) == 29 and frames[-1].depth is None and drops == []
+    assert not any(text.startswith("depth") for text in said)
+    camera.forget("reset")
+    assert drops == ["reset"]
+
+
+def test_depth_of_the_nearest_stamp_is_taken() -> None:
+    camera, frames, _, _ = camera_input(scale_source="depth")
+    for ms, metres in ((-15, 1.0), (2, 2.0), (12, 3.0)):
+        depth = np.full((CAMERA.height, CAMERA.width), metres, np.float32)
+        header = convert.make_header(BEGUN_NS + ms * 1_000_000, FRAME)
+        camera._on_depth(convert.depth_to_image(depth, header))
+    camera._on_image(image(BEGUN_NS, scene(0)))
+    assert frames[0].depth is not None and frames[0].depth[0, 0] == 2.0
+
+
+def test_registered_depth_of_half_the_size_is_taken_and_depth_of_another_frame_told_of() -> None:
+    camera, frames, _, said = camera_input(scale_source="depth")
+    half = depth_image(BEGUN_NS, CAMERA.width // 2, CAMERA.height // 2)
+    data = np.tile(np.arange(1, CAMERA.width // 2 + 1, dtype=np.float32), (CAMERA.height // 2, 1))
+    camera._on_depth(convert.depth_to_image(data, half.header))
+    camera._on_image(image(BEGUN_NS, scene(0)))
+    assert frames[0].depth is not None and said == []
+    np.testing.assert_array_equal(frames[0].depth[-1], np.repeat(data[0], 2))
+    half.header = convert.make_header(BEGUN_NS + 10**9, "depth_optical_frame")
+    camera._on_depth(half)
+    camera._on_image(image(BEGUN_NS + 10**9, scene(0)))
+    assert frames[1].depth is None
+    assert said[0].startswith(f"depth is of 'depth_optical_frame', the image of '{FRAME}'")
+
+
+@pytest.mark.parametrize("topic", ["image_rect", "rect/image", "image_rect_color/compressed"])
+def test_rectified_images_have_p_and_no_distortion(topic: str) -> None:
+    """image_proc publishes them beside the camera_info of the raw ones, which bent them again."""
+    rectified = SimpleNamespace(topic_name=f"/camera/{topic}")
+    camera, frames, _, said = camera_input(subscribe=lambda *_, **__: rectified)
+    bent = replace(CAMERA, distortion_model="plumb_bob", distortion=(-0.3, 0.1, 0.0, 0.0, 0.0))
+    info = convert.camera_to_camera_info(bent, convert.make_header(0, FRAME))
+    info.p[0], info.p[2] = 30.0, 27.0
+    camera._on_info(info)
+    camera._on_image(image(BEGUN_NS, scene(0)))
+    assert frames[0].camera == replace(CAMERA, fx=30.0, cx=27.5)
+    assert said == [
+        f"images of /camera/{topic} are rectified by their name: p of camera_info is used, "
+        "and not its distortion"
+    ]
+    info.p[:] = [0.0] * 12
+    camera._on_info(info)
+    camera._on_image(image(BEGUN_NS + 1, scene(0)))
+    assert frames[1].camera == CAMERA
+
+
+def test_raw_images_are_not_taken_for_rectified_ones() -> None:
+    for topic in ("/camera/image_raw", "/rectory/image", "/correct/image", "/image_direct"):
+        assert not names_rectified(topic), topic
 
 
 def test_depth_in_millimetres_under_the_name_of_metres_gives_no_scale() -> None:
@@ -159,14 +233,18 @@ def test_a_camera_without_calibration_is_told_of_once_and_not_at_its_first_image
         camera._on_image(image(BEGUN_NS + i, scene(0)))
         assert (len(said) > 0) is (i >= 10)
     assert len(frames) == 30
-    assert said == ["no calibration on camera_info: the network's own focal length is used"]
+    why = "/camera/camera_info has no publisher"
+    assert said == [f"no calibration: {why}: the network's own focal length is used"]
 
 
 def test_a_frame_says_which_camera_it_is_of() -> None:
-    camera, frames, _, _ = camera_input("front")
+    camera, frames, _, said = camera_input("front")
     for frame_id in ("/lens", ""):
         camera._on_image(image(BEGUN_NS, scene(0), frame_id))
     assert [(f.source, f.frame_id) for f in frames] == [("front", "lens"), ("front", "camera")]
+    assert [text.split(":")[0] for text in said] == [
+        "front/image has no frame_id, 'camera' is taken"
+    ]
 
 
 def test_a_new_size_counts_once_ten_images_in_a_row_have_it() -> None:

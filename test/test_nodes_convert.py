@@ -84,6 +84,15 @@ def test_grey_images_of_8_and_16_bits(big: bool) -> None:
     assert np.abs(result - expected).max() <= 1
 
 
+@pytest.mark.parametrize("big", [False, True])
+def test_colours_of_16_bits(big: bool) -> None:
+    deep = picture().astype(np.uint16) * 257
+    for encoding, pixels in (("rgb16", deep), ("bgr16", deep[..., ::-1])):
+        np.testing.assert_array_equal(
+            convert.image_to_rgb(image(pixels, encoding, 2, big)), picture()
+        )
+
+
 def test_images_of_bytes_that_do_not_say_what_they_are() -> None:
     """As OpenCV writes them: grey, or blue first."""
     rgb = picture()
@@ -213,6 +222,19 @@ def test_distortion_is_carried_and_checked() -> None:
         convert.camera_info_to_camera(info)
 
 
+@pytest.mark.parametrize("model", ["plumb_bob", "rational_polynomial"])
+@pytest.mark.parametrize("count", [4, 5, 8, 12, 14])
+def test_coefficients_beyond_those_of_the_name_are_opencvs(model: str, count: int) -> None:
+    """Orbbec publishes plumb_bob with eight, OpenCV calibrates rational models to fourteen."""
+    d = (-0.3, 0.1, 0.001, -0.001) + (0.0,) * 10
+    four = Camera(64, 48, 50.0, 50.0, 32.0, 24.0, "plumb_bob", d[:4])
+    info = convert.camera_to_camera_info(four, HEADER)
+    info.distortion_model, info.d = model, d[:count]
+    camera = convert.camera_info_to_camera(info)
+    assert camera is not None and camera.distortion == d[:count]
+    np.testing.assert_allclose(rectification(camera).map_x, rectification(four).map_x)
+
+
 @pytest.mark.parametrize("d", [[], [0.0] * 4])
 def test_an_equidistant_lens_bends_without_coefficients(d: list[float]) -> None:
     info = convert.camera_to_camera_info(Camera(64, 48, 50.0, 50.0, 32.0, 24.0), HEADER)
@@ -220,7 +242,12 @@ def test_an_equidistant_lens_bends_without_coefficients(d: list[float]) -> None:
     camera = convert.camera_info_to_camera(info)
     assert camera is not None and camera.is_distorted and camera.distortion == (0.0,) * 4
     assert rectification(camera).camera.fx < 50
-    info.distortion_model = "plumb_bob"
+    info.d = [0.1, 0.0, 0.0, 0.0, 0.0]
+    filled_up = convert.camera_info_to_camera(info)
+    assert filled_up is not None and filled_up.distortion == (0.1, 0.0, 0.0, 0.0)
+    info.distortion_model = "fisheye"
+    assert convert.camera_info_to_camera(info) == filled_up
+    info.distortion_model, info.d = "plumb_bob", d
     assert not convert.camera_info_to_camera(info).is_distorted
 
 

@@ -262,6 +262,22 @@ def test_cameras_with_one_frame_between_them_are_named(
     assert text.startswith("left/image has the frame_id of front/image, 'a', and so its mount")
 
 
+def test_a_camera_frame_that_is_no_optical_frame_is_named(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """camera_link has x forward: taken for optical axes, the camera looks up."""
+    node = make()
+    body = pose(np.eye(3), [0.2, 0.0, 0.5])
+    mounts = {"lens": BODY_T_OPTICAL, "camera_link": body}
+    monkeypatch.setattr(node.transforms, "base_T_camera", mounts.get)
+    said: list[str] = []
+    monkeypatch.setattr(node, "warn", lambda kind, text, **_: said.append(text))
+    for i, name in enumerate(["lens", "camera_link", "camera_link"]):
+        intake(node)._on_frame(Frame(node.now_ns() + i, scene(i), name, CAMERA))
+        assert len(said) == min(i, 1)
+    assert said[0].startswith("'camera_link' looks up on TF")
+
+
 @pytest.mark.parametrize("seconds", [-1, 2**31 - 1])
 def test_a_stamp_that_no_clock_gives_costs_its_image(make: Any, seconds: int) -> None:
     """Stamped ahead of the last, TF would leave the range of a message, in a timer."""
@@ -383,14 +399,16 @@ def test_odometry_of_a_stamp_that_no_clock_gives_is_left_out(make: Any) -> None:
 
 def test_an_image_that_waits_for_its_depth_is_counted_when_it_is_dropped(make: Any) -> None:
     node = make(tf_mode="camera", scale_source="depth")
-    intake(node)._cameras[0]._pair(frame(BEGUN_NS))
+    intake(node)._cameras[0]._waiting.append(frame(BEGUN_NS))
+    intake(node)._cameras[0]._pair()
     node.forget_queued("reset")
     node.forget_queued("reset")
     assert dropped(node) == {"reset": 1}
 
 
+@pytest.mark.parametrize("stamp_ns", [BEGUN_NS, 2 * BEGUN_NS])
 def test_time_may_jump_while_the_depth_of_an_image_is_looked_for(
-    make: Any, monkeypatch: pytest.MonkeyPatch
+    make: Any, monkeypatch: pytest.MonkeyPatch, stamp_ns: int
 ) -> None:
     """A reset comes on another thread."""
     node = make(tf_mode="camera", scale_source="depth")
@@ -404,8 +422,9 @@ def test_time_may_jump_while_the_depth_of_an_image_is_looked_for(
         return to_ns(stamp)
 
     monkeypatch.setattr(convert, "stamp_to_ns", jump)
-    camera._pair(frame(2 * BEGUN_NS))
-    assert camera._waiting is not None
+    camera._waiting.append(frame(stamp_ns))
+    camera._pair()
+    assert not camera._waiting and dropped(node) == {"reset": 1}
 
 
 def test_localization_without_a_map_says_what_to_do(make: Any) -> None:
@@ -785,7 +804,22 @@ def test_images_in_disorder_are_dropped_and_counted(make: Any) -> None:
     assert in_order(frame(now_ns))
     assert not any(in_order(frame(now_ns - convert.NS // 2 + i)) for i in range(5))
     assert dropped(node) == {"out_of_order": 5}
+    assert intake(node).trouble() is None
     assert in_order(frame(now_ns + 1))
+
+
+def test_stamps_that_never_rise_are_no_tracking(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that sets no stamp: one image was mapped, and the state stayed TRACKING."""
+    node, said = make(tf_mode="camera"), []
+    monkeypatch.setattr(node, "warn", lambda kind, text, every_s=0.0: said.append(text))
+    in_order = intake(node)._in_order
+    assert in_order(frame(0)) and not any(in_order(frame(0)) for _ in range(9))
+    assert intake(node).trouble() is None and said == []
+    assert not in_order(frame(0))
+    text = "stamps of images do not rise: 10 in a row are not after 0.000 s"
+    state, why = intake(node).trouble()
+    assert state == Status.WAITING_FOR_IMAGE and why.startswith(text) and said == [why]
+    assert in_order(frame(1)) and intake(node).trouble() is None
 
 
 def test_a_clock_that_is_ahead_is_complained_of_too(make: Any) -> None:

@@ -107,6 +107,22 @@ def test_a_mount_is_looked_up_and_kept(ros: Bench) -> None:
     tree.close()
 
 
+def test_a_mount_that_moves_is_noticed(ros: Bench) -> None:
+    """A head that pans: its mount is looked up once, the base then turned with it."""
+    tree, joints = Tree(ros), TransformBroadcaster(ros.node)
+    static = StaticTransformBroadcaster(ros.node)
+    static.sendTransform([stamped("head_p", "lens_p", MOUNT, 0)])
+    own = tree.transforms._buffer
+    for i, (yaw_deg, moved) in enumerate(((10.0, False), (11.0, False), (20.0, True))):
+        stamp_ns = tree.now_ns + i * S
+        joints.sendTransform(stamped("base_link", "head_p", at(0.0, yaw_deg), stamp_ns))
+        until(lambda: own.can_transform("base_link", "lens_p", Time(nanoseconds=stamp_ns)))  # noqa: B023
+        mount = tree.transforms.base_T_camera("lens_p")
+        assert tree.transforms.has_moved("lens_p", mount) is moved
+    assert not tree.transforms.has_moved("nowhere_p", mount)
+    tree.close()
+
+
 def test_a_hand_held_camera_is_its_own_body(ros: Bench) -> None:
     tree = Tree(ros, tf_mode="camera", map_frame="map_c")
     stamp_ns = tree.now_ns

@@ -295,6 +295,17 @@ def test_a_bag_of_a_binned_region_has_the_camera_of_its_images(tmp_path):
     assert read.camera == Camera(32, 24, 30.0, 31.0, 16.25, 12.0)
 
 
+def test_rectified_images_of_a_bag_have_p_and_no_distortion(tmp_path):
+    info = bags.camera_info_message(CAMERA)
+    p = info.p.copy()
+    p[0] = 70.0
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        bag.write("/cam/camera_info", replace(info, d=np.full(5, 0.1), p=p), 1)
+        bag.write("/cam/image_rect/compressed", bags.compressed_message(colours()), 1)
+    (read,) = open_source("bag", str(tmp_path / "bag"))
+    assert read.camera == replace(CAMERA.undistorted(), fx=70.0)
+
+
 def test_a_calibration_that_cannot_be_used_is_left_out_and_said(tmp_path):
     info = bags.camera_info_message(CAMERA)
     with bags.BagWriter(tmp_path / "bag") as bag:

@@ -8,6 +8,7 @@ coordinates into ``map``. Camera axes are OpenCV's (x right, y down, z forward),
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,10 +23,12 @@ BODY_T_OPTICAL: Array = np.array(
 )
 
 
-# How many coefficients a distortion model of sensor_msgs/CameraInfo has.
+# How many coefficients a distortion model of sensor_msgs/CameraInfo may have. The first two are one
+# model of OpenCV's, cut off where the rest is 0 or filled up with it: Orbbec gives plumb_bob 8.
+_OPENCV_LENGTHS = (4, 5, 8, 12, 14)
 DISTORTION_LENGTHS = {
-    "plumb_bob": (4, 5),
-    "rational_polynomial": (8,),
+    "plumb_bob": _OPENCV_LENGTHS,
+    "rational_polynomial": _OPENCV_LENGTHS,
     "equidistant": (4,),
 }
 
@@ -134,23 +137,35 @@ class Camera:
         return np.stack([u, v], axis=-1), z
 
 
-def camera_from_info(info: Any) -> Camera | None:
+def names_rectified(topic: str) -> bool:
+    """Whether images of that topic are rectified, as image_proc and drivers name them."""
+    return re.search(r"(/|_)rect(ified)?(/|_|$)", topic) is not None
+
+
+def camera_from_info(info: Any, rectified: bool = False) -> Camera | None:
     """A sensor_msgs/CameraInfo, of ROS or of a bag, as the camera of the image as published.
 
-    Its binning and region are applied. None when it is uncalibrated (k[0] is 0, as the message
-    defines). Raises GeometryError for intrinsics that cannot be true, an unknown distortion model
-    or a wrong number of coefficients.
+    ``rectified`` images have the intrinsics P, where it is given, and no distortion. Binning and
+    region are applied. None when it is uncalibrated (k[0] is 0, as the message defines). Raises
+    GeometryError for intrinsics that cannot be true, an unknown distortion model or a wrong number
+    of coefficients.
     """
     K = np.asarray(info.k, dtype=np.float64).reshape(3, 3)
     if K[0, 0] == 0:
         return None
     distortion = tuple(float(d) for d in np.asarray(info.d, dtype=np.float64))
+    if rectified:
+        P = np.asarray(info.p, dtype=np.float64).reshape(3, 4)
+        K, distortion = P[:, :3] if P[0, 0] else K, ()
     if not np.isfinite([*K.flat, *distortion]).all() or K[0, 0] < 0 or K[1, 1] <= 0:
         raise GeometryError(f"camera_info has k {K.ravel().tolist()} and d {distortion}: calibrate")
     if not info.width or not info.height:
         raise GeometryError("camera_info has no width and height")
-    model = info.distortion_model
-    if model == "equidistant":
+    model = "" if rectified else info.distortion_model
+    if model in ("equidistant", "fisheye"):  # as OpenCV calls it
+        model = "equidistant"
+        while len(distortion) > 4 and not distortion[-1]:
+            distortion = distortion[:-1]
         distortion = distortion or (0.0,) * 4
     elif not any(distortion):
         model, distortion = "", ()

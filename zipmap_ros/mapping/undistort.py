@@ -57,8 +57,9 @@ def rectification(camera: Camera) -> Rectification:
             f"{', '.join(DISTORTION_LENGTHS)}: publish rectified images, or set undistort to off"
         )
     if len(camera.distortion) not in lengths:
+        counts = " or ".join(map(str, lengths))
         raise MappingError(
-            f"distortion model {camera.distortion_model!r} has {lengths[-1]} coefficients, "
+            f"distortion model {camera.distortion_model!r} has {counts} coefficients, "
             f"not {len(camera.distortion)}: correct the calibration, or set undistort to off"
         )
     rectified = _widest(camera)

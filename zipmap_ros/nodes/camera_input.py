@@ -24,7 +24,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import Camera
+from zipmap_ros.geometry import Camera, names_rectified
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes.convert import ConvertError
 from zipmap_ros.parameters import Parameters
@@ -34,8 +34,9 @@ QOS = {
     "reliable": QoSProfile(depth=5),
     "system_default": qos_profile_system_default,
 }
-# A depth image belongs to an image whose stamp is this close.
-DEPTH_TOLERANCE_NS = 20_000_000
+# A depth image belongs to an image whose stamp is this close, and may come so much later.
+DEPTH_TOLERANCE_NS, DEPTH_DELAY_NS = 20_000_000, 500_000_000
+NO_INFO = "no calibration"
 MOST_KINDS, LONGEST_TEXT = 100, 1000  # of what is warned of
 # So many images of one new size in a row are a camera that was set to it, not a hiccup.
 RESIZED_AFTER = 10
@@ -71,18 +72,20 @@ class CameraInput:
         self._size: tuple[int, int] | None = None
         self._other_sizes: deque[tuple[int, int]] = deque(maxlen=RESIZED_AFTER)
         self._depths = _recent()
-        self._waiting: Frame | None = None
+        self._waiting: deque[Frame] = deque()
         self._without_depth = 0
         self._wants_depth = False
+        self._has_base = parameters.tf_mode != "camera"
         self._group = MutuallyExclusiveCallbackGroup()
         self._qos = QOS[parameters.qos_image]
         self.subscriptions: list[Subscription] = []
         # Last, as another thread may run a callback before the next line.
         if parameters.image_transport == "compressed":
-            self._subscribe(CompressedImage, "image/compressed", self._on_image)
+            images = self._subscribe(CompressedImage, "image/compressed", self._on_image)
         else:
-            self._subscribe(Image, "image", self._on_image)
-        self._subscribe(CameraInfo, "camera_info", self._on_info)
+            images = self._subscribe(Image, "image", self._on_image)
+        self._image_topic = images.topic_name
+        self._infos = self._subscribe(CameraInfo, "camera_info", self._on_info)
         self.want_depth(parameters.scale_source == "depth")
 
     def close(self) -> None:
@@ -103,23 +106,23 @@ class CameraInput:
 
     def forget(self, reason: str) -> None:
         """Drop what waits for its depth, counted under ``reason``: any stamp may come next."""
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
+        waiting, self._waiting = self._waiting, deque()  # another thread may be reading the old one
+        for _ in range(len(waiting)):
             self._drop(reason)
-        self._depths = _recent()  # another thread may be reading the old one
+        self._depths = _recent()  # as above
         self._without_depth = 0
 
     def silence(self) -> str:
         """Why there may be no images: each topic, its publishers, whether their QoS fits."""
         return "; ".join(self._publishers(subscription) for subscription in self.subscriptions)
 
-    def _subscribe(self, kind: type, topic: str, callback: Callable) -> None:
+    def _subscribe(self, kind: type, topic: str, callback: Callable) -> Subscription:
         topic = f"{self.name}/{topic}" if self.name else topic
-        self.subscriptions.append(
-            self._node.create_subscription(
-                kind, topic, callback, self._qos, callback_group=self._group
-            )
+        subscription = self._node.create_subscription(
+            kind, topic, callback, self._qos, callback_group=self._group
         )
+        self.subscriptions.append(subscription)
+        return subscription
 
     def _publishers(self, subscription: Subscription) -> str:
         topic = subscription.topic_name
@@ -141,27 +144,27 @@ class CameraInput:
 
     def _on_info(self, message: CameraInfo) -> None:
         try:
-            self._camera = convert.camera_info_to_camera(message)
+            rectified = names_rectified(self._image_topic)
+            self._camera = convert.camera_info_to_camera(message, rectified)
         except ConvertError as error:
             self._camera = None
             self._say(f"{self._where('camera_info')}: {error}; going on without calibration")
             return
         if self._camera is None:
             self._say(f"{self._where('camera_info')} is uncalibrated (k[0] is 0)")
+        elif rectified and any(message.d):
+            self._say(
+                f"images of {self._image_topic} are rectified by their name: "
+                f"p of {self._where('camera_info')} is used, and not its distortion"
+            )
 
     def _on_depth(self, message: Image) -> None:
         self._depths.append(message)
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            self._pair(waiting)
+        self._pair()
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         self.last_image_s = time.monotonic()
         self.images += 1
-        if self._waiting is not None:
-            waiting, self._waiting = self._waiting, None
-            self._count_without_depth()
-            self._submit(waiting)
         try:
             frame = self._to_frame(message)
         except ConvertError as error:
@@ -175,10 +178,8 @@ class CameraInput:
             self._say(f"{self.problem}\n{traceback.format_exc()}", key=type(error).__name__)
             return
         self.problem = ""
-        if self._wants_depth:
-            self._pair(frame)
-        else:
-            self._submit(frame)
+        self._waiting.append(frame)
+        self._pair()
 
     def _to_frame(self, message: Image | CompressedImage) -> Frame:
         if isinstance(message, CompressedImage):
@@ -189,10 +190,16 @@ class CameraInput:
         convert.check_stamp(stamp_ns)
         height, width = rgb.shape[:2]
         self._check_size((width, height))
+        frame_id = message.header.frame_id.lstrip("/")
+        if not frame_id and self._has_base:
+            self._say(
+                f"{self._where('image')} has no frame_id, 'camera' is taken: "
+                "let the driver name the optical frame of the camera"
+            )
         return Frame(
             stamp_ns=stamp_ns,
             rgb=rgb,
-            frame_id=message.header.frame_id.lstrip("/") or "camera",
+            frame_id=frame_id or "camera",
             camera=self._camera_for(width, height),
             source=self.name,
         )
@@ -214,9 +221,10 @@ class CameraInput:
     def _camera_for(self, width: int, height: int) -> Camera | None:
         camera = self._camera
         if camera is None:
-            if self.images > RESIZED_AFTER:
-                topic = self._where("camera_info")
-                self._say(f"no calibration on {topic}: the network's own focal length is used")
+            if self.images > RESIZED_AFTER and NO_INFO not in self._said:
+                why = self._publishers(self._infos)
+                said = f"no calibration: {why}: the network's own focal length is used"
+                self._say(said, key=NO_INFO)
             return None
         if (camera.width, camera.height) == (width, height):
             return camera
@@ -228,23 +236,47 @@ class CameraInput:
             )
         return camera.resized(width, height)
 
-    def _pair(self, frame: Frame) -> None:
-        """Submit a frame with the depth of its stamp, or keep it until that comes."""
-        for message in self._depths:
-            apart_ns = abs(convert.stamp_to_ns(message.header.stamp) - frame.stamp_ns)
-            if apart_ns <= DEPTH_TOLERANCE_NS:
+    def _pair(self) -> None:
+        """Submit what waits, in order: with the depth of its stamp, or once none will come."""
+        while waiting := self._waiting:  # submitting a frame may forget the rest
+            frame = waiting[0]
+            offsets = {
+                convert.stamp_to_ns(d.header.stamp) - frame.stamp_ns: d for d in self._depths
+            }
+            nearest_ns = min(offsets, key=abs, default=None)
+            if nearest_ns is not None and abs(nearest_ns) <= DEPTH_TOLERANCE_NS:
                 self._without_depth = 0
-                self._submit(replace(frame, depth=self._to_depth(message, frame)))
-                return
-        self._waiting = frame
+                frame = replace(frame, depth=self._to_depth(offsets[nearest_ns], frame))
+            elif self._wants_depth:
+                if self._may_come(waiting, max(offsets, default=None)):
+                    return
+                self._count_without_depth(nearest_ns)
+            if waiting is self._waiting:  # else it was forgotten meanwhile
+                waiting.popleft()
+                self._submit(frame)
 
-    def _count_without_depth(self) -> None:
+    def _may_come(self, waiting: deque[Frame], latest_ns: int | None) -> bool:
+        """Whether depth of the first that waits may still come, the latest being so much newer.
+
+        Where depth comes late, but comes, it may be DEPTH_DELAY_NS behind the last image.
+        """
+        if latest_ns is not None and latest_ns > DEPTH_TOLERANCE_NS:
+            return False
+        if len(waiting) == 1 or latest_ns is None:
+            return len(waiting) == 1
+        newer_ns = waiting[-1].stamp_ns - waiting[0].stamp_ns
+        return 0 <= newer_ns <= latest_ns + DEPTH_DELAY_NS
+
+    def _count_without_depth(self, nearest_ns: int | None) -> None:
         """One more image whose depth never came: it is mapped, but no scale is found from it."""
         self._without_depth += 1
-        if self._wants_depth and self._without_depth % DEPTH_MISSED_AFTER == 0:
+        if self._without_depth % DEPTH_MISSED_AFTER == 0:
+            nearest = "" if nearest_ns is None else f" (nearest {nearest_ns / 1e6:+.0f} ms)"
             self._say(
                 f"{self._where('depth')}: none within {DEPTH_TOLERANCE_NS // 1_000_000} ms of "
-                f"{DEPTH_MISSED_AFTER} images in a row: {self._publishers(self.subscriptions[-1])}"
+                f"{DEPTH_MISSED_AFTER} images in a row{nearest}: "
+                f"{self._publishers(self.subscriptions[-1])}",
+                key="missed",
             )
 
     def _to_depth(self, message: Image, frame: Frame) -> NDArray[np.float32] | None:
@@ -253,13 +285,23 @@ class CameraInput:
         except ConvertError as error:
             self._say(f"{self._where('depth')}: {error}", key=error.reason)
             return None
-        if depth.shape != frame.rgb.shape[:2]:
-            height, width = depth.shape
+        (height, width), (rows, columns) = depth.shape, frame.rgb.shape[:2]
+        frame_id = message.header.frame_id.lstrip("/") or frame.frame_id
+        if frame_id != frame.frame_id:
             self._say(
-                f"{self._where('depth')} is {width}x{height}, the image is not: "
-                "register depth to it"
+                f"{self._where('depth')} is of {frame_id!r}, the image of {frame.frame_id!r}: "
+                "register depth to it, or the scale is off",
+                key="frame of depth",
             )
-            return None
+        if (height, width) != (rows, columns):
+            if frame_id != frame.frame_id or height * columns != width * rows:
+                self._say(
+                    f"{self._where('depth')} is {width}x{height}, the image is not: "
+                    "register depth to it"
+                )
+                return None
+            row, column = np.arange(rows) * height // rows, np.arange(columns) * width // columns
+            depth = depth[row[:, None], column]
         some = depth[::8, ::8]
         known = some[np.isfinite(some)]
         if known.size and (far := float(np.median(known))) > FARTHEST_M:

@@ -111,10 +111,10 @@ def _decoded(read: Callable[[Any], T], message: Any) -> T:
         raise ConvertError(error.reason, str(error)) from error
 
 
-def camera_info_to_camera(info: CameraInfo) -> Camera | None:
+def camera_info_to_camera(info: CameraInfo, rectified: bool = False) -> Camera | None:
     """`camera_from_info`, whose GeometryError becomes a ConvertError."""
     try:
-        return camera_from_info(info)
+        return camera_from_info(info, rectified)
     except GeometryError as error:
         raise ConvertError("camera_info", str(error)) from error
 

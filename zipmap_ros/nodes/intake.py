@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # So many images in a row, from one this much older than the last on, say that time jumped back.
 TIME_JUMP_NS = NS
 JUMPED_AFTER = 3
+# So many in a row that are not newer than the last, and no jump, are worth a word.
+STALE_AFTER = 10
 # Odometry may miss so many images in a row before the state is WAITING_FOR_TF.
 ODOMETRY_PATIENCE = 3
 # The scale, for which TF had no odometry, does without for so long before it waits for it again.
@@ -32,6 +34,8 @@ ODOMETRY_AGAIN_S = 2.0
 # Cameras of one body whose stamps are further apart than this do not carry each other; so many
 # images tell it from a delay.
 APART_NS, APART_AFTER = NS, 10
+# The z axis of a camera's frame along that of the base: more than this is no view ahead or down.
+LOOKS_UP = 0.7
 # How long the first /clock may take.
 CLOCK_PATIENCE_S = 2.0
 NO_CLOCK = (
@@ -56,6 +60,7 @@ class Intake:
         # All by the name of the camera.
         self._last_stamps = last_stamps
         self._older: dict[str, list[int]] = {}  # last stamps, since one was newer
+        self._stale: dict[str, tuple[int, str]] = {}  # images in a row that were none, and why
         self._jumped: dict[str, int] = {}  # how often the queue was emptied when a frame said so
         self._told: dict[str, str] = {}  # the frame whose mount the mapper knows
         self._unplaced: dict[str, tuple[int, str]] = {}  # images in a row, and why
@@ -90,6 +95,7 @@ class Intake:
         for camera in self._cameras:
             camera.forget(reason)
         self._last_stamps.clear()
+        self._stale.clear()
         self._seen = False
 
     def trouble(self) -> tuple[int, str] | None:
@@ -102,6 +108,8 @@ class Intake:
         if silent or not self._seen:
             unusable = [c.problem for c in self._cameras if c.problem]
             return Status.WAITING_FOR_IMAGE, "; ".join(silent.values() or unusable)
+        if stale := [why for _, why in tuple(self._stale.values()) if why]:
+            return Status.WAITING_FOR_IMAGE, "; ".join(stale)
         return None
 
     @property
@@ -138,18 +146,33 @@ class Intake:
         last_ns = self._last_stamps.get(frame.source, frame.stamp_ns - 1)
         if frame.stamp_ns > last_ns:
             self._older.pop(frame.source, None)
+            self._stale.pop(frame.source, None)
         else:
             older = [*self._older.get(frame.source, ()), frame.stamp_ns][-JUMPED_AFTER:]
             self._older[frame.source] = older
             rises = all(a < b for a, b in pairwise(older))
             if len(older) < JUMPED_AFTER or not rises or older[0] >= last_ns - TIME_JUMP_NS:
                 self._worker.drop("out_of_order")
+                self._count_stale(frame, last_ns)
                 return False
+            self._stale.pop(frame.source, None)
             self._node.time_jumped(f"images are {(last_ns - frame.stamp_ns) / NS:.1f} s older")
             self._jumped[frame.source] = self._worker.emptied
         self._last_stamps[frame.source] = frame.stamp_ns
         self._seen = True
         return True
+
+    def _count_stale(self, frame: Frame, last_ns: int) -> None:
+        """One more image whose stamp is not newer: ten in a row are a driver that sets none."""
+        count, why = self._stale.get(frame.source, (0, ""))[0] + 1, ""
+        if count >= STALE_AFTER:
+            images = f"{frame.source}/image" if frame.source else "images"
+            why = (
+                f"stamps of {images} do not rise: {STALE_AFTER} in a row are not after "
+                f"{last_ns / NS:.3f} s: let the driver stamp each image when it is taken"
+            )
+            self._node.warn(f"stamps of {frame.source}", why, every_s=60.0)
+        self._stale[frame.source] = count, why
 
     def _check_clock(self, frame: Frame) -> None:
         """Warn once while a camera's stamps belong to another clock."""
@@ -211,8 +234,23 @@ class Intake:
                     f"{frame.source}/image has the frame_id of {shared[0]}/image, "
                     f"{frame.frame_id!r}, and so its mount: give each camera a frame of its own",
                 )
+            if base_T_camera[2, 2] > LOOKS_UP:
+                self._node.warn(
+                    f"axes of {frame.source}",
+                    f"{frame.frame_id!r} looks up on TF: unless the camera does, it is no optical "
+                    "frame (z forward, x right), and the map will lie on its side",
+                )
             self._told[frame.source] = frame.frame_id
             self._worker.tell(lambda m: m.set_extrinsic(frame.source, base_T_camera))
+        if has_mount and self._node.transforms.has_moved(frame.frame_id, base_T_camera):
+            base = self._node.values.base_frame
+            self._node.warn(
+                f"mount of {frame.source}",
+                f"{frame.frame_id!r} moves in {base!r}, where it is taken to be fixed: poses of "
+                f"{base!r} are off by that; set tf_mode to map_to_odom, and base_frame to a frame "
+                "that moves with the camera",
+                every_s=60.0,
+            )
         return True
 
     def _place_robot(self, frame: Frame) -> bool:

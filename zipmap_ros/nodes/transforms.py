@@ -30,13 +30,15 @@ from rclpy.time import Time
 from tf2_ros import Buffer, TransformBroadcaster, TransformException, TransformListener
 
 from zipmap_ros.frame import Estimate
-from zipmap_ros.geometry import BODY_T_OPTICAL, Array, invert, rigid
+from zipmap_ros.geometry import BODY_T_OPTICAL, Array, invert, rigid, rotation_angle_deg
 from zipmap_ros.nodes import convert
 from zipmap_ros.parameters import Parameters
 from zipmap_ros.sources.source import LAST_STAMP_NS
 
 # Stamps that differ more than this from the node's clock belong to another clock.
 FOREIGN_CLOCK_NS = 10 * convert.NS
+# A mount that has turned or moved further is no fixed one.
+MOUNT_DEG, MOUNT_M = 2.0, 0.02
 # Odometry of a topic goes on TF once nobody else has placed the base there for this long.
 OTHERS_SILENT_S = 2.0
 
@@ -140,6 +142,16 @@ class Transforms:
                     "static_transform_publisher), set base_frame, or set tf_mode to camera"
                 ) from error
         return self._base_T_camera[frame_id]
+
+    def has_moved(self, frame_id: str, base_T_camera: Array) -> bool:
+        """Whether a camera's mount is now another than that one, which was looked up and kept."""
+        try:
+            now = self._lookup(self._parameters().base_frame, frame_id, Time(), 0.0)
+        except (TransformError, convert.ConvertError):
+            return False
+        moved = invert(base_T_camera) @ now
+        turned_deg = float(rotation_angle_deg(moved[:3, :3]))
+        return turned_deg > MOUNT_DEG or float(np.linalg.norm(moved[:3, 3])) > MOUNT_M
 
     def odom_T_base(self, stamp_ns: int, at_most_s: float = math.inf) -> Array:
         """(4, 4) odometry of others at a stamp, waited for up to tf_timeout_s or ``at_most_s``.

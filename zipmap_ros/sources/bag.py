@@ -15,7 +15,13 @@ from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
 from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import Array, Camera, GeometryError, camera_from_info
+from zipmap_ros.geometry import (
+    Array,
+    Camera,
+    GeometryError,
+    camera_from_info,
+    names_rectified,
+)
 from zipmap_ros.sources.bag_frames import FrameTree, odometry_from_tf, stamp_ns, to_matrix
 from zipmap_ros.sources.decode import compressed_to_rgb, image_to_depth, image_to_rgb
 from zipmap_ros.sources.source import (
@@ -125,7 +131,8 @@ class BagSource(RecordedSource):
 
     def _first_camera(self, reader: AnyReader) -> Camera | None:
         first = next(self._messages(reader, self._info_topic), None)
-        return None if first is None else read_or(None, partial(_camera, first))
+        rectified = names_rectified(self.topic)
+        return None if first is None else read_or(None, partial(_camera, first, rectified))
 
     def _depth(
         self, depths: _Nearest, time_ns: int, rgb: NDArray[np.uint8]
@@ -197,9 +204,9 @@ def _deserialized(reader: AnyReader, data: bytes, connection: Any) -> Any:
         raise SourceError(f"a message on {connection.topic} cannot be read: {error!r}") from error
 
 
-def _camera(info: Any) -> Camera | None:
+def _camera(info: Any, rectified: bool) -> Camera | None:
     try:
-        return camera_from_info(info)
+        return camera_from_info(info, rectified)
     except GeometryError as error:
         raise SourceError(f"{error}; going on without calibration") from error
 

@@ -30,6 +30,8 @@ ENCODINGS: dict[str, tuple[str, int, int | None]] = {
     "mono8": ("u1", 1, cv2.COLOR_GRAY2RGB),
     "8UC1": ("u1", 1, cv2.COLOR_GRAY2RGB),
     "8UC3": ("u1", 3, cv2.COLOR_BGR2RGB),
+    "rgb16": ("u2", 3, None),
+    "bgr16": ("u2", 3, cv2.COLOR_BGR2RGB),
     "mono16": ("u2", 1, cv2.COLOR_GRAY2RGB),
     "yuv422": ("u1", 2, cv2.COLOR_YUV2RGB_UYVY),
     "uyvy": ("u1", 2, cv2.COLOR_YUV2RGB_UYVY),
