@@ -157,6 +157,7 @@ def test_bfloat16_backbone_stays_near_float32(model, images):
     ("bad", "says"),
     [
         (torch.rand(1, 3, 27, 42), "multiples of 14"),
+        (torch.rand(1, 3, 28, 40), "multiples of 14"),
         (torch.rand(1, 4, 28, 42), r"\(1, 4, 28, 42\)"),
         (torch.zeros(1, 3, 28, 42, dtype=torch.uint8), "floating point"),
         (torch.rand(0, 3, 28, 42), "at least one frame"),
@@ -164,6 +165,8 @@ def test_bfloat16_backbone_stays_near_float32(model, images):
         (torch.rand(42), r"are \(42,\): give"),
         (torch.zeros(1, 3, 28, 42, dtype=torch.float64), r"float64: .* as \.float\(\) makes them"),
         (torch.full((1, 3, 28, 42), 255.0), r"from 255 to 255: give RGB in \[0, 1\]"),
+        (torch.full((1, 3, 28, 42), 1.6), "from 1.6 to 1.6"),
+        (torch.full((1, 3, 28, 42), -0.6), "from -0.6 to -0.6"),
         (torch.full((1, 3, 28, 42), -2.1), "not normalised"),
         (torch.full((1, 3, 28, 42), torch.nan), "from nan to nan"),
     ],

@@ -301,7 +301,11 @@ def test_config_json_is_strict():
         ("collect", [-1, 0, 1, 2]),
         ("collect", [3, 2, 1, 0]),
         ("dense_channels", [8, 8]),
+        ("dense_channels", [8, 12, 16, 16.0]),
         ("base_lr", 0),
+        ("base_lr", "0.01"),
+        ("camera_head", "conv"),
+        ("newton_schulz_dtype", "float16"),
         ("heads", 16),
         ("image_size", 57),
         ("dense_width", 12),
@@ -314,6 +318,25 @@ def test_a_config_that_no_network_has_is_refused(name, value):
         ModelConfig.from_json(json.dumps({**values, name: value}))
     with pytest.raises(ModelError, match=name):
         replace(ModelConfig.tiny(), **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("variant", "reference_view", "camera_head"),
+    [
+        ("main", False, "refine"),
+        ("ref_view", True, "refine"),
+        ("online", False, "mlp"),
+        ("state_query", True, "refine"),
+    ],
+)
+def test_what_no_official_tensor_tells(variant, reference_view, camera_head):
+    """A network that is wrong here loads every tensor and answers with other numbers."""
+    config = ModelConfig.official(variant)
+    assert (config.reference_view, config.camera_head) == (reference_view, camera_head)
+    assert config.collect == (4, 11, 17, 23)
+    assert (config.encoder_heads, config.heads, config.camera_heads) == (16, 16, 16)
+    assert (config.newton_schulz_steps, config.newton_schulz_dtype) == (5, "bfloat16")
+    assert config.base_lr == 0.01
 
 
 def test_heads_that_refine_share_what_they_see():

@@ -267,6 +267,7 @@ def test_weights_cast_once_give_the_bits_of_casting_always(model, images):
     model.compute_dtype = torch.bfloat16
     expected = results(model, images)
     held = sum(p.nbytes for p in model.aggregator.parameters())
+    model.compute_dtype = torch.float32  # which casting sets
     cast_weights(model)
     assert sum(p.nbytes for p in model.aggregator.parameters()) < 0.8 * held
     assert all(map(torch.equal, results(model, images), expected))

@@ -145,3 +145,15 @@ def test_newton_schulz_flattens_the_spectrum():
     assert singular.min() > 0.5 and singular.max() < 1.3
     torch.testing.assert_close(newton_schulz(3 * (U * spread) @ V, 5, torch.float32), out)
     assert newton_schulz(U, 5).dtype == torch.bfloat16
+
+
+def test_learning_rates_are_float32_whatever_products_are_in():
+    """In bfloat16 what the projection says would be lost beside the offset of -4.6."""
+    torch.manual_seed(6)
+    layer = FastWeightLayer(24, 2, 24)
+    x = torch.randn(1, 50, 24)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        rates, said = layer.rates(x), layer.lr_fc(x).double()
+    offset = torch.log(torch.expm1(torch.tensor(0.01, dtype=torch.float64)))
+    expected = F.softplus(said + offset).view(50, 3, 2).permute(1, 2, 0)  # matrix, head, token
+    torch.testing.assert_close(rates[..., 0].double(), expected, rtol=1e-5, atol=0)

@@ -177,11 +177,14 @@ def test_the_tables_of_a_recording_live_as_long_as_it(model, chunks, monkeypatch
 def test_another_size_is_recorded_when_it_comes_again(model, chunks):
     graphed = StreamGraph(model, ("depth",))
     state = own = model.new_state()
+    recorded = []
     for chunk in (*chunks[:3], chunks[3][:, :1], chunks[4], chunks[5][:, :1], chunks[5][:, 1:]):
         _, state = model.stream(chunk, state, 2, ("depth",))
         _, own = graphed(chunk, own)
         assert same(own, state)
-    assert graphed._recorded == (1, 1, 3, 28, 42)
+        recorded.append(graphed._recorded)
+    two, one = (1, 2, 3, 28, 42), (1, 1, 3, 28, 42)
+    assert recorded == [None, None, two, two, two, two, one]
 
 
 def test_what_cannot_be_recorded_goes_on_and_is_said_once(model, chunks, monkeypatch):

@@ -38,6 +38,7 @@ def test_numbers_have_a_range():
         ("chunk_frames", True, "must be of type int"),
         ("autostart", 1, "must be of type bool"),
         ("compiled", False, "got False: YAML reads on and off as booleans, quote them"),
+        ("compiled", 3, "must be of type string"),
         ("map_voxel_m", float("nan"), "must be of type double"),
         ("map_voxel_m", float("inf"), "must be of type double"),
         ("map_voxel_m", "0.05", "must be of type double"),
@@ -51,7 +52,9 @@ def test_numbers_have_a_range():
     ],
 )
 def test_bad_values_are_refused_with_the_reason(name, value, reason):
-    assert reason in (validate(name, value) or "")
+    found = validate(name, value) or ""
+    assert reason in found
+    assert ("quote them" in found) == ("quote them" in reason)
 
 
 def test_updated_coerces_and_leaves_the_old_one():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from cv_bridge import CvBridge, CvBridgeError, getCvType
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 BRIDGE = CvBridge()
 RNG = np.random.default_rng(5)
@@ -32,7 +33,8 @@ def image(data, height, width, encoding, step, is_bigendian=0):
         ("bgra8", np.uint8, 4), ("rgb16", np.uint16, 3), ("32FC1", np.float32, 1),
         ("16UC1", np.uint16, 1), ("64FC3", np.float64, 3), ("8SC2", np.int8, 2),
         ("32SC4", np.int32, 4), ("bayer_rggb8", np.uint8, 1), ("yuv422", np.uint8, 2),
-        ("yuv422_yuy2", np.uint8, 2), ("8UC", np.uint8, 1),
+        ("yuv422_yuy2", np.uint8, 2), ("8UC", np.uint8, 1), ("yuyv", np.uint8, 2),
+        ("bgr16", np.uint16, 3), ("rgba16", np.uint16, 4), ("bayer_gbrg16", np.uint16, 1),
     ],
 )  # fmt: skip
 def test_every_encoding_survives_the_way_there_and_back(encoding, dtype, channels):
@@ -46,6 +48,14 @@ def test_every_encoding_survives_the_way_there_and_back(encoding, dtype, channel
     assert back.dtype == dtype
     np.testing.assert_array_equal(back, pixels)
     assert np.shares_memory(back, np.frombuffer(message.data, np.uint8))
+
+
+def test_an_image_without_encoding_is_named_after_its_array():
+    header = Header(frame_id="camera")
+    for pixels, encoding in ((COLOR, "8UC3"), (np.ones((2, 3), np.float32), "32FC1")):
+        message = BRIDGE.cv2_to_imgmsg(pixels, header=header)
+        assert (message.encoding, message.header.frame_id) == (encoding, "camera")
+        np.testing.assert_array_equal(BRIDGE.imgmsg_to_cv2(message), pixels)
 
 
 def test_padded_rows_are_skipped():
@@ -76,6 +86,8 @@ def test_views_of_an_image_are_written_row_by_row():
         ("rgb8", "mono8", cv2.cvtColor(COLOR, cv2.COLOR_RGB2GRAY)),
         ("bgr8", "rgba8", cv2.cvtColor(COLOR, cv2.COLOR_BGR2RGBA)),
         ("rgb8", "rgb16", COLOR.astype(np.uint16) * 257),
+        ("rgb8", "yuv422", cv2.cvtColor(COLOR, cv2.COLOR_RGB2YUV_UYVY)),
+        ("bgr8", "yuyv", cv2.cvtColor(COLOR, cv2.COLOR_BGR2YUV_YUY2)),
         ("8UC3", "32FC3", COLOR.astype(np.float32)),
         ("rgb8", "8UC3", COLOR),
     ],
@@ -90,6 +102,16 @@ def test_sixteen_bits_become_eight_by_scale_not_by_cutting():
     np.testing.assert_array_equal(BRIDGE.imgmsg_to_cv2(message, "mono8"), [[0, 1, 255]])
 
 
+def test_numbers_are_rounded_and_kept_within_what_the_type_holds():
+    values = np.array([[1.4, 2.6, -5, 70_000, np.nan, np.inf, -np.inf]], np.float32)
+    message = BRIDGE.cv2_to_imgmsg(values)
+    for desired, most, least in (("16UC1", 65_535, 0), ("8SC1", 127, -128)):
+        expected = [[1, 3, max(-5, least), most, 0, most, least]]
+        np.testing.assert_array_equal(BRIDGE.imgmsg_to_cv2(message, desired), expected)
+    message = BRIDGE.cv2_to_imgmsg(np.array([[128, 129]], np.uint16), "mono16")
+    np.testing.assert_array_equal(BRIDGE.imgmsg_to_cv2(message, "mono8"), [[0, 1]])
+
+
 @pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
 def test_each_bayer_pattern_gives_the_colour_it_was_made_of(pattern):
     rgb = np.zeros((8, 8, 3), np.uint8) + np.array([200, 120, 40], np.uint8)
@@ -102,7 +124,13 @@ def test_each_bayer_pattern_gives_the_colour_it_was_made_of(pattern):
 
 
 @pytest.mark.parametrize(
-    ("encoding", "pixel"), [("yuv422", (128, 90)), ("uyvy", (128, 90)), ("yuv422_yuy2", (90, 128))]
+    ("encoding", "pixel"),
+    [
+        ("yuv422", (128, 90)),
+        ("uyvy", (128, 90)),
+        ("yuv422_yuy2", (90, 128)),
+        ("yuyv", (90, 128)),
+    ],
 )
 def test_yuv422_without_colour_is_grey(encoding, pixel):
     message = BRIDGE.cv2_to_imgmsg(np.full((2, 4, 2), pixel, np.uint8), encoding)
@@ -126,7 +154,13 @@ def test_what_makes_no_sense_is_refused():
         BRIDGE.cv2_to_imgmsg(np.ones((2, 2), np.float16))
     with pytest.raises(TypeError):
         BRIDGE.cv2_to_imgmsg([[1, 2]])
-    for short in (image(b"123", 2, 2, "mono8", 2), image(b"1234", 2, 2, "mono8", 1)):
+    with pytest.raises(TypeError):
+        BRIDGE.cv2_to_compressed_imgmsg([[1, 2]])
+    for short in (
+        image(b"123", 2, 2, "mono8", 2),
+        image(b"1234", 2, 2, "mono8", 1),
+        image(b"", 1, 1, "mono8", 1),
+    ):
         with pytest.raises(CvBridgeError, match="does not fit"):
             BRIDGE.imgmsg_to_cv2(short)
     with pytest.raises(CvBridgeError, match=r"of an image \(0, 0, 3\)"):

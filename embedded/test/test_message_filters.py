@@ -98,12 +98,25 @@ def test_a_cache_is_asked_by_time(inputs):
         return Time(nanoseconds=round(s * 1e9), clock_type=ClockType.ROS_TIME)
 
     assert len(passed_on) == 4
-    assert seconds(*cache.getInterval(at(2.0), at(3.5))) == (2.0, 3.0)
-    assert seconds(cache.getElemAfterTime(at(2.5))) == (3.0,)
-    assert seconds(cache.getElemBeforeTime(at(2.5))) == (2.0,)
+    for last in (3.0, 3.5):
+        assert seconds(*cache.getInterval(at(2.0), at(last))) == (2.0, 3.0)
+    assert seconds(*cache.getInterval(at(3.0), at(3.0))) == (3.0,)
+    for asked in (2.5, 3.0):
+        assert seconds(cache.getElemAfterTime(at(asked))) == (3.0,)
+    for asked in (2.5, 2.0):
+        assert seconds(cache.getElemBeforeTime(at(asked))) == (2.0,)
     assert cache.getElemBeforeTime(at(1.5)) is None
     assert (cache.getOldestTime(), cache.getLastestTime()) == (at(2.0), at(4.0))
     assert seconds(cache.getLast()) == (4.0,)
+
+
+def test_a_cache_keeps_the_last_with_a_stamp(capfd):
+    cache = message_filters.Cache()
+    assert (cache.getLast(), cache.getLastestTime(), cache.getOldestTime()) == (None, None, None)
+    for m in (message(1.0), message(2.0), String(data="x")):
+        cache.add(m)
+    assert seconds(*cache.cache_msgs) == (2.0,) and cache.cache_size == 1
+    assert "String" in capfd.readouterr().err
 
 
 def test_callbacks_get_their_own_arguments(inputs):
@@ -121,6 +134,9 @@ def test_subscribers_feed_a_synchronizer():
             message_filters.Subscriber(node, Image, "image", qos_profile=5),
             message_filters.Subscriber(node, CameraInfo, "camera_info"),
         ]
+        by_place = message_filters.Subscriber(node, Image, "image", 7)
+        depths = [s.qos_profile.depth for s in (*subscribers, by_place)]
+        assert depths == [5, 10, 7]
         sets = collect(message_filters.TimeSynchronizer(subscribers, 10))
         publishers = [
             node.create_publisher(Image, "image", 5),

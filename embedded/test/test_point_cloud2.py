@@ -72,12 +72,15 @@ def test_selections():
     np.testing.assert_array_equal(kept["x"], [4, 7])
     assert len(point_cloud2.read_points(cloud, ["x", "z"], skip_nans=True)) == 3
     assert point_cloud2.read_points(cloud, uvs=[2])["i"][0] == 3
+    for chosen in (np.array([0, 2]), np.array([True, False, True])):
+        assert point_cloud2.read_points(cloud, uvs=chosen)["i"].tolist() == [1, 3]
     first = point_cloud2.read_points_list(cloud, uvs=[1])[0]
     assert (first.x, first.i) == (4.0, 2)
     cloud.is_dense = True
     assert len(point_cloud2.read_points(cloud, skip_nans=True)) == 3
-    with pytest.raises(AssertionError, match="not in the cloud"):
-        point_cloud2.read_points(cloud, ["rgb"])
+    for names in (["rgb"], ["x", "rgb"]):
+        with pytest.raises(AssertionError, match="not in the cloud"):
+            point_cloud2.read_points(cloud, names)
     with pytest.raises(AssertionError, match="same datatype"):
         point_cloud2.read_points_numpy(cloud)
 

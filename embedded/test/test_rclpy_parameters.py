@@ -278,6 +278,13 @@ def test_values_go_through_messages_and_back(value):
     assert parameter_value_to_python(parameter.get_parameter_value()) == value
 
 
+@pytest.mark.parametrize("value", [{"a": 1}, {1}, [1, "a"], [[1]]], ids=repr)
+def test_values_of_no_type_are_refused(value):
+    """By name, whatever else would go wrong with them later."""
+    with pytest.raises(TypeError, match="The given value is not"):
+        Parameter("p", value=value)
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("1", 1), ("1.5", 1.5), ("true", True), ("[1, 2]", [1, 2]), ("a: b: c", "a: b: c")],

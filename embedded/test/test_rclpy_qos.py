@@ -3,7 +3,7 @@
 
 import pytest
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.duration import Duration
+from rclpy.duration import Duration, Infinite
 from rclpy.event_handler import (
     PublisherEventCallbacks,
     QoSMessageLostInfo,
@@ -169,7 +169,9 @@ def test_profiles_are_checked():
     with pytest.raises(AssertionError):
         QoSProfile(deepness=3)
     assert QoSProfile(depth=3) == QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=3)
-    assert QoSProfile(depth=3) != QoSProfile(depth=4)
+    assert QoSProfile(depth=3) != QoSProfile(depth=4) and QoSProfile(depth=3) != 3
+    with pytest.warns(UserWarning, match="zero depth with KEEP_LAST"):
+        QoSProfile(depth=0)
     assert "depth=3" in repr(QoSProfile(depth=3))
     assert ReliabilityPolicy.get_from_short_key("best_effort") == ReliabilityPolicy.BEST_EFFORT
     assert HistoryPolicy.KEEP_ALL.short_key == "keep_all"
@@ -178,6 +180,10 @@ def test_profiles_are_checked():
 
 def _profile(**policies):
     return QoSProfile(depth=1, **policies)
+
+
+def _lasting(*seconds):
+    return [{"liveliness_lease_duration": Duration(seconds=s)} for s in seconds]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +201,15 @@ def _profile(**policies):
             {"liveliness": LivelinessPolicy.MANUAL_BY_TOPIC},
             "liveliness",
         ),
+        ({"liveliness": LivelinessPolicy.MANUAL_BY_TOPIC}, {}, ""),
         ({}, {"liveliness_lease_duration": Duration(seconds=1)}, "lease"),
+        (*_lasting(2, 1), "lease is less"),
+        (*_lasting(1, 1), ""),
+        (*_lasting(1, 2), ""),
+        ({"durability": DurabilityPolicy.TRANSIENT_LOCAL}, {}, ""),
+        ({"deadline": Duration(seconds=1)}, {}, ""),
+        ({}, {"deadline": Infinite}, ""),
+        ({"deadline": Infinite}, {"deadline": Duration(seconds=1)}, "publisher does not"),
     ],
 )
 def test_compatibility(publisher, subscription, word):

@@ -3,9 +3,11 @@
 
 import builtin_interfaces.msg
 import pytest
-from rclpy.clock import Clock, ROSClock
+from rclpy.clock import Clock, ClockChange, JumpThreshold, ROSClock
 from rclpy.clock_type import ClockType
+from rclpy.context import Context
 from rclpy.duration import Duration, Infinite
+from rclpy.exceptions import NotInitializedException
 from rclpy.time import Time
 
 
@@ -21,6 +23,16 @@ def test_arithmetic():
     assert Time(seconds=1) < time <= time and time > Time() and time >= time
     assert Duration(seconds=-1) < Duration() < Duration(nanoseconds=1) < Infinite
     assert str(Infinite) == "Infinite" and repr(Duration(nanoseconds=3)).endswith("3)")
+
+
+@pytest.mark.parametrize("kind", [Time, Duration])
+def test_order(kind):
+    """Equal ones are neither less nor more, and one key of a dictionary."""
+    one, same, two = kind(seconds=1), kind(nanoseconds=10**9), kind(seconds=2)
+    assert one == same and one != two and hash(one) == hash(same) and len({one, same, two}) == 2
+    assert (one < two, one <= two, one > two, one >= two) == (True, True, False, False)
+    assert (two < one, two <= one, two > one, two >= one) == (False, False, True, True)
+    assert (one < same, one <= same, one > same, one >= same) == (False, True, False, True)
 
 
 def test_what_cannot_be_is_refused():
@@ -65,3 +77,69 @@ def test_clocks_go_forward():
         assert clock.now().clock_type is kind and clock.now() >= Time(clock_type=kind)
         assert isinstance(clock, ROSClock) == (kind is ClockType.ROS_TIME)
     assert not ROSClock().ros_time_is_active
+
+
+def test_a_jump_is_heard_by_those_it_concerns():
+    """From its threshold on, with what it was; before it the clock still shows the old time."""
+    clock, heard, before = ROSClock(), [], []
+
+    def hear(name, forward, backward, change):
+        threshold = JumpThreshold(
+            min_forward=forward, min_backward=backward, on_clock_change=change
+        )
+        return clock.create_jump_callback(
+            threshold,
+            pre_callback=lambda: before.append(clock.now().nanoseconds),
+            post_callback=lambda jump: heard.append((name, jump.clock_change, jump.delta)),
+        )
+
+    handles = [
+        hear("forward", Duration(seconds=5), None, False),
+        hear("backward", None, Duration(seconds=-2), False),
+        hear("change", None, None, True),
+    ]
+
+    def told(act):
+        heard.clear()
+        act()
+        return {(name, change) for name, change, _ in heard}
+
+    def set_to(seconds):
+        return lambda: clock.set_ros_time_override(Time(seconds=seconds))
+
+    assert told(set_to(100)) == set() and not clock.ros_time_is_active
+    on, off = ClockChange.ROS_TIME_ACTIVATED, ClockChange.ROS_TIME_DEACTIVATED
+    same = ClockChange.ROS_TIME_NO_CHANGE
+    found = told(lambda: clock._set_ros_time_is_active(True))
+    assert found == {("backward", on), ("change", on)}
+    assert told(lambda: clock._set_ros_time_is_active(True)) == set()
+    before.clear()
+    assert told(set_to(105)) == {("forward", same)} and heard[0][2] == Duration(seconds=5)
+    assert before == [100 * 10**9] and clock.now().nanoseconds == 105 * 10**9
+    assert told(set_to(109.9)) == set()
+    assert told(set_to(107.9)) == {("backward", same)} and heard[0][2] == Duration(seconds=-2)
+    assert told(set_to(106)) == set()
+    handles[0].unregister()
+    found = told(lambda: clock._set_ros_time_is_active(False))
+    assert found == {("change", off)} and heard[0][2] > Duration(seconds=10**9)
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "change"),
+    [(Duration(), None, True), (None, Duration(), True), (None, None, False)],
+)
+def test_thresholds_that_say_nothing_are_refused(forward, backward, change):
+    """A jump forward is above zero, one backward below it, and something is to be heard of."""
+    with pytest.raises(ValueError):
+        JumpThreshold(min_forward=forward, min_backward=backward, on_clock_change=change)
+
+
+def test_what_a_clock_cannot_do_is_refused():
+    """Calls of nothing, and sleep without a context or by another clock."""
+    clock = ROSClock()
+    threshold = JumpThreshold(min_forward=None, min_backward=None)
+    for callbacks in ({}, {"pre_callback": 3}, {"post_callback": 3}):
+        with pytest.raises(ValueError, match="must be callable"):
+            clock.create_jump_callback(threshold, **callbacks)
+    with pytest.raises(NotInitializedException):
+        clock.sleep_for(Duration(), context=Context())

@@ -3,13 +3,19 @@
 
 import math
 import threading
+import time
 
 import numpy as np
 import pytest
 import tf2_geometry_msgs
 import tf2_ros
 from builtin_interfaces.msg import Time as TimeMessage
-from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped, TransformStamped
+from geometry_msgs.msg import (
+    PointStamped,
+    PoseStamped,
+    PoseWithCovarianceStamped,
+    TransformStamped,
+)
 from rclpy.clock import ClockType
 from rclpy.duration import Duration
 from rclpy.time import Time
@@ -136,23 +142,34 @@ def test_clear_forgets_what_moves():
     assert not buffer.can_transform("a", "b", Time())
     with pytest.raises(tf2_ros.ExtrapolationException):
         buffer.lookup_transform("a", "b", at(1.0))
+    buffer.set_transform(stamped("c", "b", 0.5, (2, 0, 0)), "test")
+    assert buffer.lookup_transform("c", "b", Time()).transform.translation.x == 2
 
 
-def test_what_is_older_than_the_cache_time_goes_and_is_not_taken():
+def test_what_is_older_than_the_cache_time_goes_and_is_not_taken(capfd):
     buffer = tf2_ros.Buffer(cache_time=Duration(seconds=2))
-    for seconds in (1.0, 2.0, 3.5):
+    for seconds in (1.0, 2.0, 2.0, 3.5):
         buffer.set_transform(stamped("a", "b", seconds), "test")
     assert not buffer.can_transform("a", "b", at(1.0))
     assert buffer.can_transform("a", "b", at(2.0))
+    assert "TF_" not in capfd.readouterr().err
     buffer.set_transform(stamped("a", "b", 1.4), "test")
+    told = "TF_OLD_DATA ignoring data from the past for frame b at time 1.400000"
+    assert told in capfd.readouterr().err
     with pytest.raises(tf2_ros.ExtrapolationException, match=r"earliest data is at time 2\.000000"):
         buffer.lookup_transform("a", "b", at(1.4))
+    buffer.set_transform(stamped("a", "b", 1.5), "test")  # just as old as may be
+    assert buffer.can_transform("a", "b", at(1.5))
 
 
 def test_late_and_repeated_stamps_are_sorted_in():
     buffer = buffer_with(*(stamped("a", "b", s, (s, 0, 0)) for s in (3.0, 1.0, 2.0, 2.0)))
     assert buffer.lookup_transform("a", "b", at(1.5)).transform.translation.x == pytest.approx(1.5)
     assert buffer.lookup_transform("a", "b", at(2.5)).transform.translation.x == pytest.approx(2.5)
+    assert "rate: 1.500" in buffer.all_frames_as_yaml()  # three in two seconds
+    for x in (7, 8):
+        buffer.set_transform(stamped("a", "b", 3.0, (x, 0, 0)), "test")
+        assert buffer.lookup_transform("a", "b", at(3.0)).transform.translation.x == x
 
 
 def test_a_frame_may_change_its_parent():
@@ -203,7 +220,16 @@ def test_errors_are_those_of_tf2(target, source, seconds, error, message):
     assert str(raised.value) == message
     possible, why = buffer.can_transform(target, source, at(seconds), return_debug_tuple=True)
     assert not possible
-    assert why
+    reasons = {
+        "nowhere": "frame does not exist",
+        "": "in tf2 frame_ids cannot be empty",
+        "/a": "in tf2 frame_ids cannot start with a '/'",
+    }
+    for argument, frame in (("target_frame", target), ("source_frame", source)):
+        if frame in reasons:
+            message = f'Invalid frame ID "{frame}" passed to canTransform argument {argument} - '
+            message += reasons[frame]
+    assert why == message
 
 
 def test_an_ancestor_that_cannot_be_extrapolated_does_not_matter_below_it():
@@ -219,8 +245,9 @@ def test_a_loop_is_an_error_not_a_hang():
     loop = [stamped("a", "b", 1.0), stamped("b", "c", 1.0), stamped("c", "a", 1.0)]
     buffer = buffer_with(*loop, stamped("x", "y", 1.0))
     for seconds in (0.0, 1.0):
-        with pytest.raises(tf2_ros.LookupException, match="contains a loop"):
-            buffer.lookup_transform("y", "b", at(seconds))
+        for target, source in (("y", "b"), ("b", "y")):
+            with pytest.raises(tf2_ros.LookupException, match="contains a loop"):
+                buffer.lookup_transform(target, source, at(seconds))
 
 
 @pytest.mark.parametrize(
@@ -234,15 +261,17 @@ def test_a_loop_is_an_error_not_a_hang():
         stamped("a", "b", 1.0, quaternion=(0, 0, 0, 1.2)),
     ],
 )
-def test_unusable_transforms_are_ignored(bad):
+def test_unusable_transforms_are_ignored(bad, capfd):
     buffer = buffer_with(bad)
+    assert "TF_" in capfd.readouterr().err
     assert buffer.all_frames_as_string() == ""
     assert buffer.all_frames_as_yaml() == "[]"
 
 
-def test_a_stamp_past_the_last_that_can_be_told_is_ignored():
+@pytest.mark.parametrize("nanosec", [SECOND, 2**32 - 1])
+def test_a_stamp_past_the_last_that_can_be_told_is_ignored(nanosec):
     late = stamped("a", "b", 2**31 - 1)
-    late.header.stamp.nanosec = 2**32 - 1
+    late.header.stamp.nanosec = nanosec
     assert buffer_with(late).all_frames_as_string() == ""
 
 
@@ -259,13 +288,51 @@ def test_full_lookup_goes_through_the_fixed_frame():
     assert found.transform.translation.x == pytest.approx(-2.0)
     assert buffer.can_transform_full(*query)
     assert not buffer.can_transform_full("base", at(3.0), "base", at(1.0), "map")
+    assert not buffer.can_transform_full("base", at(2.0), "base", at(3.0), "map")
+
+
+def test_full_lookup_is_the_product_of_matrices_of_two_times():
+    (old, map_T_old), (new, map_T_new) = (random_transform("map", "base", s) for s in (1.0, 2.0))
+    marker, map_T_marker = random_transform("map", "marker", 2.0)
+    buffer = buffer_with(old, new, marker)
+    for target, map_T_target in (("base", map_T_new), ("marker", map_T_marker)):
+        found = buffer.lookup_transform_full(target, at(2.0), "base", at(1.0), "map")
+        expected = np.linalg.inv(map_T_target) @ map_T_old
+        np.testing.assert_allclose(matrix_of(found), expected, atol=1e-12)
+        assert (found.header.frame_id, found.child_frame_id) == (target, "base")
+        assert Time.from_msg(found.header.stamp) == at(2.0)
+    assert not buffer.can_transform_full("marker", at(1.0), "base", at(2.0), "map")
+    for query in (
+        ("/base", at(2.0), "base", at(1.0), "map"),
+        ("base", at(2.0), "/base", at(1.0), "map"),
+        ("base", at(2.0), "base", at(1.0), "/map"),
+    ):
+        with pytest.raises(tf2_ros.InvalidArgumentException):
+            buffer.lookup_transform_full(*query)
+
+
+def test_a_frame_seen_from_itself_is_where_it_is():
+    buffer = buffer_with(stamped("a", "b", 1.0, (1, 2, 3)), stamped("a", "b", 2.5, (3, 2, 1)))
+    for asked, told in ((at(0.0), at(2.5)), (at(1.5), at(1.5)), (at(9.0), at(9.0))):
+        found = buffer.lookup_transform("b", "b", asked)
+        np.testing.assert_array_equal(matrix_of(found), np.eye(4))
+        assert Time.from_msg(found.header.stamp) == told
+    for frame in ("a", "nobody"):  # frames without a parent have no time of their own
+        assert Time.from_msg(buffer.lookup_transform(frame, frame, at(0.0)).header.stamp) == at(0)
+        assert buffer.can_transform(frame, frame, at(1.0))
+    with pytest.raises(tf2_ros.LookupException, match="argument source_frame does not exist"):
+        buffer.get_latest_common_time("a", "nobody")
+    buffer.clear()
+    assert Time.from_msg(buffer.lookup_transform("b", "b", at(0.0)).header.stamp) == at(0)
 
 
 def test_waiting_ends_when_the_transform_comes_and_when_time_is_up():
     buffer = tf2_ros.Buffer()
     assert not buffer.can_transform("a", "b", at(1.0), timeout=Duration(seconds=0.05))
     with pytest.raises(tf2_ros.LookupException):
+        start = time.monotonic()
         buffer.lookup_transform("a", "b", at(1.0), timeout=Duration(seconds=0.05))
+    assert time.monotonic() - start > 0.049
 
     found = []
     waiting = threading.Thread(
@@ -277,6 +344,28 @@ def test_waiting_ends_when_the_transform_comes_and_when_time_is_up():
     buffer.set_transform(stamped("a", "b", 1.0, (7, 0, 0)), "test")
     waiting.join(timeout=60)
     assert found[0].transform.translation.x == 7.0
+
+
+def test_full_lookups_wait_as_well():
+    buffer = buffer_with(stamped("map", "base", 1.0, (1, 0, 0)))
+    query = ("base", at(2.0), "base", at(1.0), "map")
+    possible, why = buffer.can_transform_full(*query, return_debug_tuple=True)
+    assert not possible and "only time 1.000000 is in the buffer" in why
+    new = stamped("map", "base", 2.0, (3, 0, 0))
+    threading.Timer(0.05, buffer.set_transform, (new, "test")).start()
+    found = buffer.lookup_transform_full(*query, timeout=Duration(seconds=60))
+    assert found.transform.translation.x == pytest.approx(-2)
+
+    later = ("base", at(3.0), "base", at(1.0), "map")
+    future = buffer.wait_for_transform_full_async(*later)
+    looked_up = buffer.lookup_transform_full_async(*later)
+    looked_up.send(None)
+    assert not future.done()
+    buffer.set_transform(stamped("map", "base", 3.0, (5, 0, 0)), "test")
+    assert future.result().transform.translation.x == pytest.approx(-4)
+    with pytest.raises(StopIteration) as ended:
+        looked_up.send(None)
+    assert ended.value.value == future.result()
 
 
 def test_a_future_is_fulfilled_by_the_transform_that_completes_it():
@@ -296,6 +385,9 @@ def test_frames_are_described():
     described = buffer.all_frames_as_yaml()
     assert "parent: 'a'" in described
     assert "buffer_length: 1.000" in described
+    buffer.set_transform_static(stamped("b", "c", 0.0), "a sensor")
+    described = buffer.all_frames_as_yaml()
+    assert "c: \n  parent: 'b'\n  broadcaster: 'a sensor'\n" in described
 
 
 def test_poses_are_transformed_with_their_covariance():
@@ -327,6 +419,19 @@ def test_poses_are_transformed_with_their_covariance():
     with pytest.raises(tf2_ros.TypeException):
         buffer.transform(map_base, "map")
     assert tf2_geometry_msgs.do_transform_pose(pose.pose, map_base) == moved.pose
+
+
+def test_points_go_to_a_frame_of_another_time():
+    buffer = buffer_with(
+        stamped("map", "base", 1.0, (1, 0, 0)), stamped("map", "base", 2.0, (3, 0, 0))
+    )
+    point = PointStamped()
+    point.header.frame_id, point.header.stamp = "base", TimeMessage(sec=1)
+    point.point.y = 4.0
+    moved = buffer.transform_full(point, "base", at(2.0), "map")
+    assert (moved.point.x, moved.point.y) == (-2.0, 4.0)
+    assert Time.from_msg(moved.header.stamp) == at(2.0)
+    assert buffer.transform(point, "map", new_type=PointStamped).point.x == 1.0
 
 
 def test_nothing_is_interpolated_between_two_parents():

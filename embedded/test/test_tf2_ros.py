@@ -17,6 +17,7 @@ from rclpy.duration import Duration
 from rclpy.parameter import Parameter
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
+from tf2_msgs.srv import FrameGraph
 from waiting import PATIENCE_S
 from waiting import spin_until as spin_executor_until
 
@@ -135,9 +136,21 @@ def test_await_in_a_callback(node, demo):
     assert listener.buffer is buffer
 
 
-def test_time_that_jumps_back_empties_the_buffer(node):
-    node.set_parameters([Parameter("use_sim_time", value=True)])
+def test_a_buffer_of_a_node_tells_its_frames(node):
     buffer = tf2_ros.Buffer(node=node)
+    buffer.set_transform_static(transform(Time(), "base", "camera"), "test")
+    client = node.create_client(FrameGraph, "tf2_frames")
+    spin_until(node, client.service_is_ready)
+    future = client.call_async(FrameGraph.Request())
+    spin_until(node, future.done)
+    assert future.result().frame_yaml == buffer.all_frames_as_yaml() != "[]"
+
+
+def test_time_that_jumps_back_empties_the_buffer(node):
+    buffer = tf2_ros.Buffer(node=node)
+    buffer.set_transform(transform(node.get_clock().now()), "test")
+    node.set_parameters([Parameter("use_sim_time", value=True)])
+    assert not buffer.can_transform("map", "base", Time()), "its stamps are of another clock"
     clock = node.create_publisher(Clock, "/clock", 10)
     spin_until(node, lambda: clock.get_subscription_count() > 0)
 
@@ -156,3 +169,6 @@ def test_time_that_jumps_back_empties_the_buffer(node):
     set_clock(50)
     assert not buffer.can_transform("map", "base", Time())
     assert buffer.can_transform("base", "camera", Time())
+    buffer.set_transform(transform(Time(seconds=50)), "test")
+    node.set_parameters([Parameter("use_sim_time", value=False)])  # a jump forward
+    assert not buffer.can_transform("map", "base", Time())

@@ -17,10 +17,11 @@ class Subscriber(SimpleFilter):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-        self.node, msg_type, self.topic = args[:3]
-        kwargs.setdefault("qos_profile", 10)
+        self.node, msg_type, self.topic, *rest = args
+        if not rest:
+            kwargs.setdefault("qos_profile", 10)
         self.sub = self.node.create_subscription(
-            msg_type, self.topic, self.callback, *args[3:], **kwargs
+            msg_type, self.topic, self.callback, *rest, **kwargs
         )
 
     def callback(self, msg: Any) -> None:
