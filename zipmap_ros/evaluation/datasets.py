@@ -17,6 +17,7 @@ from zipmap_ros.evaluation.euroc import EurocSource
 from zipmap_ros.evaluation.runs import fit
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Camera
+from zipmap_ros.mapping.bars import Bars
 from zipmap_ros.model import ModelConfig
 from zipmap_ros.synthetic import MOTIONS, World
 
@@ -120,9 +121,10 @@ def _recorded(
 def _usable(
     source: Iterable[Frame], every: int, config: ModelConfig, with_truth: bool
 ) -> Iterator[Frame]:
+    bars = Bars()
     for frame in islice(source, 0, None, every):
         if frame.rgb.size and (frame.map_T_camera is not None or not with_truth):
-            yield fit(frame, config)
+            yield fit(bars.cut(frame), config)
 
 
 def _worlds(split: str, length: int, count: int, config: ModelConfig) -> list[Clip]:

@@ -21,14 +21,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from zipmap_ros.geometry import Array, Camera, adjoint, invert, rigid, se3_exp, se3_log
+from zipmap_ros.geometry import Array, Camera, invert, rigid, se3_exp, se3_log
 from zipmap_ros.mapping.correction import PIXEL, Correction, node_weights
+from zipmap_ros.mapping.level import HUBER, PRIOR, Level, choose, noise_of
 from zipmap_ros.mapping.pixels import (
     Image,
     Mask,
     backproject,
     correlation,
     gradient,
+    inside,
     project,
     pyramid,
     sample,
@@ -36,19 +38,12 @@ from zipmap_ros.mapping.pixels import (
 )
 
 CELLS = (3, 2, 2)  # pixels of a cell, from which one is taken, by level from fine to coarse
-MIN_GRADIENT = 0.004  # of brightness a pixel
 FEWEST = 75  # pixels to align by
 SMALLEST = 8  # pixels a side of an image
 ITERATIONS = 8  # on each level, fewer if one lowers the cost by less than a share of ENOUGH
 ENOUGH = 5e-3
 STEP = 5  # pixels from one to the next that tell an image's correction from the others
-HUBER = 1.345  # standard deviations
-# Standard deviation of brightness: at least NOISE, and as much as it changes in EDGE of a pixel.
-NOISE, EDGE = 0.01, 0.25
-# Around the guess, standard deviations: translation (share of the depth), rotation (radians), gain,
-# offset. It weighs as much as so many pixels of the coarsest level, fewer on finer ones.
-PRIOR = np.array([0.03] * 6 + [0.1, 0.05])
-PRIOR_PIXELS = 25.0
+PRIOR_PIXELS = 25.0  # that PRIOR weighs, of the coarsest level; fewer on finer ones
 LONGEST_STEP = np.array([0.15, 0.1])  # of the descent: share of the depth, radians
 # An alignment failed when it is further from the guess (share of the depth, radians), fewer pixels
 # fit (are in view) than this, or they correlate less: of other rooms 11 in 100 fit, 4 do both.
@@ -61,10 +56,6 @@ BASELINE, BASELINE_GROWTH = 0.02, 1.2
 REFINEMENTS = 2  # steps of pose and depth together
 # They failed when they moved the camera (share of the depth) or the logarithm of the depth further.
 FARTHEST_REFINED = np.array([0.1, 0.5])
-# What pixels tell of a pose is trusted so much less (standard deviations), and a translation is no
-# better known than by a share of the depth: both measured, as neighbours are wrong together.
-DOUBT, NEVER_BETTER = 6.0, 0.005
-NEAR = 0.01  # of the depth
 # A reference serves as long as more pixels fit, more are in view, and they moved less (widths).
 LASTING_FIT, LASTING_VIEW, LASTING_FLOW = 0.6, 0.7, 0.1
 
@@ -78,6 +69,7 @@ class Fit:
     covariance  (6, 6) of the error of the pose against the reference, a twist in the image's camera
     focal      (2,) by which logarithm the focal lengths were off, and how much this image knows
                about it (1 / variance), 0 if nothing
+    light      (2,) gain and offset that bring its brightness to the reference's
     lasts      whether the reference serves the next
     """
 
@@ -85,6 +77,7 @@ class Fit:
     reference: Reference
     covariance: Array
     focal: Array
+    light: Array
     lasts: bool
 
     @property
@@ -100,19 +93,21 @@ class Picture:
     grey, depth  (h, w) brightness, and depth > 0
     camera       their pinhole
     rgb          (h, w, 3) uint8 colours
+    hidden       (h, w) where it shows no scene; None: nowhere
     """
 
     grey: Image
     depth: Image
     camera: Camera
     rgb: NDArray[np.uint8]
+    hidden: Mask | None = None
 
     @cached_property
-    def levels(self) -> list[_Level]:
+    def levels(self) -> list[Level]:
         """The pixels to align by, from fine to coarse."""
         greys, depths = (pyramid(each, len(CELLS)) for each in (self.grey, np.log(self.depth)))
         return [
-            _choose(grey, np.exp(depth), shrunk(self.camera, grey), cell)
+            choose(grey, np.exp(depth), shrunk(self.camera, grey), cell)
             for grey, depth, cell in zip(greys, depths, CELLS, strict=True)
         ]
 
@@ -132,7 +127,7 @@ class Reference:
     baseline: float = 0.0
 
     @cached_property
-    def levels(self) -> list[_Level]:
+    def levels(self) -> list[Level]:
         """The picture's, their depth corrected."""
         return [level.corrected(self.correction.log) for level in self.picture.levels]
 
@@ -161,23 +156,35 @@ class Reference:
         return len(self.levels[0].values) >= FEWEST
 
     def align(
-        self, grey: Image, camera: Camera, guess: Array, focal_information: float = np.inf
+        self,
+        grey: Image,
+        camera: Camera,
+        guess: Array,
+        focal_information: float = np.inf,
+        hidden: Mask | None = None,
     ) -> Fit | None:
         """Lay an image of the same size over this one; None where that fails.
 
         guess  (4, 4) world_T_camera to begin with, and near which the result must be
         focal_information  1 / variance of the logarithm of the focal length of both images
+        hidden  (h, w) where both images show no scene; None: nowhere
         """
         if grey.shape != self.picture.grey.shape or not self.is_textured:
             return None
-        finest = self.levels[0]
+        masks = [hidden if hidden is None else hidden[:: 2**i, :: 2**i] for i in range(len(CELLS))]
+        levels = [level.without(mask) for level, mask in zip(self.levels, masks, strict=True)]
+        finest = levels[0]
+        if len(finest.values) < FEWEST:
+            return None
         start = T = invert(guess) @ self.world_T_camera
         light = np.array([1.0, 0.0])
         greys = pyramid(grey, len(CELLS))
-        for level, image, cell in list(zip(self.levels, greys, CELLS, strict=True))[::-1]:
+        for level, image, cell, mask in list(zip(levels, greys, CELLS, masks, strict=True))[::-1]:
             prior = PRIOR_PIXELS * CELLS[-1] / cell
-            T, light = _Descent(level, image, shrunk(camera, image), start, prior).run(T, light)
-        pixels, seen = project(finest.points, T, camera, grey.shape)
+            T, light = _Descent(level, image, shrunk(camera, image), mask, start, prior).run(
+                T, light
+            )
+        pixels, seen = project(finest.points, T, camera, grey.shape, hidden)
         view = float(seen.mean())
         gone = _lengths(se3_log(invert(start) @ T), finest.depth)
         if view < FAILED_VIEW or (gone > FARTHEST).any():
@@ -190,20 +197,26 @@ class Reference:
         flow = np.median(np.hypot(*(pixels - finest.pixels)[:, seen])) / grey.shape[1]
         lasts = fitting > LASTING_FIT and view > LASTING_VIEW and flow < LASTING_FLOW
         covariance = finest.covariance(T, np.where(seen, left, 0), seen)
-        as_it_is = Fit(T, self, covariance, np.zeros(2), bool(lasts))
-        return self._refined(as_it_is, grey, camera, light, focal_information) or as_it_is
+        as_it_is = Fit(T, self, covariance, np.zeros(2), light, bool(lasts))
+        return self._refined(as_it_is, finest, grey, camera, hidden, focal_information) or as_it_is
 
     def _refined(
-        self, fit: Fit, grey: Image, camera: Camera, light: Array, focal_information: float
+        self,
+        fit: Fit,
+        level: Level,
+        grey: Image,
+        camera: Camera,
+        hidden: Mask | None,
+        focal_information: float,
     ) -> Fit | None:
         """The fit, with pose, depth and focal length together; None where that tells no more."""
-        level, T = self.levels[0], fit.camera_T_reference
+        T = fit.camera_T_reference
         baseline = float(np.linalg.norm(T[:3, 3])) / level.depth
         if baseline < max(BASELINE, BASELINE_GROWTH * self.baseline):
             return None
         precision = self.correction.precision
-        together = _Refinement(level, grey, camera, precision, focal_information)
-        found, change, focal = together.run(T, light)
+        together = _Refinement(level, grey, camera, hidden, precision, focal_information)
+        found, change, focal = together.run(T, fit.light)
         moved = _lengths(se3_log(invert(T) @ found), level.depth)[0]
         if not (moved <= FARTHEST_REFINED[0] and np.abs(change).max() <= FARTHEST_REFINED[1]):
             return None
@@ -211,19 +224,24 @@ class Reference:
         refined = replace(self, correction=correction, baseline=baseline)
         return replace(fit, camera_T_reference=found, reference=refined, focal=focal)
 
-    def correction_of(self, T: Array, depth: Image, camera: Camera) -> Correction | None:
+    def correction_of(
+        self, T: Array, depth: Image, camera: Camera, hidden: Mask | None = None
+    ) -> Correction | None:
         """That of another image's depth by this one's, where both saw the same; None if that is
         hardly anything.
 
-        T  (4, 4) camera_T_reference of the other; depth (h, w) and camera are the other's.
+        T  (4, 4) camera_T_reference of the other; depth (h, w), camera and hidden are the other's.
         """
         step, shape = STEP, self.picture.depth.shape
         z = (self.picture.depth * self.correction.factor(shape))[
             step // 2 :: step, step // 2 :: step
         ]
         v, u = np.indices(z.shape) * step + step // 2 + 0.5
-        points = backproject(np.stack([u.ravel(), v.ravel()]), z.ravel(), self.picture.camera)
-        pixels, seen = project(points, T, camera, depth.shape)
+        own = np.stack([u.ravel(), v.ravel()])
+        points = backproject(own, z.ravel(), self.picture.camera)
+        pixels, seen = project(points, T, camera, depth.shape, hidden)
+        if hidden is not None:
+            seen &= ~inside(hidden, own)
         if seen.sum() < FEWEST:
             return None
         pixels = pixels[:, seen]
@@ -233,83 +251,16 @@ class Reference:
 
 
 @dataclass(frozen=True, eq=False)
-class _Level:
-    """The N chosen pixels of a reference at one size of the image.
-
-    pixels    (2, N) u, v of their centres; points  (3, N) in the camera; values  (N,) brightness
-    jacobian  (8, N) of the residual, for a twist of the reference's camera, gain and offset
-    slopes    (N,) by how much brightness changes a pixel
-    nodes     (N, G) their weights in a correction of the depth
-    depth     the median of the points'
-    """
-
-    pixels: Image
-    points: Image
-    values: Image
-    jacobian: Image
-    slopes: Image
-    nodes: Array
-    depth: float
-
-    def corrected(self, log: Array) -> _Level:
-        """With other depth, by a correction's logarithm (G,)."""
-        factor = np.exp(self.nodes @ log).astype(np.float32)
-        points, jacobian = self.points * factor, self.jacobian.copy()
-        jacobian[:3] /= factor
-        return replace(self, points=points, jacobian=jacobian, depth=_median(points[2]))
-
-    def covariance(self, T: Array, left: Image, seen: Mask) -> Array:
-        """(6, 6) of the error of camera_T_reference, a twist in the camera: from Gauss-Newton's H.
-
-        left  (N,) what is left of the brightness, where a pixel is seen
-        A pixel counts less where its depth matters, as in `_Refinement`, not where it is very near.
-        """
-        deeper = (T[:3, 3] @ T[:3, :3]) @ self.jacobian[:3]
-        noise = _noise(left[seen], self.slopes)
-        weights = np.minimum(1, HUBER * noise / np.maximum(np.abs(left), 1e-9))
-        weights *= seen & (self.points[2] > NEAR * self.depth)
-        JW = self.jacobian * (weights / (noise**2 + (PIXEL * deeper) ** 2))
-        units = np.array([self.depth] * 3 + [1.0] * 5)
-        told = (JW @ self.jacobian.T) * np.outer(units, units) + np.diag(PRIOR**-2)
-        across = adjoint(T) * units[:6]
-        covariance: Array = DOUBT**2 * across @ np.linalg.inv(told)[:6, :6] @ across.T
-        covariance[:3, :3] += np.eye(3) * (NEVER_BETTER * self.depth) ** 2
-        return covariance
-
-
-def _choose(grey: Image, depth: Image, camera: Camera, cell: int) -> _Level:
-    """Of each cell of pixels the one with the strongest gradient, if it is strong enough."""
-    gx, gy = gradient(grey)
-    strength = gx * gx + gy * gy
-    h, w = grey.shape[0] // cell, grey.shape[1] // cell
-    cells = strength[: h * cell, : w * cell].reshape(h, cell, w, cell).swapaxes(1, 2)
-    best = cells.reshape(h * w, cell * cell).argmax(1)
-    row, column = np.divmod(np.arange(h * w), w)
-    y, x = row * cell + best // cell, column * cell + best % cell
-    strong = strength[y, x] > MIN_GRADIENT**2
-    y, x = y[strong], x[strong]
-    z, values = depth[y, x], grey[y, x]
-    pixels = np.stack([x, y]).astype(np.float32) + np.float32(0.5)
-    points = backproject(pixels, z, camera)
-    # Brightness by a motion of the point: the image's gradient through the pinhole.
-    a, b = gx[y, x] * camera.fx / z, gy[y, x] * camera.fy / z
-    along = np.stack([a, b, -(a * points[0] + b * points[1]) / z])
-    around = np.cross(points, along, axis=0)
-    jacobian = np.stack([*along, *around, -values, -np.ones_like(values)]).astype(np.float32)
-    slopes, nodes = np.sqrt(strength[y, x]), node_weights(pixels, grey.shape)
-    return _Level(pixels, points, values, jacobian, slopes, nodes, _median(z))
-
-
-@dataclass(frozen=True, eq=False)
 class _Descent:
     """Damped Gauss-Newton on one level.
 
     start  (4, 4) camera_T_reference that the prior is around; prior  its weight, in pixels
     """
 
-    level: _Level
+    level: Level
     image: Image
     camera: Camera
+    hidden: Mask | None
     start: Array
     prior: float
 
@@ -322,7 +273,7 @@ class _Descent:
         left, seen, away = self.residual(T, light)
         if seen.sum() < FEWEST:
             return T, light
-        noise = _noise(left[seen], level.slopes)
+        noise = noise_of(left[seen], level.slopes)
 
         def cost(left: Image, seen: Mask, away: Array) -> float:
             q = np.where(seen, np.abs(left) / noise, 2.0)  # to leave the view is no gain
@@ -354,7 +305,7 @@ class _Descent:
     def residual(self, T: Array, light: Array) -> tuple[Image, Mask, Array]:
         """(N,) what is left of the brightness, 0 where nothing is seen; (N,) whether it is; (8,)
         how far the motion and the light are from the guess, in the sense of the jacobian."""
-        pixels, seen = project(self.level.points, T, self.camera, self.image.shape)
+        pixels, seen = project(self.level.points, T, self.camera, self.image.shape, self.hidden)
         gain, offset = light.astype(np.float32)
         left = gain * sample(self.image, pixels) + offset - self.level.values
         R = (moved := invert(self.start) @ T)[:3, :3]
@@ -371,9 +322,10 @@ class _Refinement:
     focal_information  of the logarithm of the focal length, the same; inf: it is known
     """
 
-    level: _Level
+    level: Level
     image: Image
     camera: Camera
+    hidden: Mask | None
     precision: Array
     focal_information: float
 
@@ -414,7 +366,7 @@ class _Refinement:
         camera = replace(self.camera, fx=self.camera.fx * zoom, fy=self.camera.fy * zoom)
         points = level.points / level.depth * np.exp(level.nodes @ rest[3:])
         points[:2] /= zoom
-        pixels, seen = project(points.astype(np.float32), T, camera, self.image.shape)
+        pixels, seen = project(points.astype(np.float32), T, camera, self.image.shape, self.hidden)
         pixels, points, nodes = pixels[:, seen], points[:, seen], level.nodes[seen]
         R, t = T[:3, :3], T[:3, 3]
         Y = R @ points + t[:, None]
@@ -428,21 +380,10 @@ class _Refinement:
         # A longer focal length draws the points of the reference together and spreads the image.
         wider = a * Y[0] + b * Y[1] - ((R[:, :2] @ points[:2]) * along).sum(0)
         J = np.concatenate([pose, [wider * np.isfinite(self.focal_information)], deeper * nodes.T])
-        noise = _noise(left, level.slopes[seen])
+        noise = noise_of(left, level.slopes[seen])
         weights = np.minimum(1, HUBER * noise / np.maximum(np.abs(left), 1e-9))
         JW = J * (weights / (noise**2 + (PIXEL * deeper) ** 2))
         return JW @ J.T, JW @ left
-
-
-def _noise(left: NDArray[np.floating], slopes: Image) -> Image:
-    """(N,) standard deviations of brightness at pixels with these slopes, where what is left of it
-    tells how much noise all have."""
-    noise = max(1.4826 * float(np.median(np.abs(left))), NOISE) if len(left) else NOISE
-    return np.hypot(np.float32(noise), np.float32(EDGE) * slopes)
-
-
-def _median(depth: Image) -> float:
-    return float(np.median(depth)) if len(depth) else 1.0
 
 
 def _lengths(twist: Array, depth: float) -> Array:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from zipmap_ros.geometry import Array, invert, rigid
 from zipmap_ros.mapping.prepare import View
+from zipmap_ros.mapping.scale import Odometry, ScaleEstimator
+from zipmap_ros.mapping.track import Motion
 from zipmap_ros.model import Prediction, SceneState
 
 SAMPLED_ROWS = 32
@@ -50,3 +52,32 @@ def relative_change(old: SceneState, new: SceneState) -> float:
         for part in (torch._foreach_sub(after, before), before)
     )
     return float(change / size)
+
+
+def observe_scale(
+    scale: ScaleEstimator,
+    odometry: Odometry,
+    base_T_camera: Callable[[str], Array],
+    chunk: Sequence[View],
+    prediction: Prediction,
+    poses: Sequence[Array],
+    motions: Sequence[Motion],
+) -> bool:
+    """Give the frames to the scale's source, depth or odometry; whether the scale changed.
+
+    ``base_T_camera`` gives the (4, 4) mount of a camera by its name.
+    """
+    changed = False
+    for i, (view, pose, motion) in enumerate(zip(chunk, poses, motions, strict=True)):
+        if motion.jump is not None:
+            scale.move(motion.jump)
+        if scale.source == "depth" and view.measured is not None:
+            depth, confidence = (x[0, i].cpu().numpy() for x in dense(prediction))
+            changed |= scale.add_depth(depth, confidence, view.measured)
+        elif scale.source in ("odom", "tf") and not motion.carried:
+            odom_T_base = odometry.at(view.frame.stamp_ns)
+            if odom_T_base is not None:
+                source = view.frame.source
+                odom_T_camera = odom_T_base @ base_T_camera(source)
+                changed |= scale.add_motion(source, odom_T_camera, pose)
+    return changed

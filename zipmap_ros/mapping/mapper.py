@@ -13,7 +13,13 @@ import torch
 
 from zipmap_ros.frame import Estimate, Frame
 from zipmap_ros.geometry import BODY_T_OPTICAL, Array, Camera
-from zipmap_ros.mapping.chunk import dense, median_depths, network_poses, relative_change
+from zipmap_ros.mapping.bars import Bars
+from zipmap_ros.mapping.chunk import (
+    median_depths,
+    network_poses,
+    observe_scale,
+    relative_change,
+)
 from zipmap_ros.mapping.errors import MappingError
 from zipmap_ros.mapping.estimate import estimate_of
 from zipmap_ros.mapping.gauge import Gauge, scaled
@@ -83,6 +89,7 @@ class StreamMapper:
         self.gauge_id = 0
         self.extrinsics: dict[str, Array] = {}
         self._pending: list[View] = []
+        self._bars = Bars()
         self.reset()
 
     def reset(self) -> None:
@@ -174,7 +181,7 @@ class StreamMapper:
         """`add_frame` in two steps: this one, which knows nothing of the scene, may be done on any
         thread while other frames are computed; call the answer where the mapper lives.
         """
-        return partial(self._add, self._prepare(frame))
+        return partial(self._add, self._prepare(frame, self._bars))
 
     def _add(self, prepared: View | Exception) -> list[Estimate]:
         if not self.model.config.streams:
@@ -342,8 +349,9 @@ class StreamMapper:
             warning = f"the camera is {outside:.3g} m outside of what is mapped"
         return replace(view, warning=warning)
 
-    def _prepare(self, frame: Frame) -> View | Exception:
+    def _prepare(self, frame: Frame, bars: Bars | None = None) -> View | Exception:
         try:
+            frame = bars.cut(frame) if bars else frame
             return prepare(frame, self.model.config, self._parameters.undistort == "auto")
         except Exception as error:  # as in _compute: no frame may be lost uncounted
             return error
@@ -371,8 +379,7 @@ class StreamMapper:
             return self._stream(images, self._state)
         if self.compiled is not None:
             return self.compiled(images, self._state)
-        chunk = len(images)
-        return self.model.stream(images, self._state, chunk_frames=chunk, outputs=("depth",))
+        return self.model.stream(images, self._state, len(images), outputs=("depth",))
 
     def _release_graphs(self) -> None:
         for graph in (self._stream, self._query):
@@ -397,20 +404,8 @@ class StreamMapper:
         motions: Sequence[Motion],
     ) -> bool:
         """Give the chunk's frames to the scale's source; whether the scale changed."""
-        changed = False
-        for i, (view, pose) in enumerate(zip(chunk, poses, strict=True)):
-            if (jump := motions[i].jump) is not None:
-                self.scale.move(jump)
-            if self.scale.source == "depth" and view.measured is not None:
-                depth, confidence = (x[0, i].cpu().numpy() for x in dense(prediction))
-                changed |= self.scale.add_depth(depth, confidence, view.measured)
-            elif self.scale.source in ("odom", "tf") and not motions[i].carried:
-                odom_T_base = self.odometry.at(view.frame.stamp_ns)
-                if odom_T_base is not None:
-                    source = view.frame.source
-                    odom_T_camera = odom_T_base @ self.base_T_camera(source)
-                    changed |= self.scale.add_motion(source, odom_T_camera, pose)
-        return changed
+        scale, odometry, mount = self.scale, self.odometry, self.base_T_camera
+        return observe_scale(scale, odometry, mount, chunk, prediction, poses, motions)
 
     def regauge(self, **changes: object) -> None:
         """Change fields of the gauge, and move map and trajectory along."""

@@ -17,8 +17,11 @@ Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
-def project(points: Image, T: Array, camera: Camera, shape: Sequence[int]) -> tuple[Image, Mask]:
-    """(3, N) points, moved by (4, 4), into an image: (2, N) pixels u, v, (N,) which are inside."""
+def project(
+    points: Image, T: Array, camera: Camera, shape: Sequence[int], hidden: Mask | None = None
+) -> tuple[Image, Mask]:
+    """(3, N) points, moved by (4, 4), into an image: (2, N) pixels u, v, (N,) which are inside, and
+    not where it is ``hidden`` (h, w)."""
     R, t = T[:3, :3].astype(np.float32), T[:3, 3:].astype(np.float32)
     x, y, z = R @ points + t
     front = np.maximum(z, np.float32(1e-6))
@@ -27,7 +30,14 @@ def project(points: Image, T: Array, camera: Camera, shape: Sequence[int]) -> tu
     h, w = shape
     border = np.float32(1.5)
     seen = (z > 0) & (u >= border) & (v >= border) & (u < w - border) & (v < h - border)
-    return np.stack([np.where(seen, u, border), np.where(seen, v, border)]), seen
+    pixels = np.stack([np.where(seen, u, border), np.where(seen, v, border)])
+    return pixels, seen if hidden is None else seen & ~inside(hidden, pixels)
+
+
+def inside(mask: Mask, pixels: Image) -> Mask:
+    """(N,) whether (2, N) pixels of an image are in a mask of it, (h, w)."""
+    u, v = pixels.astype(np.int32)
+    return mask.take(v * mask.shape[1] + u)
 
 
 def sample(image: Image, pixels: Image) -> Image:

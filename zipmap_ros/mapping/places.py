@@ -91,7 +91,7 @@ class Places:
 
 
 def _fit(place: Reference, picture: Picture, guess: Array, focal_information: float) -> Fit | None:
-    fit = _bare(place).align(picture.grey, picture.camera, guess, focal_information)
+    fit = _bare(place).align(picture.grey, picture.camera, guess, focal_information, picture.hidden)
     return fit if fit is not None and fit.lasts else None
 
 

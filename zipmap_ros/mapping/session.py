@@ -266,6 +266,7 @@ def _check_parts(parts: dict[str, Any]) -> None:
     numbers = [keyframes.gap, tracks.frames, tracks.log, parts["scale"].scale]
     for track in tracks.cameras.values():
         track.correction.check()
+        track.still.check()
         numbers += [*track.step, *track.stamps, *vars(track.focal).values()]
         if track.step.shape != (6,):
             raise ValueError(f"one of its steps is {track.step}")

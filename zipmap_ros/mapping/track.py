@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +13,7 @@ from zipmap_ros.mapping.alignment import BASELINE, Fit, Picture, Reference
 from zipmap_ros.mapping.correction import Correction
 from zipmap_ros.mapping.focal import Focal
 from zipmap_ros.mapping.places import Places
+from zipmap_ros.mapping.still import Still
 
 DAMPING = 0.9  # of the last motion, taken as the guess of the next: it fades where no images come
 MOST_STEPS = 2.0  # that such a guess is ahead: stamps jitter
@@ -79,6 +80,7 @@ class Track:
                 was not aligned
     past        stamps and (4, 4) poses of its last frames, up to AHEAD_NS old: images of others may
                 come later than its own. Images led all the way
+    still       what stands still in its images
     """
 
     reference: Reference
@@ -95,6 +97,7 @@ class Track:
     began: Array | None = None
     offset: Array | None = None
     past: tuple[tuple[int, Array], ...] = ()
+    still: Still = field(default_factory=Still)
 
     @property
     def is_known(self) -> bool:
@@ -130,7 +133,7 @@ class Track:
     def found(cls, fit: Fit, picture: Picture, focal: Focal) -> Track:
         """By an image that was laid over a place, without having been led there."""
         place, T = fit.reference, fit.camera_T_reference
-        correction = place.correction_of(T, picture.depth, picture.camera)
+        correction = place.correction_of(T, picture.depth, picture.camera, picture.hidden)
         correction = correction or Correction.constant(place.correction.mean)
         focal, motion = focal.aligned(*fit.focal), Motion.unaligned(FOUND, place.typical_depth)
         return cls(place, fit.world_T_camera, np.zeros(6), correction, focal, motion)
@@ -152,7 +155,25 @@ class Track:
         lost    whether it is looked for at all places, as after SOUGHT_AFTER misses
         """
         guess = self.guess(stamp_ns)
-        fit = self.reference.align(picture.grey, picture.camera, guess, known)
+        fit = self.reference.align(picture.grey, picture.camera, guess, known, picture.hidden)
+        still = self.still
+        if fit is not None:
+            still = still.told(self.reference, fit, picture)
+        track, places = self._after(fit, guess, picture, expected, known, places, learns, lost)
+        return replace(track, still=still), places
+
+    def _after(
+        self,
+        fit: Fit | None,
+        guess: Array,
+        picture: Picture,
+        expected: Array,
+        known: float,
+        places: Places,
+        learns: bool,
+        lost: bool,
+    ) -> tuple[Track, Places]:
+        """The same, where it was laid over its reference or that failed."""
         loaded = self.known and self.is_stale  # or left alone for a while
         every = Places((self.reference, *places.references)) if loaded else places
         if loaded and fit and not (fit.lasts and every.alike(picture)[0] is self.reference):
@@ -191,7 +212,8 @@ class Track:
         if learns and is_known and astray is None and not (fit.lasts and place is None):
             places = places.with_place(left)
         reference, T = fit.reference, fit.camera_T_reference
-        correction = reference.correction_of(T, picture.depth, picture.camera) or self.correction
+        mended = reference.correction_of(T, picture.depth, picture.camera, picture.hidden)
+        correction = mended or self.correction
         if not fit.lasts:
             correction = correction.drawn_back()
             reference = Reference(picture, fit.world_T_camera, correction)
@@ -213,7 +235,7 @@ class Track:
         if self.left is None:
             return None
         left = self.left
-        fit = left.reference.align(picture.grey, picture.camera, left.pose, known)
+        fit = left.reference.align(picture.grey, picture.camera, left.pose, known, picture.hidden)
         return fit if fit is not None and fit.lasts else None
 
     def left_alone(self) -> Track:

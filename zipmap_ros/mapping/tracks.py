@@ -27,6 +27,7 @@ from zipmap_ros.mapping.focal import Focal
 from zipmap_ros.mapping.pixels import Image, half, shrunk
 from zipmap_ros.mapping.places import Places, references_state, restored_references
 from zipmap_ros.mapping.prepare import View
+from zipmap_ros.mapping.still import Still
 from zipmap_ros.mapping.track import FOUND, SOUGHT_AFTER, Motion, Track
 from zipmap_ros.model import ModelConfig, Prediction
 
@@ -129,6 +130,7 @@ class Tracks:
         """
         assert prediction.depth is not None
         depth, intrinsics = prediction.depth.clone(), prediction.intrinsics.clone()
+        confidence = None if prediction.confidence is None else prediction.confidence.clone()
         tracks, aligned = self, []
         motions: list[Motion] = []
         for i, (view, pose) in enumerate(zip(views, poses, strict=True)):
@@ -144,8 +146,11 @@ class Tracks:
             motions.append(replace(motion, measured=measured or not motion.carried))
             factor = torch.from_numpy(track.correction.factor(depth.shape[2:]))
             depth[0, i] *= factor.to(depth.device)
+            hidden = track.still.hidden(depth.shape[2:])
+            if confidence is not None and hidden is not None:
+                confidence[0, i][torch.from_numpy(hidden).to(confidence.device)] = 1.0
             intrinsics[0, i] = torch.as_tensor(camera.matrix, dtype=intrinsics.dtype)
-        prediction = replace(prediction, depth=depth, intrinsics=intrinsics)
+        prediction = replace(prediction, depth=depth, confidence=confidence, intrinsics=intrinsics)
         return Aligned(aligned, motions, prediction, tracks)
 
     def follow(
@@ -178,6 +183,8 @@ class Tracks:
         expected = (self.correction if offset is None else offset) @ pose
         scale = float(np.mean([t.correction.mean for t in self.cameras.values()] or [1.0]))
         picture, places = _picture(view, depth, camera), self.places
+        if before is not None:
+            picture = replace(picture, hidden=before.still.hidden(picture.grey.shape))
         information = np.inf if view.camera is not None else focal.total_information
         if before is not None:
             track, places = replace(before, focal=focal).followed(
@@ -236,6 +243,8 @@ class Tracks:
                 f"{i}.log": track.correction.log,
                 f"{i}.precision": track.correction.precision,
             }
+            if track.still.odds is not None:
+                arrays[f"{i}.still"] = track.still.odds
         return small, arrays
 
     @classmethod
@@ -260,6 +269,7 @@ class Tracks:
                 known=track["known"],
                 stamps=(before, last),
                 offset=None if offset is None else np.array(offset),
+                still=Still(arrays.get(f"{i}.still")),
             )
         images = {
             k.removeprefix("places."): v for k, v in arrays.items() if k.startswith("places.")
