@@ -40,6 +40,11 @@ class Still:
 
     odds: Image | None = None
 
+    @classmethod
+    def unknown(cls, shape: Sequence[int]) -> Still:
+        """Of a camera whose first image, (h, w), was just seen."""
+        return cls(np.zeros([-(-side // CELL) for side in shape], np.float32))
+
     def check(self) -> None:
         """Raise ValueError for odds that no image gave."""
         if self.odds is not None and not (self.odds.ndim == 2 and np.isfinite(self.odds).all()):
@@ -52,9 +57,9 @@ class Still:
             reference.levels[0],
             fit.light.astype(np.float32),
         )
-        shape = tuple(-(-side // CELL) for side in grey.shape)
-        odds = np.zeros(shape, np.float32)
-        if self.odds is not None and self.odds.shape == shape:
+        odds = Still.unknown(grey.shape).odds
+        assert odds is not None
+        if self.odds is not None and self.odds.shape == odds.shape:
             odds = self.odds * np.float32(KEPT)
         pixels, seen = project(level.points, fit.camera_T_reference, picture.camera, grey.shape)
         (u, v), values = level.pixels[:, seen].astype(np.int32), level.values[seen]

@@ -199,6 +199,8 @@ class Tracks:
             led = not places.references or any(known)
             constant = Correction.constant(scale)
             track = Track.started(picture, expected, constant, focal, known=led)
+        if before is None:
+            track = replace(track, still=Still.unknown(picture.grey.shape))
         last = before.stamps[1] if before is not None else stamp_ns
         track = replace(track, stamps=(last, stamp_ns))
         if before is not None and track.reference.picture is before.reference.picture:
