@@ -712,7 +712,7 @@ def test_the_scale_of_what_the_network_remembers_is_the_mean_over_all_frames(mon
     view = View(Frame(0, np.zeros((42, 56, 3), np.uint8)), torch.zeros(3, 42, 56), camera, None)
     larger = Correction.constant(4.0)
 
-    def followed(self, picture, expected, known, places, learns, lost, stamp_ns):
+    def followed(self, fit, picture, expected, known, places, learns, lost, stamp_ns):
         return replace(self, correction=larger), places
 
     monkeypatch.setattr(Track, "followed", followed)
@@ -1243,6 +1243,12 @@ def test_a_place_moves_the_other_cameras_as_well(walk):
     np.testing.assert_allclose(invert(now.reference.world_T_camera) @ now.pose, kept, atol=1e-9)
 
 
+def follow(track: Track, picture: Picture, expected, known, places, learns, lost, stamp_ns):
+    """One image more, laid over its reference."""
+    fit = track.laid_over(picture, known, stamp_ns)
+    return track.followed(fit, picture, expected, known, places, learns, lost, stamp_ns)
+
+
 def test_who_comes_to_a_known_place_knows_where_it_was_before(walk):
     """By a reference that was seen from elsewhere than believed, which becomes a place as well."""
     away = se3_exp([0.3, 0, 0, 0, 0.2, 0])
@@ -1252,8 +1258,8 @@ def test_who_comes_to_a_known_place_knows_where_it_was_before(walk):
     track = replace(Track.started(*start, known=False), pose=away @ walk.poses[13])
     picture = as_picture(walk.grey[14], walk.depth[14])
     for learns in (False, True):
-        after, places = track.followed(
-            picture, np.eye(4), np.inf, Places((place,)), learns, False, 1
+        after, places = follow(
+            track, picture, np.eye(4), np.inf, Places((place,)), learns, False, 1
         )
         assert after.known and after.is_steady
         assert _size(se3_log(invert(walk.poses[14]) @ after.pose))[0] < 0.02
@@ -1324,7 +1330,7 @@ def test_what_cannot_be_followed_is_no_place(walk, moved, monkeypatch):
         Track.started(r.picture, r.world_T_camera, r.correction, Focal())
         for r in (moved.reference(), blank)
     )
-    lost, _ = replace(wall, left=first).followed(again, np.eye(4), np.inf, places, True, False, 1)
+    lost, _ = follow(replace(wall, left=first), again, np.eye(4), np.inf, places, True, False, 1)
     assert lost.left is first
 
 
@@ -1472,11 +1478,11 @@ def test_after_a_bad_image_it_is_told_what_is_known(moved, elsewhere):
         (unknown, False),
         (seen_well.left_alone(), False),
     ):
-        after, _ = track.followed(picture, track.pose, np.inf, Places(), True, lost, 0)
+        after, _ = follow(track, picture, track.pose, np.inf, Places(), True, lost, 0)
         assert after.known == (track.is_known and not lost)
         assert after.left is (track if track.is_known else None)
         assert after.misses == track.misses + 1
-        again, _ = after.followed(blank, track.pose, np.inf, Places(), True, False, 0)
+        again, _ = follow(after, blank, track.pose, np.inf, Places(), True, False, 0)
         assert again.left is after.left, "not where the network led"
 
 
@@ -1486,7 +1492,7 @@ def test_who_was_left_alone_is_looked_for_also_where_it_was_last(moved):
     track = replace(Track.started(*start, Focal()), step=np.array([2.0, 0, 0, 0, 1.0, 0]))
     picture = as_picture(moved.grey[1], moved.depth[1])
     for before, is_found in ((track, False), (track.left_alone(), True)):
-        after, _ = before.followed(picture, np.eye(4), 100.0, Places(), True, False, 1)
+        after, _ = follow(before, picture, np.eye(4), 100.0, Places(), True, False, 1)
         assert (_size(se3_log(invert(moved.poses[1]) @ after.pose))[0] < 0.02) == is_found
         assert (after.focal.information > 0) == is_found
     deviations = np.sqrt(np.diag(after.motion.covariance))

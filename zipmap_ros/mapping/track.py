@@ -138,8 +138,14 @@ class Track:
         focal, motion = focal.aligned(*fit.focal), Motion.unaligned(FOUND, place.typical_depth)
         return cls(place, fit.world_T_camera, np.zeros(6), correction, focal, motion)
 
+    def laid_over(self, picture: Picture, known: float, stamp_ns: int) -> Fit | None:
+        """Its next image, laid over its reference; None where that fails. As in ``followed``."""
+        guess = self.guess(stamp_ns)
+        return self.reference.align(picture.grey, picture.camera, guess, known, picture.hidden)
+
     def followed(
         self,
+        fit: Fit | None,
         picture: Picture,
         expected: Array,
         known: float,
@@ -150,30 +156,12 @@ class Track:
     ) -> tuple[Track, Places]:
         """After one more frame: aligned, or ``expected`` (4, 4) where that fails; and the places.
 
+        fit     its image, ``laid_over`` its reference
         known   information about the logarithm of the focal length, inf if it is given
         learns  whether what is left becomes a place
         lost    whether it is looked for at all places, as after SOUGHT_AFTER misses
         """
         guess = self.guess(stamp_ns)
-        fit = self.reference.align(picture.grey, picture.camera, guess, known, picture.hidden)
-        still = self.still
-        if fit is not None:
-            still = still.told(self.reference, fit, picture)
-        track, places = self._after(fit, guess, picture, expected, known, places, learns, lost)
-        return replace(track, still=still), places
-
-    def _after(
-        self,
-        fit: Fit | None,
-        guess: Array,
-        picture: Picture,
-        expected: Array,
-        known: float,
-        places: Places,
-        learns: bool,
-        lost: bool,
-    ) -> tuple[Track, Places]:
-        """The same, where it was laid over its reference or that failed."""
         loaded = self.known and self.is_stale  # or left alone for a while
         every = Places((self.reference, *places.references)) if loaded else places
         if loaded and fit and not (fit.lasts and every.alike(picture)[0] is self.reference):

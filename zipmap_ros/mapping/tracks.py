@@ -183,26 +183,24 @@ class Tracks:
         expected = (self.correction if offset is None else offset) @ pose
         scale = float(np.mean([t.correction.mean for t in self.cameras.values()] or [1.0]))
         picture, places = _picture(view, depth, camera), self.places
-        if before is not None:
-            picture = replace(picture, hidden=before.still.hidden(picture.grey.shape))
+        shape = picture.grey.shape
+        still = before.still if before is not None else Still.unknown(shape)
+        picture = replace(picture, hidden=still.hidden(shape))
         information = np.inf if view.camera is not None else focal.total_information
         if before is not None:
+            fit = before.laid_over(picture, information, stamp_ns)
+            still = still.told(before.reference, fit, picture)
             track, places = replace(before, focal=focal).followed(
-                picture, expected, information, places, learns, lost, stamp_ns
+                fit, picture, expected, information, places, learns, lost, stamp_ns
             )
         elif place := places.anywhere(picture, information):
             track = replace(Track.found(place, picture, focal), motion=Motion())
         else:
-            # The network's motion leads from a camera that is known to a new one. One with a mount
-            # would carry all others: it waits for one that is steady.
-            known = [t.is_steady if source in mounts else t.is_known for t in self.cameras.values()]
-            led = not places.references or any(known)
+            led = self._lead(has_mount=source in mounts)
             constant = Correction.constant(scale)
             track = Track.started(picture, expected, constant, focal, known=led)
-        if before is None:
-            track = replace(track, still=Still.unknown(picture.grey.shape))
         last = before.stamps[1] if before is not None else stamp_ns
-        track = replace(track, stamps=(last, stamp_ns))
+        track = replace(track, still=still, stamps=(last, stamp_ns))
         if before is not None and track.reference.picture is before.reference.picture:
             track = replace(track, began=before.began)
         cameras = {**self.cameras, source: track}
@@ -223,6 +221,14 @@ class Tracks:
         frames = self.frames + 1
         log = self.log + (float(track.correction.log.mean()) - self.log) / frames
         return Tracks(cameras, offset, frames, log, places), camera
+
+    def _lead(self, has_mount: bool) -> bool:
+        """Whether the network's motion leads to a new camera from one that is known.
+
+        One with a mount would carry all others: it waits for one that is steady.
+        """
+        known = [t.is_steady if has_mount else t.is_known for t in self.cameras.values()]
+        return not self.places.references or any(known)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """All of it for a session: what is small, for JSON, and arrays by name."""
