@@ -5,7 +5,7 @@ ros2 service call /zipmap/save_map zipmap_ros/srv/SaveMap "{name: office}"  # af
 ros2 launch zipmap_ros localization.launch.py session:=office image:=/camera/image_raw
 
 Every argument of stream.launch.py may be given as well. The robot may start anywhere from where it
-sees what was mapped; `initialpose` moves the map, not the robot in it.
+sees what was mapped; `initialpose` moves the map, not the robot in it, and is refused until then.
 """
 
 import json

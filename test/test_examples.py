@@ -52,7 +52,9 @@ def test_every_argument_that_docs_and_messages_name_is_one_of_a_launch_file() ->
     texts = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *FILES]
     texts += [*LAUNCHES, *(ROOT / "zipmap_ros").rglob("*.py")]
     named = {
-        word for path in texts for word in re.findall(r"(?<!/)\b([a-z]\w*):=", path.read_text())
+        word
+        for path in texts
+        for word in re.findall(r"(?<!/)(?<!-r )\b([a-z]\w*):=", path.read_text())
     }
     known = {"robots"}.union(*(arguments(path) for path in LAUNCHES))
     assert named <= known, named - known

@@ -11,6 +11,7 @@ from zipmap_ros.geometry import (
     Camera,
     GeometryError,
     adjoint,
+    along_the_ground,
     invert,
     look_at,
     matrix_from_quaternion,
@@ -252,3 +253,12 @@ def test_umeyama_without_scale_keeps_it_at_one():
 def test_umeyama_refuses_what_it_cannot_align(shape):
     with pytest.raises(GeometryError, match="N >= 3"):
         umeyama(np.zeros(shape), np.zeros(shape))
+
+
+def test_along_the_ground_height_and_tilt_stay():
+    """The heading becomes the other's, whatever the tilt."""
+    tilt, heading = turn([0, 1, 0], 20) @ turn([1, 0, 0], 10), turn([0, 0, 1], 120)
+    moved = along_the_ground(
+        pose(turn([0, 0, 1], -75) @ tilt, [4, 5, 1.5]), pose(heading, [1, 2, 0])
+    )
+    np.testing.assert_allclose(moved, pose(heading @ tilt, [1, 2, 1.5]), atol=1e-12)

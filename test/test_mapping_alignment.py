@@ -1794,6 +1794,15 @@ def test_who_joins_those_who_are_led_by_the_network_carries_none(rig, walk):
         assert off[:, 0].max() < 0.06 and off[:, 1].max() < 1.2
 
 
+def test_the_motion_of_who_is_carried_is_that_of_another(rig):
+    mapper = make(astray(rig))
+    run_rig(mapper, rig, range(4))
+    (front,) = run(mapper, rig, [4], source="front")
+    seen_left = Frame(front.stamp_ns + 1, rig.rgb[4 + FRAMES], camera=CAMERA, source="left")
+    (left,) = mapper.add_frame(seen_left)
+    assert left.carried and not front.carried
+
+
 def test_the_motion_of_who_is_carried_back_is_not_known(rig):
     """From where the network had led it, however well the other's is."""
     blind = {(source, i) for source in ("front", "left") for i in (12, 13)}

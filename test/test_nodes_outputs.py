@@ -115,6 +115,19 @@ def test_the_velocity_is_as_uncertain_as_the_motion_of_the_base() -> None:
     assert heard["odometry"][1].pose.covariance[0] == -1.0, "nothing is known of drift"
 
 
+def test_one_motion_is_known_of_one_camera_of_a_body() -> None:
+    """A filter that hears it from all of them is surer than it may be."""
+    outputs, heard = heard_outputs(cameras=("left", "right"))
+    for i in range(2):
+        for camera in ("left", "right"):
+            now = replace(estimate(1 + 500_000_000 * i), source=camera, carried=camera == "right")
+            now = replace(now, motion_covariance=np.eye(6))
+            outputs.publish(now, pose(np.eye(3), [0.1 * i, 0, 0]), FRAME, low=1.5)
+    left, right = (m.twist for m in heard["odometry"][2:])
+    assert left.covariance[0] == pytest.approx(4.0) and right.covariance[0] == -1.0
+    assert left.twist == right.twist
+
+
 def test_a_motion_of_which_nobody_knows_how_good_it_is_says_so() -> None:
     outputs, heard = heard_outputs()
     for i in range(2):
@@ -144,10 +157,23 @@ def test_a_path_that_was_re_anchored_is_bounded_and_gives_no_velocity() -> None:
         return [convert.stamp_to_ns(p.header.stamp) for p in outputs.path(since_ns).poses]
 
     outputs.publish(estimate(5), np.eye(4), FRAME, low=1.5)
-    outputs.set_path(np.arange(4), np.stack([np.eye(4)] * 4), 3)
+    outputs.set_path(np.arange(4), [""] * 4, np.stack([np.eye(4)] * 4), 3)
     outputs.publish(estimate(50), pose(np.eye(3), [1, 0, 0]), FRAME, low=1.5)
     assert (stamps(), stamps(since_ns=3)) == ([2, 3, 50], [3, 50])
     assert heard["odometry"][-1].twist.twist.linear.x == 0.0
+
+
+@pytest.mark.parametrize(("stamp_ns", "speed"), [(1, 2.0), (2, 0.0)], ids=["moved", "another"])
+def test_a_velocity_goes_on_where_the_map_moved(stamp_ns: int, speed: float) -> None:
+    """A robot that drives does not stand while its pose is set or its scale locks; in another map,
+    as after `load_map`, nobody knows.
+    """
+    outputs, heard = heard_outputs()
+    outputs.publish(estimate(1), np.eye(4), FRAME, low=1.5)
+    there, on = pose(np.diag([-1, -1, 1]), [5, 0, 0]), pose(np.eye(3), [2, 0, 0])
+    outputs.set_path(np.array([0, stamp_ns]), ["", ""], np.stack([np.eye(4), there]), 3)
+    outputs.publish(estimate(1_000_000_001), there @ on, FRAME, low=1.5)
+    assert heard["odometry"][-1].twist.twist.linear.x == pytest.approx(speed)
 
 
 def test_the_path_is_in_the_order_of_stamps_whichever_camera_is_late() -> None:
@@ -165,7 +191,7 @@ def test_the_path_is_in_the_order_of_stamps_whichever_camera_is_late() -> None:
         outputs.publish(estimate(int(seconds * convert.NS)), np.eye(4), FRAME, low=1.5)
     assert stamps() == [9, 10.5, 11, 9.5, 10.2]
     stamps_ns = np.array([int(s * convert.NS) for s in jumped])
-    outputs.set_path(stamps_ns, np.stack([np.eye(4)] * 3), 5)
+    outputs.set_path(stamps_ns, [""] * 3, np.stack([np.eye(4)] * 3), 5)
     assert stamps() == jumped
 
 
@@ -175,7 +201,7 @@ def test_a_path_is_published_when_it_changed_and_only_then() -> None:
     for wanted in (1, 1):
         outputs.publish_path()
         assert len(heard["path"]) == wanted
-    outputs.set_path(np.array([5]), pose(np.eye(3), [1, 0, 0])[None], 3)
+    outputs.set_path(np.array([5]), [""], pose(np.eye(3), [1, 0, 0])[None], 3)
     outputs.publish_path()
     assert [message.poses[0].pose.position.x for message in heard["path"]] == [0.0, 1.0]
 

@@ -39,8 +39,8 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
 
 from zipmap_ros import mapping
-from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import BODY_T_OPTICAL, look_at, pose
+from zipmap_ros.frame import Estimate, Frame
+from zipmap_ros.geometry import BODY_T_OPTICAL, look_at, pose, se3_exp
 from zipmap_ros.msg import Status
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes import intake as intake_module
@@ -542,6 +542,21 @@ def test_twist_is_of_the_last_two_poses(make: Any, monkeypatch: pytest.MonkeyPat
     assert heard[1].twist.covariance[0] > 0
 
 
+@pytest.mark.parametrize(
+    ("scale_source", "known"), [("none", True), ("fixed", True), ("odom", False)]
+)
+def test_nobody_knows_how_fast_it_is_until_the_scale_has_locked(
+    make: Any, monkeypatch: pytest.MonkeyPatch, scale_source: str, known: bool
+) -> None:
+    """A filter that was told so would believe a velocity that is ten times off."""
+    node, published = make(tf_mode="camera", scale_source=scale_source), []
+    monkeypatch.setattr(node.outputs, "publish", lambda estimate, *_: published.append(estimate))
+    flat = np.ones((3, 4), np.float32)
+    seen = Estimate(1, FRAME, np.eye(4), flat, flat, CAMERA, np.zeros((3, 4, 3), np.uint8))
+    node.deliver([replace(seen, motion_covariance=np.eye(6))])
+    assert (published[0].motion_covariance is not None) is known
+
+
 def test_a_status_that_is_made_later_is_published_later(make: Any) -> None:
     """The topic is latched: of two threads that tell the state the newer one must have it."""
     node = make(tf_mode="camera")
@@ -760,6 +775,40 @@ def test_a_base_is_on_tf_where_set_pose_put_it(make: Any, monkeypatch: pytest.Mo
         np.testing.assert_allclose(map_T_base, there, atol=1e-9)
 
 
+@pytest.mark.parametrize("topic", [False, True])
+def test_a_pose_is_set_where_odometry_has_gone_since_the_last_image(
+    make: Any, monkeypatch: pytest.MonkeyPatch, topic: bool
+) -> None:
+    """A robot that is LOST drives on by its wheels: on TF it was beside where it was said to be."""
+    node, own = make(tf_mode="map_to_odom"), pose(BODY_T_OPTICAL[:3, :3], [0.3, 0.1, 0.2])
+    monkeypatch.setattr(node.transforms, "base_T_camera", lambda frame_id: own)
+    at_ns, left = node.now_ns(), np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
+
+    def drive(stamp_ns: int, x: float) -> None:
+        odometry = Odometry(header=convert.make_header(stamp_ns, "odom"))
+        odometry.child_frame_id = "base_link"
+        odometry.pose.pose = convert.matrix_to_pose(pose(np.eye(3), [x, 0, 0]))
+        node.transforms.add_odometry(odometry)
+
+    drive(at_ns, 1.0)
+    intake(node)._on_frame(frame(at_ns))
+    until(lambda: node.facts.used == 1)
+    drive(at_ns + 1_000_000_000, 3.0)
+    there = pose(left, [5, 6, 0])
+    if topic:
+        message = PoseWithCovarianceStamped()
+        message.pose.pose = convert.matrix_to_pose(there)
+        node._served._on_initial_pose(message)
+    else:
+        request = SetPose.Request(pose=PoseStamped(pose=convert.matrix_to_pose(there)))
+        assert node._served._set_pose(request, SetPose.Response()).success
+    map_T_base = node.transforms._held["map", "odom"] @ pose(np.eye(3), [3, 0, 0])
+    np.testing.assert_allclose(map_T_base, there, atol=1e-9)
+    (last,) = node.outputs.path().poses
+    expected = there @ pose(np.eye(3), [-2, 0, 0])
+    np.testing.assert_allclose(convert.pose_to_matrix(last.pose), expected, atol=1e-9)
+
+
 def test_a_pose_that_is_set_may_be_in_any_frame(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     node, there = make(tf_mode="off"), pose(np.eye(3), [1, 2, 3])
     monkeypatch.setattr(node.transforms, "base_T_camera", lambda frame_id: BODY_T_OPTICAL)
@@ -774,6 +823,69 @@ def test_a_pose_that_is_set_may_be_in_any_frame(make: Any, monkeypatch: pytest.M
         set_pose()
         (last,) = node.outputs.path().poses
         np.testing.assert_allclose(convert.pose_to_matrix(last.pose), there, atol=1e-9)
+
+
+def test_a_pose_on_the_ground_leaves_height_and_tilt(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RViz' 2D Pose Estimate laid the map on its side by the tilt of the camera, and under it."""
+    node = make(tf_mode="off")
+    monkeypatch.setattr(node.transforms, "base_T_camera", lambda frame_id: BODY_T_OPTICAL)
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.used == 1)
+    pitch = se3_exp([0, 0, 0, 0, 0.3, 0])[:3, :3]
+    request = SetPose.Request()
+    request.pose.pose = convert.matrix_to_pose(pose(pitch, [5, 6, 1]))
+    assert node._served._set_pose(request, SetPose.Response()).success
+
+    def told(*where: Any) -> np.ndarray:
+        message = PoseWithCovarianceStamped()
+        message.pose.pose = convert.matrix_to_pose(pose(*where))
+        node._served._on_initial_pose(message)
+        (last,) = node.outputs.path().poses
+        return convert.pose_to_matrix(last.pose)
+
+    left = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    np.testing.assert_allclose(told(left, [1, 2, 0]), pose(left @ pitch, [1, 2, 1]), atol=1e-9)
+    for where in ((left, [1, 2, 0.5]), (pitch, [1, 2, 0])):  # which no click in a plane gives
+        np.testing.assert_allclose(told(*where), pose(*where), atol=1e-9)
+
+
+def test_a_map_to_be_located_in_stays_until_it_is_known_where_the_robot_is(
+    make: Any, tmp_path: Path
+) -> None:
+    """A click in RViz at the start moved it by the way from where its session had ended."""
+    values = {"tf_mode": "camera", "map_directory": str(tmp_path), "align_poses": "off"}
+    node = make(**values)
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.used == 1)
+    assert node._served._save_map(SaveMap.Request(name="office"), SaveMap.Response()).success
+    loaded = make(**values)
+    request, click = LoadMap.Request(name="office", mode=1), PoseWithCovarianceStamped()
+    assert loaded._served._load_map(request, LoadMap.Response()).success
+    click.pose.pose.position.x = 5.0
+    loaded._served._on_initial_pose(click)
+    there = SetPose.Request(pose=PoseStamped(pose=click.pose.pose))
+    answer = loaded._served._set_pose(there, SetPose.Response())
+    assert not answer.success and answer.message.startswith("nobody knows where in the map")
+    assert loaded.outputs.path().poses == node.outputs.path().poses
+    intake(loaded)._on_frame(frame(loaded.now_ns()))
+    until(lambda: loaded.facts.gated == 1)
+    assert loaded._served._set_pose(there, SetPose.Response()).success
+    loaded.worker.request(lambda mapper: mapper.tracker.steady.clear(), PATIENCE_S)  # LOST
+    assert not loaded._served._set_pose(there, SetPose.Response()).success
+
+
+def test_others_on_tf_are_told(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = make(tf_mode="camera")
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node._status.state == Status.TRACKING)
+    node._check_silence()
+    monkeypatch.setattr(node.transforms, "rival", lambda: "others place it")
+    warnings: list[str] = []
+    monkeypatch.setattr(node, "warn", lambda kind, text, every_s: warnings.append(text))
+    node._check_silence()
+    assert warnings == ["others place it"] and node._state() == (Status.TRACKING, warnings[0])
 
 
 def test_each_camera_has_a_thread_to_wait_for_tf_in(make: Any) -> None:

@@ -198,6 +198,23 @@ def test_odometry_from_a_topic_stands_in_for_tf(ros: Bench) -> None:
     tree.close()
 
 
+def test_odometry_of_another_frame_of_the_body_is_named_unless_tf_has_what_is_needed(
+    ros: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """base_footprint -> base_link of robot_state_publisher places the base, but not in odom."""
+    tree = Tree(ros, tf_mode="map_to_odom", **frames("w"))
+    own, odometry = tree.transforms._buffer, odometry_of_now(tree, "w")
+    odometry.child_frame_id = "foot_w"
+    own.set_transform_static(stamped("foot_w", "base_w", at(0.0), 0), "driver")
+    tree.transforms.add_odometry(odometry)  # TF may be about to begin
+    monkeypatch.setattr(transforms_module, "OTHERS_SILENT_S", -1.0)
+    with pytest.raises(TransformError, match="odom is of 'foot_w' in 'odom_w', not of base_frame"):
+        tree.transforms.add_odometry(odometry)
+    own.set_transform(stamped("odom_w", "foot_w", at(0.0), tree.now_ns), "driver")
+    tree.transforms.add_odometry(odometry)
+    tree.close()
+
+
 def test_odometry_from_a_topic_is_on_tf_while_nobody_else_puts_it_there(
     ros: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,10 +245,9 @@ def test_odometry_from_a_topic_is_on_tf_while_nobody_else_puts_it_there(
     # A driver that broadcasts what it publishes, with the very stamps that ours have had.
     monkeypatch.setattr(transforms_module, "OTHERS_SILENT_S", 60.0)
     own = tree.transforms._buffer
-    before_s = own._others_s
     others = TransformBroadcaster(ros.node)
     others.sendTransform(stamped("odom_k", "base_k", at(1.5), stamps[1]))
-    until(lambda: own._others_s > before_s)
+    until(lambda: own.others_parent("base_k"))
     add()
     until(lambda: len(on_tf()) == 2)
     assert on_tf() == [stamps[1], stamps[1]]
@@ -242,7 +258,7 @@ def test_a_static_base_is_never_moved_by_us(ros: Bench, monkeypatch: pytest.Monk
     tree = Tree(ros, tf_mode="map_to_odom", **frames("l"))
     own = tree.transforms._buffer
     own.set_transform_static(stamped("odom_l", "base_l", at(0.0), 0), "driver")
-    assert own.others_silent_s() < -1e9
+    assert own.others_silent_s("base_l") < -1e9
     tree.close()
 
 
@@ -482,9 +498,8 @@ def test_odometry_from_a_topic_is_not_taken_for_that_of_others(ros: Bench) -> No
     """It would keep itself from TF."""
     tree = Tree(ros, tf_mode="map_to_odom", **frames("u"))
     odometry = odometry_of_now(tree, "u")
-    before_s = tree.transforms._buffer._others_s
     tree.transforms.add_odometry(odometry)
-    assert tree.transforms._buffer._others_s == before_s
+    assert "base_u" not in tree.transforms._buffer._others
     tree.close()
 
 
@@ -494,7 +509,7 @@ def test_what_we_put_on_tf_is_not_taken_for_that_of_others(
     """It comes back to us, and odometry would be on TF one moment in two seconds."""
     tree = Tree(ros, tf_mode="map_to_odom", **frames("v"))
     own, came = tree.transforms._buffer, []
-    take, before_s = own.set_transform, own._others_s
+    take = own.set_transform
 
     def listen(transform: TransformStamped, authority: str) -> None:
         take(transform, authority)
@@ -504,13 +519,77 @@ def test_what_we_put_on_tf_is_not_taken_for_that_of_others(
     monkeypatch.setattr(transforms_module, "OTHERS_SILENT_S", -1.0)
     tree.transforms.add_odometry(odometry_of_now(tree, "v"))
     until(lambda: came.count("base_v") == 2)  # from the topic, and back from TF
-    assert own._others_s == before_s
+    assert "base_v" not in own._others
     stamps = [tree.now_ns + i for i in (1, 2)]
     for stamp_ns in stamps:
-        own.expect_ours(stamp_ns)
+        own.expect_ours("base_v", stamp_ns)
     for stamp_ns in stamps:
         take(stamped("odom_v", "base_v", at(1.5), stamp_ns), "driver")
-    assert own._others_s == before_s, "the second was sent before the first came back"
+    assert "base_v" not in own._others, "the second was sent before the first came back"
     take(stamped("odom_v", "base_v", at(1.5), stamps[1]), "driver")
-    assert own._others_s > before_s
+    assert "base_v" in own._others
+    tree.close()
+
+
+def test_what_we_place_ourselves_is_nobody_elses(ros: Bench, monkeypatch: Any) -> None:
+    """Two cameras that are synchronised, and a clock that stands still, give one stamp twice."""
+    tree = Tree(ros, map_frame="map_y", odom_frame="odom_y", base_frame="base_y")
+    transforms, own = tree.transforms, tree.transforms._buffer
+    now = Time(nanoseconds=tree.now_ns)
+    monkeypatch.setattr(transforms._node.get_clock(), "now", lambda: now)
+    monkeypatch.setattr(transforms_module, "MOST_EXPECTED", 4)
+    for i in range(3):
+        for name in ("left", "right"):
+            transforms._base_T_camera[f"{name}_y"] = np.eye(4)
+            seen = estimate(tree.now_ns + i, at(1.0), f"{name}_y")
+            transforms.publish(replace(seen, source=name), 1)
+        for _ in range(2):
+            transforms.hold(moving=True)
+        until(lambda: not own._ours)
+    assert transforms.rival() == "" and not {"odom_y", "base_y"} & own._others.keys()
+    for i in range(9):  # which never come back
+        own.expect_ours("odom_y", i)
+    assert list(own._ours) == [("odom_y", i) for i in (5, 6, 7, 8)]
+    tree.close()
+
+
+@pytest.mark.parametrize(
+    ("tf_mode", "child", "remedy"),
+    [
+        ("odom_and_map", "base_z", "map_to_odom; else set base_frame to it"),
+        ("odom_and_map", "odom_z", "stop them, or set tf_mode to off"),
+        ("camera", "lens_z", "set tf_mode to odom_and_map"),
+    ],
+)
+@pytest.mark.parametrize("static", [True, False])
+def test_what_others_place_on_tf_as_well_is_named(
+    ros: Bench, tf_mode: str, child: str, remedy: str, static: bool
+) -> None:
+    """A driver of wheels, or amcl: the robot goes to and fro between theirs and ours."""
+    tree = Tree(ros, tf_mode=tf_mode, **frames("z"))
+    transforms, own = tree.transforms, tree.transforms._buffer
+    transforms._base_T_camera["lens_z"] = np.eye(4)
+    transforms.publish(estimate(tree.now_ns, at(1.0), "lens_z"), 1)
+    transforms.hold(moving=True)
+    until(lambda: not own._ours)  # all has come back
+    own.set_transform(stamped("base_z", "wheel_z", at(0.0), tree.now_ns), "driver")
+    assert transforms.rival() == ""
+    take = own.set_transform_static if static else own.set_transform
+    take(stamped("/other_z", child, at(0.0), tree.now_ns), "driver")
+    said = f"others place {child!r} on TF as well, in 'other_z': "
+    assert transforms.rival().startswith(said) and transforms.rival().endswith(remedy)
+    tree.close()
+
+
+def test_others_who_have_stopped_are_no_longer_named(
+    ros: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = Tree(ros, tf_mode="camera", **frames("a"))
+    tree.transforms.publish(estimate(tree.now_ns, at(1.0), "lens_q"), 1)
+    tree.transforms._buffer.set_transform(
+        stamped("x", "lens_q", at(0.0), tree.now_ns + 1), "driver"
+    )
+    assert tree.transforms.rival()
+    monkeypatch.setattr(transforms_module, "OTHERS_SILENT_S", 0.0)
+    assert not tree.transforms.rival()
     tree.close()

@@ -49,6 +49,7 @@ class Estimate:
                   since the frame before led to ``invert(jump) @ map_T_camera``; None if none was
     motion_covariance  (6, 6) float64 of the error of that motion without the jump, as a twist in
                   the camera (translation in map units, then rotation in radians); None if unknown
+    carried       whether it is the motion of another camera of the same body, by the mounts
     points        (N, 3) float32 confident points in ``map``; none of a frame that is not kept
     colors        (N, 3) uint8 RGB of ``points``
     point_confidence  (N,) float32 of ``points``
@@ -65,6 +66,7 @@ class Estimate:
     kept: bool = True
     jump: NDArray[np.float64] | None = None
     motion_covariance: NDArray[np.float64] | None = None
+    carried: bool = False
     source: str = ""
     points: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
     colors: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 3), np.uint8))

@@ -223,6 +223,15 @@ def rigid(T: ArrayLike) -> Array:
     return T
 
 
+def along_the_ground(T: ArrayLike, to: ArrayLike) -> Array:
+    """A (4, 4) pose moved and turned on the ground (z up) to another: height and tilt stay."""
+    T, to = np.array(T, dtype=np.float64), np.asarray(to, dtype=np.float64)
+    yaw = np.arctan2(to[1, 0], to[0, 0]) - np.arctan2(T[1, 0], T[0, 0])
+    T[:3, :3] = se3_exp([0, 0, 0, 0, 0, yaw])[:3, :3] @ T[:3, :3]
+    T[:2, 3] = to[:2, 3]
+    return T
+
+
 def se3_exp(twist: ArrayLike) -> Array:
     """The (4, 4) rigid transform of a (6,) twist: translation, then rotation vector in radians."""
     twist = np.asarray(twist, dtype=np.float64)

@@ -43,6 +43,7 @@ def estimate_of(
         kept=kept,
         jump=None if motion.jump is None else gauge.in_map(motion.jump),
         motion_covariance=gauge.covariance_in_map(motion.covariance),
+        carried=motion.carried,
         source=view.frame.source,
     )
     if not kept:

@@ -130,21 +130,27 @@ class Outputs:
         header = poses[-1].header if poses else Header(frame_id=self._map_frame)
         return Path(header=header, poses=poses)
 
-    def set_path(self, stamps_ns: NDArray[np.int64], map_T_bodies: Array, limit: int) -> None:
-        """Put (N,) stamps with (N, 4, 4) poses in place of all: the map was re-anchored."""
-        poses = [
-            PoseStamped(
-                header=convert.make_header(stamp_ns, self._map_frame),
-                pose=convert.matrix_to_pose(map_T_body),
-            )
-            for stamp_ns, map_T_body in zip(stamps_ns, map_T_bodies, strict=True)
-        ]
+    def set_path(
+        self,
+        stamps_ns: NDArray[np.int64],
+        sources: Sequence[str],
+        map_T_bodies: Array,
+        limit: int,
+    ) -> None:
+        """Put (N,) stamps, cameras and (N, 4, 4) poses in place of all: the map was re-anchored.
+
+        A camera whose last pose moved along goes on as fast as it was.
+        """
         path: deque[PoseStamped] = deque(maxlen=limit)
-        for pose in poses:
-            _add_in_time(path, pose)
+        moved: dict[str, tuple[int, Array]] = {}
+        for stamp_ns, source, map_T_body in zip(stamps_ns, sources, map_T_bodies, strict=True):
+            header = convert.make_header(stamp_ns, self._map_frame)
+            _add_in_time(path, PoseStamped(header=header, pose=convert.matrix_to_pose(map_T_body)))
+            moved[source] = (int(stamp_ns), map_T_body)
         with self._lock:
             self._path, self._path_changed = path, True
-        self._last = {}
+        last = self._last.items()
+        self._last = {k: moved[k] for k, (ns, _) in last if k in moved and moved[k][0] == ns}
 
     def _add(self, kind: type, topic: str, qos: QoSProfile | int) -> None:
         self._publishers[topic] = self._node.create_lifecycle_publisher(kind, f"~/{topic}", qos)
@@ -167,7 +173,10 @@ class Outputs:
     def _odometry(
         self, pose: PoseStamped, map_T_body: Array, body_frame: str, estimate: Estimate
     ) -> Odometry:
-        """The velocity is that from one image of a camera to the next, without jumps."""
+        """The velocity is that from one image of a camera to the next, without jumps.
+
+        How sure it is only the camera says that leads: filters take each message for news.
+        """
         message = Odometry(header=pose.header, child_frame_id=body_frame)
         message.pose.pose = pose.pose
         message.pose.covariance[::7] = message.twist.covariance[::7] = UNKNOWN
@@ -177,7 +186,7 @@ class Outputs:
             seconds = (stamp_ns - before_ns) * 1e-9
             linear, angular = twist(map_T_before, map_T_body, seconds)
             message.twist.twist.linear, message.twist.twist.angular = linear, angular
-            if estimate.motion_covariance is not None:
+            if estimate.motion_covariance is not None and not estimate.carried:
                 across = adjoint(invert(map_T_body) @ estimate.map_T_camera) / seconds
                 covariance = across @ estimate.motion_covariance @ across.T
                 message.twist.covariance = covariance.ravel()

@@ -15,9 +15,10 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import SetBool, Trigger
 
-from zipmap_ros.geometry import Camera, transform_points
+from zipmap_ros.geometry import Camera, along_the_ground, invert, transform_points
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes.convert import ConvertError
+from zipmap_ros.nodes.status import is_located, unlocated
 from zipmap_ros.srv import GetTrajectory, LoadMap, QueryView, SaveMap, SetMode, SetPose
 
 if TYPE_CHECKING:
@@ -190,15 +191,31 @@ class Services:
         response.message = f"{len(response.path.poses)} poses"
 
     def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
+        """As `_set_pose`; one on the ground, as of RViz, says nothing of height and tilt."""
+        p, q = message.pose.pose.position, message.pose.pose.orientation
+        flat = p.z == q.x == q.y == 0.0
         try:
-            self._anchor(PoseStamped(header=message.header, pose=message.pose.pose))
+            self._anchor(PoseStamped(header=message.header, pose=message.pose.pose), flat)
         except Exception as error:  # a topic must not end the node
             self._node.get_logger().warning(f"initialpose: {error}")
 
-    def _anchor(self, pose: PoseStamped) -> None:
+    def _anchor(self, pose: PoseStamped, flat: bool = False) -> None:
         self.check_configured()
         map_T_base = self._node.transforms.to_map(pose)
-        self._node.worker.request(lambda mapper: mapper.set_pose(map_T_base), FILE_TIMEOUT_S)
+
+        def move(mapper: StreamMapper) -> None:
+            there, trajectory = map_T_base, mapper.trajectory
+            moved = self._node.transforms.moved_since()  # what is set is the last estimate's pose
+            if len(trajectory):
+                source = trajectory.sources[-1]
+                if mapper.parameters.mode == "localization" and not is_located(mapper, source):
+                    raise RuntimeError(unlocated(source))  # the map would move by what is not known
+                if flat:
+                    then = trajectory.poses[-1] @ invert(mapper.base_T_camera(source))
+                    there = along_the_ground(then @ moved, there)
+            mapper.set_pose(there @ invert(moved))
+
+        self._node.worker.request(move, FILE_TIMEOUT_S)
 
     def _apply_mode(self, mode: int) -> None:
         if mode not in MODES:

@@ -138,6 +138,19 @@ def _astray(mapper: StreamMapper) -> tuple[str, ...]:
     return tuple(sorted(lost & set(mapper.parameters.cameras or ("",))))  # no others of a session
 
 
+def is_located(mapper: StreamMapper, source: str) -> bool:
+    """Whether it is known where in the map a camera is; of a session's cameras it is not."""
+    return source in mapper.tracker.steady and source not in _astray(mapper)
+
+
+def unlocated(*names: str) -> str:
+    """What to do about cameras whose poses are none in the map."""
+    return (
+        f"nobody knows where in the map {', '.join(name or 'the camera' for name in names)} is: "
+        "let it see what was seen before, or call ~/reset"
+    )
+
+
 def _process_mb() -> float:
     """Resident memory of this process, 10^6 bytes."""
     resident = int(Path("/proc/self/statm").read_text().split()[1])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from zipmap_ros.nodes.node_parameters import NodeParameters
 from zipmap_ros.nodes.outputs import LATCHED, Outputs
 from zipmap_ros.nodes.services import Services
 from zipmap_ros.nodes.spin import run
-from zipmap_ros.nodes.status import STATE_NAMES, MapperFacts, make_status
+from zipmap_ros.nodes.status import STATE_NAMES, MapperFacts, make_status, unlocated
 from zipmap_ros.nodes.transforms import TransformError, Transforms
 from zipmap_ros.nodes.worker import Counts, Worker, WorkerError
 from zipmap_ros.parameters import Parameters
@@ -247,6 +248,8 @@ class StreamNode(LifecycleNode):
                 self.warn("transform", f"no transform could be published: {error}")
             body = p.base_frame if self.transforms.has_base else estimate.frame_id
             map_T_body = self.transforms.map_T_body(estimate)
+            if p.scale_source != "none" and not self.facts.metric:  # no metres a second yet
+                estimate = replace(estimate, motion_covariance=None)
             self.outputs.publish(estimate, map_T_body, body, p.map_min_confidence)
         if estimates:
             self.outputs.publish_points(estimates)
@@ -256,17 +259,18 @@ class StreamNode(LifecycleNode):
         """Take path and TF from the trajectory, but for its ``new`` last poses, still to come."""
         self._path_gauge = self.facts.gauge_id
         trajectory = self._mapper.trajectory
-        poses = trajectory.poses
+        poses, sources = trajectory.poses, trajectory.sources
         if self.transforms.has_base:
-            mounts = [self._mapper.base_T_camera(source) for source in trajectory.sources]
+            mounts = [self._mapper.base_T_camera(source) for source in sources]
             poses = poses @ invert(np.array(mounts).reshape(-1, 4, 4))
         if not new:
             known = None
             if len(trajectory):
-                known = (int(trajectory.stamps_ns[-1]), trajectory.sources[-1], poses[-1])
+                known = (int(trajectory.stamps_ns[-1]), sources[-1], poses[-1])
             self.transforms.anchor(known)
         old = len(trajectory) - new
-        self.outputs.set_path(trajectory.stamps_ns[:old], poses[:old], self.values.path_max_poses)
+        limit, stamps_ns = self.values.path_max_poses, trajectory.stamps_ns
+        self.outputs.set_path(stamps_ns[:old], sources[:old], poses[:old], limit)
 
     def _publish_map(self) -> None:
         version = self.facts.map_version
@@ -340,23 +344,19 @@ class StreamNode(LifecycleNode):
             back = "go back to where the map is known, or call ~/reset"
             return Status.LOST, "; ".join(filter(None, (self.facts.problem, back)))
         if self.facts.status == "tracking":
-            return Status.TRACKING, "; ".join(filter(None, (self._lost_hint(), intake.clock_hint)))
+            lost = unlocated(*self.facts.astray) if self.facts.astray else ""
+            hints = (lost, self.transforms.rival(), intake.clock_hint)
+            return Status.TRACKING, "; ".join(filter(None, hints))
         nowhere = self.values.mode == "localization"
         hint = "there is no map to be located in: call ~/load_map, or ~/set_mode for mapping"
         waits = "; ".join(filter(None, (self.facts.problem, intake.clock_hint)))
         return Status.INITIALISING, hint if nowhere else waits
 
-    def _lost_hint(self) -> str:
-        """What to do about cameras whose poses are none in the map; "" while there are none."""
-        names = ", ".join(name or "the camera" for name in self.facts.astray)
-        return names and (
-            f"nobody knows where in the map {names} is: let it see what was seen before, "
-            "or call ~/reset"
-        )
-
     def _check_silence(self) -> None:
         if self._intake is not None and not self.paused:
             self._intake.warn_of_silence()
+            if rival := self.transforms.rival():
+                self.warn("rival", rival, every_s=60.0)
             self.refresh_status()
 
     def _make_status(self) -> Status:

@@ -41,6 +41,8 @@ FOREIGN_CLOCK_NS = 10 * convert.NS
 MOUNT_DEG, MOUNT_M = 2.0, 0.02
 # Odometry of a topic goes on TF once nobody else has placed the base there for this long.
 OTHERS_SILENT_S = 2.0
+# Transforms of ours that may be on their way back to us.
+MOST_EXPECTED = 1000
 
 
 class TransformError(LookupError):
@@ -48,43 +50,56 @@ class TransformError(LookupError):
 
 
 class _Buffer(Buffer):
-    """A buffer that knows when others have last placed a frame on TF.
+    """A buffer that knows when others have last placed a frame on TF, and in which parent.
 
-    What we broadcast comes back to us: the stamps in ``ours`` are not others', but only once, since
+    What we broadcast comes back to us: what is in ``ours`` is not others', but only once, since
     drivers give their transform and their odometry message the same stamp.
     """
 
-    def __init__(self, node: Node, child: Callable[[], str]) -> None:
-        self._child = child
-        self._ours: set[int] = set()
+    def __init__(self, node: Node) -> None:
+        self._ours: dict[tuple[str, int], int] = {}  # by child and stamp, the oldest first
+        self._others: dict[str, tuple[float, str]] = {}  # when, on the steady clock, and where
         self._lock = threading.Lock()
-        self._others_s = time.monotonic()
+        self._began_s = time.monotonic()
         super().__init__(node=node)
 
-    def others_silent_s(self) -> float:
-        """Seconds since others have placed the frame, or since the start."""
-        return time.monotonic() - self._others_s
+    @property
+    def age_s(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._began_s
 
-    def expect_ours(self, stamp_ns: int) -> None:
-        """The next transform of the frame with this stamp is ours."""
-        with self._lock:
-            if len(self._ours) > 1000:  # what never came back
-                self._ours.clear()
-            self._ours.add(stamp_ns)
+    def others_silent_s(self, child: str) -> float:
+        """Seconds since others have placed a frame, or since the start."""
+        if child not in self._others:
+            return self.age_s
+        return time.monotonic() - self._others[child][0]
+
+    def others_parent(self, child: str) -> str:
+        """Where others place a frame; "" while they do not."""
+        at_s, parent = self._others.get(child, (-math.inf, ""))
+        return parent if time.monotonic() - at_s < OTHERS_SILENT_S else ""
+
+    def expect_ours(self, child: str, stamp_ns: int) -> None:
+        """The next transform of a frame with this stamp is ours."""
+        with self._lock:  # two of synchronised cameras have one stamp
+            self._ours[child, stamp_ns] = self._ours.get((child, stamp_ns), 0) + 1
+            if len(self._ours) > MOST_EXPECTED:  # what never came back
+                del self._ours[next(iter(self._ours))]
 
     def set_transform(self, transform: TransformStamped, authority: str) -> None:
-        if transform.child_frame_id.lstrip("/") == self._child() and authority != "odom":
+        if authority != "odom":
+            child = transform.child_frame_id.lstrip("/")
+            key = (child, convert.stamp_to_ns(transform.header.stamp))
             with self._lock:
-                stamp_ns = convert.stamp_to_ns(transform.header.stamp)
-                if stamp_ns in self._ours:
-                    self._ours.remove(stamp_ns)
-                else:
-                    self._others_s = time.monotonic()
+                expected = self._ours.pop(key, 0)
+                if expected > 1:
+                    self._ours[key] = expected - 1
+                elif not expected:
+                    self._others[child] = (time.monotonic(), _parent(transform))
         super().set_transform(transform, authority)
 
     def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
-        if transform.child_frame_id.lstrip("/") == self._child():
-            self._others_s = float("inf")
+        self._others[transform.child_frame_id.lstrip("/")] = (math.inf, _parent(transform))
         super().set_transform_static(transform, authority)
 
 
@@ -93,7 +108,7 @@ class Transforms:
 
     def __init__(self, node: Node, parameters: Callable[[], Parameters]) -> None:
         self._node, self._parameters = node, parameters
-        self._buffer = _Buffer(node, lambda: parameters().base_frame)
+        self._buffer = _Buffer(node)
         self._listener = TransformListener(self._buffer, node)
         self._broadcaster = TransformBroadcaster(node)
         self._base_T_camera: dict[str, Array] = {}
@@ -177,10 +192,11 @@ class Transforms:
         p = self._parameters()
         if p.tf_mode != "map_to_odom":
             return
-        others = self._buffer.others_silent_s() < OTHERS_SILENT_S
+        others = self._buffer.others_silent_s(p.base_frame) < OTHERS_SILENT_S
         frames = (odometry.header.frame_id.lstrip("/"), odometry.child_frame_id.lstrip("/"))
         if frames != (p.odom_frame, p.base_frame):
-            if others:
+            on_tf = self._buffer.can_transform(p.odom_frame, p.base_frame, Time())
+            if on_tf or self._buffer.age_s < OTHERS_SILENT_S:  # others may be about to begin
                 return
             raise TransformError(
                 f"odom is of {frames[1]!r} in {frames[0]!r}, not of base_frame {p.base_frame!r} in "
@@ -193,7 +209,7 @@ class Transforms:
         )
         self._buffer.set_transform(transform, "odom")
         if not others:
-            self._buffer.expect_ours(convert.stamp_to_ns(odometry.header.stamp))
+            self._buffer.expect_ours(p.base_frame, convert.stamp_to_ns(odometry.header.stamp))
             self._broadcaster.sendTransform(transform)
 
     def to_map(self, pose: PoseStamped, at_most_s: float = math.inf) -> Array:
@@ -241,6 +257,35 @@ class Transforms:
             }
             self._send(both, estimate.stamp_ns)
 
+    def moved_since(self) -> Array:
+        """(4, 4) how the base moved since the last estimate, as far as odometry of others tells."""
+        p, last = self._parameters(), self._last
+        map_T_odom = self._held.get((p.map_frame, p.odom_frame))
+        if p.tf_mode != "map_to_odom" or last is None or map_T_odom is None:
+            return np.eye(4)
+        try:
+            odom_T_base = self._lookup(p.odom_frame, p.base_frame, Time(), 0.0)
+        except (TransformError, convert.ConvertError):
+            return np.eye(4)
+        return invert(last[2]) @ map_T_odom @ odom_T_base
+
+    def rival(self) -> str:
+        """What to do about others who place on TF what we do; "" while nobody does."""
+        p = self._parameters()
+        for _, child in self._held:
+            if not (parent := self._buffer.others_parent(child)):
+                continue
+            said = f"others place {child!r} on TF as well, in {parent!r}"
+            if child == p.odom_frame:
+                return f"{said}: stop them, or set tf_mode to off"
+            if child != p.base_frame:
+                return f"{said}: set tf_mode to odom_and_map"
+            return (
+                f"{said}: if that is odometry, set odom_frame to it and tf_mode to map_to_odom; "
+                "else set base_frame to it"
+            )
+        return ""
+
     @property
     def silent_s(self) -> float:
         """Seconds since the last estimate."""
@@ -286,6 +331,8 @@ class Transforms:
     def _broadcast(self, transforms: dict[tuple[str, str], Array], stamp_ns: int) -> None:
         if not transforms:
             return
+        for _, child in transforms:
+            self._buffer.expect_ours(child, stamp_ns)
         self._broadcaster.sendTransform(
             [
                 TransformStamped(
@@ -306,3 +353,7 @@ class Transforms:
                 f"no transform from {source!r} to {target!r}: {str(error).strip()}"
             ) from error
         return convert.transform_to_matrix(found.transform)
+
+
+def _parent(transform: TransformStamped) -> str:
+    return transform.header.frame_id.lstrip("/")
