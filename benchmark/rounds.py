@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -26,12 +27,12 @@ from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Array, Camera, invert, se3_exp, se3_log
 from zipmap_ros.mapping import StreamMapper, keyframes, places
 from zipmap_ros.model import ZipMap, load_checkpoint, shipped_checkpoint
+from zipmap_ros.sources.synthetic import frames_along
 from zipmap_ros.synthetic import World
 
 FRAMES = 300  # of a round
 ASIDE = np.array([0.08] * 3 + [np.deg2rad(4)] * 3)  # metres, radians
 NOISE = 2.0  # standard deviation of the pixels, of 255
-AT_ONCE = 8
 
 
 def carried(world: World, seed: int, rounds: int) -> Array:
@@ -57,13 +58,9 @@ def seen(model: ZipMap, seed: int, rounds: int) -> list[Frame]:
     world, width = World(seed), model.config.image_size
     camera = Camera.from_fov(width, width * 3 // 4, 65.0)
     poses, rng, frames = carried(world, seed, rounds), np.random.default_rng(seed), []
-    for start in range(0, len(poses), AT_ONCE):
-        part = poses[start : start + AT_ONCE]
-        rgb, depth = world.render(torch.from_numpy(part), camera)
-        noisy = (rgb.numpy() + rng.normal(0, NOISE, rgb.shape)).round().clip(0, 255)
-        for image, z, pose in zip(noisy.astype(np.uint8), depth.numpy(), part, strict=True):
-            frame = Frame(len(frames), image, camera=camera, depth=z, map_T_camera=pose)
-            frames.append(fit(frame, model.config))
+    for frame in frames_along(world, torch.from_numpy(poses), camera, 1):
+        noisy = (frame.rgb + rng.normal(0, NOISE, frame.rgb.shape)).round().clip(0, 255)
+        frames.append(fit(replace(frame, rgb=noisy.astype(np.uint8)), model.config))
     return frames
 
 

@@ -156,6 +156,15 @@ def test_a_bad_image_costs_itself_alone(capsys, tmp_path, folder, checkpoint):
     summary = json.loads(out)
     assert code == 0 and summary["frames"] == 8 and summary["estimates"] == 7
     assert summary["dropped"] == {"bad_image": 1}
+
+
+def test_warnings_are_one_line_in_the_program_and_left_alone_in_others(monkeypatch):
+    others = warnings.formatwarning
+    monkeypatch.setattr(warnings, "formatwarning", others)
+    assert cli.main(["info", "no.safetensors"]) == 2
+    assert warnings.formatwarning is others
+    monkeypatch.setattr(sys, "argv", ["zipmap", "info", "no.safetensors"])
+    assert cli.main() == 2
     assert warnings.formatwarning("a b", RuntimeWarning, "b.py", 1) == "zipmap: a b\n"
 
 

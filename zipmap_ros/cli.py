@@ -68,8 +68,6 @@ OF_EVERY_NODE = {
     "diagnostic_updater",
     "qos_overrides",
 }
-# What PyYAML raises beside its own, for values such as 2001-99-99 and for deep or endless nesting.
-OF_YAML = (ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError)
 # Verbs that parse their own arguments: the module whose main(argv) does.
 ELSEWHERE = {
     "evaluate": ("zipmap_ros.evaluation.run", "judge a checkpoint on data"),
@@ -83,8 +81,9 @@ class InputError(ValueError):
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; 0, or 2 after one line on standard error when the input is bad."""
-    argv = sys.argv[1:] if argv is None else argv
-    warnings.formatwarning = _one_line
+    if argv is None:  # run as a program, and not called from one of others
+        argv = sys.argv[1:]
+        warnings.formatwarning = _one_line
     if argv[:1] != ["train"]:  # which may have the machine to itself
         calm_threads()
     try:
@@ -184,7 +183,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     reconstruct.add_argument(
         "input",
-        help="a video, a folder (images, 7-Scenes, TUM RGB-D), a bag, /dev/videoN or synthetic",
+        help="a video, a folder (images, 7-Scenes, TUM RGB-D, EuRoC), a bag, /dev/videoN or "
+        "synthetic",
     )
     reconstruct.add_argument("--out", default="out", help="folder for the results (default: out)")
     reconstruct.add_argument(
@@ -331,7 +331,7 @@ def _read_parameters(path: str) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(Path(path).read_text()) or {}
         nodes = list(_nodes(tree))
-    except (OSError, yaml.YAMLError, *OF_YAML) as error:
+    except Exception as error:  # PyYAML raises of every kind, as for 2001-99-99 and deep nesting
         raise InputError(f"cannot read parameters from {path}: {error}") from error
     if tree and not nodes:
         raise InputError(f"{path} is no ROS 2 parameter file: it has no ros__parameters")

@@ -10,22 +10,20 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from zipmap_ros.evaluation import EvaluationError
-from zipmap_ros.evaluation.euroc import EurocSource
 from zipmap_ros.evaluation.runs import fit
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Camera
 from zipmap_ros.mapping.bars import Bars
 from zipmap_ros.model import ModelConfig
+from zipmap_ros.sources.synthetic import frames_along
 from zipmap_ros.synthetic import MOTIONS, World
 
 # First seeds of the worlds to judge on. Training takes seeds from 5 000 000.
 SPLITS = {"test": 0, "validation": 50_000}
 _SYNTHETIC_FOV_DEG = 65.0
 _SYNTHETIC_STEP_NS = 100_000_000
-_RENDERED_AT_ONCE = 16
 KINDS = ("synthetic", "kitchen", "tum", "euroc", "bag", "folder", "video")
 
 
@@ -89,7 +87,7 @@ def open_dataset(
     frames = _recorded(kind, path, topic, length, every, config)
     if not frames:
         raise EvaluationError(f"{name} holds no frames")
-    if kind in ("kitchen", "tum") and frames[0].map_T_camera is None:
+    if kind in ("kitchen", "tum", "euroc") and frames[0].map_T_camera is None:
         raise EvaluationError(
             f"no image of {path} has a true pose: check that it is the {kind} layout, and that "
             "poses and images share their time"
@@ -109,7 +107,7 @@ def _recorded(
     try:
         # A kitchen is a folder of frame-*.color.jpg, which the loader of folders knows.
         loader = {"kitchen": "folder"}.get(kind, kind)
-        source = EurocSource(path) if kind == "euroc" else open_source(loader, path, topic)
+        source = open_source(loader, path, topic)
         usable = partial(_usable, source, every, config)
         # Where there is a truth, a frame that it does not reach cannot be judged.
         judged = list(islice(usable(with_truth=source.has_truth), length))
@@ -138,17 +136,6 @@ def _worlds(split: str, length: int, count: int, config: ModelConfig) -> list[Cl
         world = World(seed)
         poses = world.trajectory(length, motions[seed % len(motions)], seed)
         name = f"{world.layout} {seed} {motions[seed % len(motions)]}"
-        clips.append(Clip(name, [fit(frame, config) for frame in _seen(world, poses, camera)]))
+        frames = frames_along(world, poses, camera, _SYNTHETIC_STEP_NS)
+        clips.append(Clip(name, [fit(frame, config) for frame in frames]))
     return clips
-
-
-def _seen(world: World, poses: Tensor, camera: Camera) -> Iterator[Frame]:
-    """The frames along (N, 4, 4) world_T_camera, rendered a few at a time."""
-    stamp_ns = 0
-    for part in poses.split(_RENDERED_AT_ONCE):
-        for pose, rgb, depth in zip(part, *world.render(part, camera), strict=True):
-            truth = pose.double().numpy()
-            yield Frame(
-                stamp_ns, rgb.numpy(), camera=camera, depth=depth.numpy(), map_T_camera=truth
-            )
-            stamp_ns += _SYNTHETIC_STEP_NS

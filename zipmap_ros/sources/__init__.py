@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zipmap_ros.sources.source import RecordedSource, Source, SourceError
 
-KINDS = ("auto", "synthetic", "video", "folder", "tum", "bag", "webcam")
+KINDS = ("auto", "synthetic", "video", "folder", "tum", "euroc", "bag", "webcam")
 BAGS = (".mcap", ".db3")
 
 __all__ = ["KINDS", "RecordedSource", "Source", "SourceError", "open_source"]
@@ -18,9 +18,9 @@ def open_source(kind: str = "auto", path: str = "", topic: str = "") -> Source:
     """Open a source of frames.
 
     kind   synthetic (path: an optional seed), video, folder (images, or the 7-Scenes layout with
-           its depth and poses), tum (the TUM RGB-D layout), bag (a ROS 2 bag, ``topic`` the image
-           topic when there are several), webcam (path: /dev/video0 or a number), or auto: as the
-           path looks, ``synthetic`` or ``synthetic:SEED`` included
+           its depth and poses), tum (the TUM RGB-D layout), euroc (the EuRoC MAV layout), bag (a
+           ROS 2 bag, ``topic`` the image topic when there are several), webcam (path: /dev/video0
+           or a number), or auto: as the path looks, ``synthetic`` or ``synthetic:SEED`` included
     A leading ~ of ``path`` is the home folder: shells leave it alone in ``path:=~/clip.mp4``.
     Raises SourceError that says what is wrong and what to do.
     """
@@ -53,6 +53,10 @@ def open_source(kind: str = "auto", path: str = "", topic: str = "") -> Source:
         from zipmap_ros.sources.tum import TumSource
 
         return TumSource(path)
+    if kind == "euroc":
+        from zipmap_ros.sources.euroc import EurocSource
+
+        return EurocSource(path)
     if kind == "folder":
         from zipmap_ros.sources.folder import open_folder
 
@@ -72,6 +76,8 @@ def _recognise(path: str) -> tuple[str, str]:
         return "bag", path
     if (where / "rgb.txt").is_file():
         return "tum", path
+    if (where / "mav0").is_dir():
+        return "euroc", path
     return ("folder" if where.is_dir() else "video"), path
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from operator import itemgetter
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import Array
+from zipmap_ros.geometry import Array, GeometryError, matrix_from_quaternion, pose
 
 NS = 1_000_000_000
 LAST_STAMP_NS = (2**31 - 86_400) * NS  # a day before the seconds of a message are full
@@ -51,6 +53,26 @@ def true_pose(T: Array, what: str) -> Array:
     if not turns or not np.allclose(T[3], (0, 0, 0, 1)):
         raise SourceError(f"{what} is no rotation and translation")
     return T
+
+
+def pose_from_words(words: Sequence[str], name: str) -> Array:
+    """(4, 4) from the words x, y, z, qx, qy, qz, qw of a file of the recording ``name``. Raises
+    SourceError where they are no pose."""
+    what = f"{name}: the pose {' '.join(words)!r}"
+    try:
+        x, y, z, *quaternion = map(float, words)
+        T = pose(matrix_from_quaternion(quaternion), (x, y, z))
+    except (ValueError, GeometryError) as error:
+        raise SourceError(f"{what} cannot be used: {error}") from error
+    return true_pose(T, what)
+
+
+def nearest(rows: Sequence[tuple[int, T]], stamp_ns: int, most_ns: int) -> T | None:
+    """The value of the (stamp, value) row, of rows in order of time, that is nearest in time; None
+    where that is further than ``most_ns``."""
+    after = bisect_left(rows, stamp_ns, key=itemgetter(0))
+    near = [row for row in rows[max(after - 1, 0) : after + 1] if abs(row[0] - stamp_ns) <= most_ns]
+    return min(near, key=lambda row: abs(row[0] - stamp_ns))[1] if near else None
 
 
 def to_stamp_ns(seconds: Decimal | Fraction, what: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
+from torch import Tensor
 
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Camera
@@ -43,14 +43,19 @@ class SyntheticSource(RecordedSource):
         return len(self._poses)
 
     def __iter__(self) -> Iterator[Frame]:
-        for start in range(0, len(self), RENDERED_AT_ONCE):
-            poses = self._poses[start : start + RENDERED_AT_ONCE]
-            rgb, depth = self._world.render(poses, self.camera)
-            for i, pose in enumerate(poses):
-                yield Frame(
-                    stamp_ns=round((start + i) * NS / FPS),
-                    rgb=rgb[i].numpy(),
-                    camera=self.camera,
-                    depth=depth[i].numpy(),
-                    map_T_camera=np.asarray(pose, dtype=np.float64),
-                )
+        return frames_along(self._world, self._poses, self.camera, NS / FPS)
+
+
+def frames_along(world: World, poses: Tensor, camera: Camera, step_ns: float) -> Iterator[Frame]:
+    """What a camera sees from (N, 4, 4) world_T_camera, ``step_ns`` apart, with the truth."""
+    index = 0
+    for part in poses.split(RENDERED_AT_ONCE):
+        for pose, rgb, depth in zip(part, *world.render(part, camera), strict=True):
+            yield Frame(
+                round(index * step_ns),
+                rgb.numpy(),
+                camera=camera,
+                depth=depth.numpy(),
+                map_T_camera=pose.double().numpy(),
+            )
+            index += 1

@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import Array, Camera, GeometryError, matrix_from_quaternion, pose
+from zipmap_ros.geometry import Array, Camera
 from zipmap_ros.sources.folder import read_depth, read_rgb, usual_fps
 from zipmap_ros.sources.source import (
     RecordedSource,
     SourceError,
+    nearest,
+    pose_from_words,
     read_or,
     to_stamp_ns,
-    true_pose,
     without_pixels,
 )
 
@@ -60,8 +61,8 @@ class TumSource(RecordedSource):
 
     def __iter__(self) -> Iterator[Frame]:
         for stamp_ns, (name, *_) in self._images:
-            depth = _nearest(self._depths, stamp_ns)
-            truth = _nearest(self._poses, stamp_ns)
+            depth = nearest(self._depths, stamp_ns, MAX_GAP_NS)
+            truth = nearest(self._poses, stamp_ns, MAX_GAP_NS)
             rgb = read_or(without_pixels(), partial(read_rgb, self._root / name))
             fits = self._camera is not None and rgb.shape[:2] == (480, 640)
             yield Frame(
@@ -74,6 +75,9 @@ class TumSource(RecordedSource):
 
     def _depth(self, name: str) -> NDArray[np.float32] | None:
         return read_or(None, partial(read_depth, self._root / name, DEPTH_UNITS_PER_METRE))
+
+    def _pose(self, words: list[str]) -> Array:
+        return pose_from_words(words, self.name)
 
     def _read(self, name: str) -> list[tuple[int, list[str]]]:
         """(stamp_ns, the other words) of every line, in order of time; [] without the file."""
@@ -90,15 +94,6 @@ class TumSource(RecordedSource):
         ]
         return sorted(stamped, key=lambda row: row[0])
 
-    def _pose(self, words: list[str]) -> Array:
-        what = f"{self.name}: the pose {' '.join(words)!r}"
-        try:
-            tx, ty, tz, *quaternion = map(float, words)
-            T = pose(matrix_from_quaternion(quaternion), (tx, ty, tz))
-        except (ValueError, GeometryError) as error:
-            raise SourceError(f"{what} cannot be used: {error}") from error
-        return true_pose(T, what)
-
 
 def _row(path: Path, line: str) -> tuple[Decimal, list[str]]:
     stamp, *words = line.split()
@@ -111,11 +106,3 @@ def _row(path: Path, line: str) -> tuple[Decimal, list[str]]:
     if not words:
         raise SourceError(f"{path} has a line with a stamp alone: {line!r}")
     return seconds, words
-
-
-def _nearest(rows: list[tuple[int, list[str]]], stamp_ns: int) -> list[str] | None:
-    if not rows:
-        return None
-    stamps = np.array([stamp for stamp, _ in rows])
-    i = int(np.abs(stamps - stamp_ns).argmin())
-    return rows[i][1] if abs(rows[i][0] - stamp_ns) <= MAX_GAP_NS else None
