@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from measure import report
 
-from zipmap_ros.evaluation.runs import fit, mapper_run
+from zipmap_ros.evaluation.runs import fit, mapper_run, true_poses
 from zipmap_ros.evaluation.scores import depth_scores, mean_scores, trajectory_scores
 from zipmap_ros.frame import Frame
 from zipmap_ros.model import ZipMap, load_checkpoint, shipped_checkpoint
@@ -50,8 +50,7 @@ def measured(model: ZipMap, seen: list[Frame], calibrated: bool) -> dict[str, fl
     frames = seen if calibrated else [replace(frame, camera=None) for frame in seen]
     run = mapper_run(model, frames)
     estimated = [seen[i] for i in run.index]
-    truth = np.stack([f.map_T_camera for f in estimated if f.map_T_camera is not None])
-    scores = trajectory_scores(run.poses, truth) | depth_scores(run, estimated)
+    scores = trajectory_scores(run.poses, true_poses(estimated)) | depth_scores(run, estimated)
     last = estimated[-1].camera
     assert last is not None
     return {

@@ -23,7 +23,7 @@ import torch
 from measure import report
 
 from zipmap_ros.evaluation.datasets import open_dataset
-from zipmap_ros.evaluation.runs import fit, mapper_run
+from zipmap_ros.evaluation.runs import fit, mapper_run, true_poses
 from zipmap_ros.evaluation.scores import depth_scores, mean_scores, trajectory_scores
 from zipmap_ros.frame import Frame
 from zipmap_ros.mapping import StreamMapper
@@ -88,8 +88,7 @@ def measured(model: ZipMap, frames: list[Frame], gate: tuple[float, float]) -> d
     }
     if run.finite and len(run.index) >= 3:
         seen = [frames[i] for i in run.index]
-        truth = np.stack([f.map_T_camera for f in seen if f.map_T_camera is not None])
-        scores |= trajectory_scores(run.poses, truth) | depth_scores(run, seen)
+        scores |= trajectory_scores(run.poses, true_poses(seen)) | depth_scores(run, seen)
     return scores
 
 

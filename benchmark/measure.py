@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -17,6 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+
+from zipmap_ros.evaluation.machine import processor
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,17 +51,10 @@ def percentile(values: list[float], q: float) -> float:
 
 def machine(device: torch.device) -> dict[str, object]:
     """Where and what was measured: processor, threads, device, versions, commit, date."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":")[1] for line in info.read_text().splitlines() if "model name" in line
-        ]
-        cpu = f"{names[0].strip()} x{len(names)}" if names else cpu
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
-        "cpu": cpu,
+        "cpu": processor(),
         "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 1),  # processes that wanted to run, over the last minute
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",

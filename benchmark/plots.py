@@ -10,10 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 # question -> what lies below, what is drawn over it, whether both axes are logarithmic.
 AXES = {
@@ -33,7 +30,8 @@ def plot(path: Path) -> Path | None:
         return None
     # Rows of other choices are lines of their own.
     kinds = dict.fromkeys((row.get("variant"), row.get("graph")) for row in rows)
-    figure, panels = plt.subplots(1, 1 if logarithmic else len(names), squeeze=False)
+    figure = Figure()
+    panels = figure.subplots(1, 1 if logarithmic else len(names), squeeze=False)
     for i, name in enumerate(names):
         axes = panels[0][0 if logarithmic else i]
         for variant, graph in kinds:
@@ -59,7 +57,6 @@ def plot(path: Path) -> Path | None:
     figure.tight_layout()
     target = path.with_suffix(".png")
     figure.savefig(target, dpi=120)
-    plt.close(figure)
     return target
 
 

@@ -163,16 +163,15 @@ def percentile(depth: np.ndarray, q: float) -> float:
 
 def write_report(demo: Demo, path: Path) -> None:
     """Draw images over their depth; below, the queried view and the map with the path."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
 
     chosen = np.linspace(0, len(demo.pairs) - 1, SHOWN).astype(int)
     far = percentile(np.concatenate([demo.pairs[i][1].ravel() for i in chosen]), 98)
-    turbo = plt.get_cmap("turbo_r").with_extremes(bad="0.6")
+    turbo = colormaps["turbo_r"].with_extremes(bad="0.6")
     heat: dict[str, Any] = {"cmap": turbo, "vmin": 0.0, "vmax": far if np.isfinite(far) else 1.0}
-    figure, axes = plt.subplots(3, SHOWN, figsize=(17, 9), layout="constrained")
+    figure = Figure(figsize=(17, 9), layout="constrained")
+    axes = figure.subplots(3, SHOWN)
     for axis in axes.flat:
         axis.set_axis_off()
     for column, i in enumerate(chosen):

@@ -220,7 +220,7 @@ def test_a_network_is_judged_beside_guesses() -> None:
         eval=lambda: None,
         train=lambda mode: None,
         new_state=lambda count: None,
-        stream=lambda images, state, chunk: (found, None),
+        stream=lambda images, state: (found, None),
     )
     errors = validate(model, batch)
     assert errors["abs_rel"] == pytest.approx(0, abs=1e-6)

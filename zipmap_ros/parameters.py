@@ -284,7 +284,7 @@ class Parameters:
         for name, value in changes.items():
             if reason := validate(name, value):
                 raise ParameterError(reason)
-            clean[name] = _coerce(SPECS[name], value)
+            clean[name] = type(SPECS[name].default)(value)  # 1 to 1.0, a list to a tuple
         return replace(self, **clean)
 
     def conflict(self) -> str | None:
@@ -340,10 +340,6 @@ def _has_type(spec: Spec, value: Any) -> bool:
     if isinstance(default, tuple):
         return isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
     return isinstance(value, type(default))
-
-
-def _coerce(spec: Spec, value: Any) -> Value:
-    return type(spec.default)(value)
 
 
 def to_markdown() -> str:

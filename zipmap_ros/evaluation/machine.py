@@ -27,7 +27,7 @@ def describe_machine(model: ZipMap) -> dict[str, object]:
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "device": str(device),
         "gpu": gpu,
         "threads": torch.get_num_threads(),
@@ -67,13 +67,14 @@ def _notes(path: Path) -> dict[str, str]:
     return {key: value for key, value in metadata.items() if key not in ("format", "config")}
 
 
-def _processor() -> str:
+def processor() -> str:
+    """How many processors and which, as ``2 x AMD EPYC``."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor()
+        lines = []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.processor()
+    return f"{len(names)} x {names[0]}" if names else platform.processor() or platform.machine()
 
 
 def _commit() -> str | None:

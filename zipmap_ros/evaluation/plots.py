@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
@@ -30,9 +29,7 @@ _SHOWN = 5  # frames in a sheet of depth images
 _CLOUD_POINTS = 20_000
 
 
-def curves(
-    panels: Sequence[tuple[str, dict[str, list[tuple[int, float]]]]],
-) -> Figure:
+def curves(panels: Sequence[tuple[str, dict[str, list[tuple[int, float]]]]]) -> Figure:
     """One panel for each (title, {mode: [(length, value)]}); guesses are dashed grey."""
     figure, axes = _grid(1, len(panels), (3.6, 3.0))
     for axis, (title, lines) in zip(axes[0], panels, strict=True):
@@ -173,7 +170,6 @@ def maps(runs: Sequence[Run], frames: Sequence[Frame]) -> Figure | None:
 def _grid(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[list[Axes]]]:
     """A figure without a global backend, so that it can be drawn in any thread."""
     figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained", dpi=90)
-    FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.tick_params(labelsize=7)

@@ -169,7 +169,9 @@ def write_html(evaluation: Evaluation, path: Path) -> None:
         rows = [row for row in evaluation.rows if row.data == example.data]
         parts.append(f"<h2>{escape(example.data)}</h2>")
         parts += [_table(rows, columns) for columns in (TRAJECTORY, DENSE)]
-        parts += [f"<p>{escape(problem)}</p>" for problem in _problems(rows)]
+        for row in rows:
+            of = f"{row.mode}, {row.length} frames: "
+            parts += [f"<p>{escape(of + problem)}</p>" for problem in row.problems]
         parts += [_image(title, figure) for title, figure in _figures(rows, example)]
     path.write_text(_PAGE.format(body="\n".join(parts)))
 
@@ -237,10 +239,6 @@ def _cell(row: Row, guesses: Sequence[Row], column: Column) -> str:
         loses = value > min(others) if column.better == "less" else value < max(others)
         marked = ' class="loses"' if loses else ""
     return f"<td{marked}>{_number(value, column.digits)}</td>"
-
-
-def _problems(rows: Sequence[Row]) -> list[str]:
-    return [f"{row.mode}, {row.length} frames: {p}" for row in rows for p in row.problems]
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -186,9 +186,8 @@ def resolve_precision(name: str, device: torch.device, width: int) -> torch.dtyp
         if device.type == "cuda":
             fast = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
-            flags: dict[str, object] = getattr(
-                torch.cpu, "get_capabilities", dict
-            )()  # torch 2.5 has none
+            # torch 2.5 has none
+            flags = getattr(torch.cpu, "get_capabilities", dict[str, object])()
             fast = bool(flags.get("amx_bf16")) and width >= AMX_WIDTH
         return torch.bfloat16 if fast else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
@@ -61,7 +60,6 @@ def write_report(
     that a ceiling hides nothing.
     """
     figure = Figure(figsize=(2.6 * _COLUMNS, 13.5), dpi=80, layout="constrained")
-    FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=13)
     images, maps = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.1])[:, 0]
     if estimates:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from random import Random
 from typing import NamedTuple
@@ -265,22 +266,6 @@ def _single(rng: Random, look: Look, pieces: Sequence[Piece], middle: Sequence[P
     return _finish(plan, [room], rng.uniform(0.2, 0.7))
 
 
-def _living(rng: Random, look: Look) -> Plan:
-    return _single(rng, look, LIVING, (_ROUND, _SOFA, _TABLE, _DINING, _BALL))
-
-
-def _bedroom(rng: Random, look: Look) -> Plan:
-    return _single(rng, look, BEDROOM, (_BALL, _BOXES, _CHAIR))
-
-
-def _kitchen(rng: Random, look: Look) -> Plan:
-    return _single(rng, look, KITCHEN, (_DINING, _DINING, _ROUND, _TABLE))
-
-
-def _store(rng: Random, look: Look) -> Plan:
-    return _single(rng, look, STORE, (_BOXES, _PILLAR, _BALL, _BOXES, _CHAIR, _PLANT))
-
-
 def _office(rng: Random, look: Look) -> Plan:
     """Desks between partitions, with aisles."""
     x, y = rng.uniform(6.5, 11.0), rng.uniform(5.5, 9.0)
@@ -363,11 +348,13 @@ def _hall(rng: Random, look: Look) -> Plan:
     return _finish(plan, quarters, rng.uniform(0.3, 0.7))
 
 
-_BUILDERS = {
-    "living": _living,
-    "bedroom": _bedroom,
-    "kitchen": _kitchen,
-    "store": _store,
+_BUILDERS: dict[str, Callable[[Random, Look], Plan]] = {
+    "living": partial(_single, pieces=LIVING, middle=(_ROUND, _SOFA, _TABLE, _DINING, _BALL)),
+    "bedroom": partial(_single, pieces=BEDROOM, middle=(_BALL, _BOXES, _CHAIR)),
+    "kitchen": partial(_single, pieces=KITCHEN, middle=(_DINING, _DINING, _ROUND, _TABLE)),
+    "store": partial(
+        _single, pieces=STORE, middle=(_BOXES, _PILLAR, _BALL, _BOXES, _CHAIR, _PLANT)
+    ),
     "office": _office,
     "corridor": _corridor,
     "apartment": _apartment,

@@ -27,13 +27,11 @@ PANELS = (
 
 def plot_log(log: Path, picture: Path) -> None:
     """Draw ``log.jsonl`` of a run as a PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     records = [json.loads(line) for line in log.read_text().splitlines()]
-    figure, axes = plt.subplots(2, 2, figsize=(12, 8), constrained_layout=True)
+    figure = Figure(figsize=(12, 8), layout="constrained")
+    axes = figure.subplots(2, 2)
     for axis, (title, lines, guesses) in zip(axes.flat, PANELS, strict=True):
         for name in (*lines, *guesses):
             points = [(i, r[name]) for i, r in enumerate(records) if name in r]
@@ -54,7 +52,6 @@ def plot_log(log: Path, picture: Path) -> None:
             axis.legend(fontsize=8)
     axes.flat[0].set_yscale("symlog", linthresh=0.1)  # confidence lets a loss fall below 0
     figure.savefig(picture, dpi=80)
-    plt.close(figure)
 
 
 def _smooth(values: Sequence[float]) -> list[float]:

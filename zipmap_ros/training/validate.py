@@ -20,7 +20,7 @@ from zipmap_ros.training.data import Batch
 
 
 @torch.no_grad()
-def validate(model: ZipMap, batch: Batch, chunk_frames: int = 1) -> dict[str, float]:
+def validate(model: ZipMap, batch: Batch) -> dict[str, float]:
     """Errors over the clips of a batch, beside those of a still camera and a constant depth.
 
     Keys: ``abs_rel`` (one scale per clip), ``abs_rel_as_predicted``, ``rotation_deg`` and
@@ -30,7 +30,7 @@ def validate(model: ZipMap, batch: Batch, chunk_frames: int = 1) -> dict[str, fl
     """
     was_training = model.training
     model.eval()
-    prediction, _ = model.stream(batch.images, model.new_state(len(batch.images)), chunk_frames)
+    prediction, _ = model.stream(batch.images, model.new_state(len(batch.images)))
     model.train(was_training)
     assert prediction.depth is not None
     depth, truth = prediction.depth.float().cpu().numpy(), batch.depth.cpu().numpy()
