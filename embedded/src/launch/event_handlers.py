@@ -36,7 +36,29 @@ def event_named(event_name: str) -> Callable[[Event], bool]:
     return lambda event: event.name == event_name
 
 
-class OnActionEventBase(BaseEventHandler):
+class _Reacting(BaseEventHandler):
+    """Reacts with entities, or with those that a function of the event and the context gives."""
+
+    def __init__(self, *, reaction: Reaction, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.__reaction = reaction if callable(reaction) else as_entities(reaction)
+
+    @property
+    def handler_description(self) -> str:
+        return "<callable>" if callable(self.__reaction) else "<actions>"
+
+    def describe(self) -> tuple[str, list[SomeEntitiesType]]:
+        text, _ = super().describe()
+        return text, [] if callable(self.__reaction) else list(self.__reaction)
+
+    def handle(self, event: Event, context: LaunchContext) -> SomeEntitiesType | None:
+        super().handle(event, context)
+        if callable(self.__reaction):
+            return self.__reaction(event, context)
+        return self.__reaction
+
+
+class OnActionEventBase(_Reacting):
     """Reacts to events of one action, of those a predicate accepts, or of any."""
 
     def __init__(
@@ -60,28 +82,14 @@ class OnActionEventBase(BaseEventHandler):
             accepts = action_matcher or (lambda action: True)
         super().__init__(
             matcher=lambda event: isinstance(event, target_event_cls) and accepts(event.action),  # type: ignore[attr-defined]
+            reaction=on_event,
             **kwargs,
         )
         self.__target_event_cls = target_event_cls
-        self.__on_event = on_event if callable(on_event) else as_entities(on_event)
-
-    @property
-    def handler_description(self) -> str:
-        return "<callable>" if callable(self.__on_event) else "<actions>"
 
     @property
     def matcher_description(self) -> str:
         return f"event == {self.__target_event_cls.__name__}"
-
-    def describe(self) -> tuple[str, list[SomeEntitiesType]]:
-        text, _ = super().describe()
-        return text, [] if callable(self.__on_event) else list(self.__on_event)
-
-    def handle(self, event: Event, context: LaunchContext) -> SomeEntitiesType | None:
-        super().handle(event, context)
-        if callable(self.__on_event):
-            return self.__on_event(event, context)
-        return self.__on_event
 
 
 def _execute_local() -> type[Action]:
@@ -157,30 +165,17 @@ class OnExecutionComplete(OnActionEventBase):
         )
 
 
-class OnShutdown(BaseEventHandler):
+class OnShutdown(_Reacting):
     """When the launch begins to end."""
 
     def __init__(self, *, on_shutdown: Reaction, **kwargs: Any) -> None:
-        super().__init__(matcher=lambda event: isinstance(event, Shutdown), **kwargs)
-        self.__on_shutdown = on_shutdown if callable(on_shutdown) else as_entities(on_shutdown)
-
-    @property
-    def handler_description(self) -> str:
-        return "<callable>" if callable(self.__on_shutdown) else "<actions>"
+        super().__init__(
+            matcher=lambda event: isinstance(event, Shutdown), reaction=on_shutdown, **kwargs
+        )
 
     @property
     def matcher_description(self) -> str:
         return "event is launch.events.Shutdown"
-
-    def describe(self) -> tuple[str, list[SomeEntitiesType]]:
-        text, _ = super().describe()
-        return text, [] if callable(self.__on_shutdown) else list(self.__on_shutdown)
-
-    def handle(self, event: Event, context: LaunchContext) -> SomeEntitiesType | None:
-        super().handle(event, context)
-        if callable(self.__on_shutdown):
-            return self.__on_shutdown(event, context)
-        return self.__on_shutdown
 
 
 class OnIncludeLaunchDescription(EventHandler):

@@ -13,6 +13,8 @@ rclpy.spin(node)
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,67 +139,38 @@ def try_shutdown(*, context: Context | None = None, uninstall_handlers: bool | N
         uninstall_signal_handlers()
 
 
-def create_node(
-    node_name: str,
-    *,
-    context: Context | None = None,
-    cli_args: list[str] | None = None,
-    namespace: str | None = None,
-    use_global_arguments: bool = True,
-    enable_rosout: bool = True,
-    start_parameter_services: bool = True,
-    parameter_overrides: list[Parameter] | None = None,
-    allow_undeclared_parameters: bool = False,
-    automatically_declare_parameters_from_overrides: bool = False,
-    enable_logger_service: bool = False,
-    **kwargs: Any,
-) -> Node:
-    """Make a node; see `rclpy.node.Node`."""
+def create_node(node_name: str, **options: Any) -> Node:
+    """Make a node; the options are those of `rclpy.node.Node`."""
     from rclpy.node import Node
 
-    return Node(
-        node_name,
-        context=context,
-        cli_args=cli_args,
-        namespace=namespace,
-        use_global_arguments=use_global_arguments,
-        enable_rosout=enable_rosout,
-        start_parameter_services=start_parameter_services,
-        parameter_overrides=parameter_overrides,
-        allow_undeclared_parameters=allow_undeclared_parameters,
-        automatically_declare_parameters_from_overrides=(
-            automatically_declare_parameters_from_overrides
-        ),
-        enable_logger_service=enable_logger_service,
-        **kwargs,
-    )
+    return Node(node_name, **options)
+
+
+@contextmanager
+def _spinning(node: Node, executor: Executor | None) -> Iterator[Executor]:
+    """The executor (the global one by default), which has the node meanwhile."""
+    executor = get_global_executor() if executor is None else executor
+    added = executor.add_node(node)
+    try:
+        yield executor
+    finally:
+        if added:
+            executor.remove_node(node)
 
 
 def spin_once(
     node: Node, *, executor: Executor | None = None, timeout_sec: float | None = None
 ) -> None:
     """Run one callback of a node, or wait for `timeout_sec` seconds."""
-    executor = get_global_executor() if executor is None else executor
-    added = False
-    try:
-        added = executor.add_node(node)
-        executor.spin_once(timeout_sec)
-    finally:
-        if added:
-            executor.remove_node(node)
+    with _spinning(node, executor) as spinning:
+        spinning.spin_once(timeout_sec)
 
 
 def spin(node: Node, executor: Executor | None = None) -> None:
     """Run a node's callbacks until shutdown, which raises ExternalShutdownException."""
-    executor = get_global_executor() if executor is None else executor
-    added = False
-    try:
-        added = executor.add_node(node)
-        while executor.context.ok():
-            executor.spin_once()
-    finally:
-        if added:
-            executor.remove_node(node)
+    with _spinning(node, executor) as spinning:
+        while spinning.context.ok():
+            spinning.spin_once()
 
 
 def spin_until_future_complete(
@@ -207,11 +180,5 @@ def spin_until_future_complete(
     timeout_sec: float | None = None,
 ) -> None:
     """Run a node's callbacks until a future is done, for at most `timeout_sec` seconds."""
-    executor = get_global_executor() if executor is None else executor
-    added = False
-    try:
-        added = executor.add_node(node)
-        executor.spin_until_future_complete(future, timeout_sec)
-    finally:
-        if added:
-            executor.remove_node(node)
+    with _spinning(node, executor) as spinning:
+        spinning.spin_until_future_complete(future, timeout_sec)

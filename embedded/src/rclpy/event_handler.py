@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes as ct
 from collections.abc import Callable
 from enum import IntEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from rclpy import logging
@@ -191,7 +192,8 @@ class _EventCallbacks:
     """Callbacks by event, and the defaults."""
 
     _events: ClassVar[dict[str, IntEnum]] = {}
-    _incompatible = ""
+    _warning: ClassVar[str] = ""  # of `incompatible_qos` by default
+    incompatible_qos: Callable | None = None
     use_default_callbacks = True
 
     def create_event_handlers(
@@ -203,12 +205,15 @@ class _EventCallbacks:
             callback = getattr(self, name)
             if callback is not None:
                 callbacks[event_type] = callback
-        if self.use_default_callbacks and getattr(self, self._incompatible) is None:
-            callbacks[self._events[self._incompatible]] = self._default_warning(topic_name)
+        if self.use_default_callbacks and self.incompatible_qos is None:
+            warning = self._warning.format(topic_name)
+            callbacks[self._events["incompatible_qos"]] = partial(_warn, warning)
         return [_StatusWatch(callbacks, callback_group, endpoint)] if callbacks else []
 
-    def _default_warning(self, topic_name: str) -> Callable[[Any], None]:
-        raise NotImplementedError()
+
+def _warn(warning: str, info: QoSOfferedIncompatibleQoSInfo) -> None:
+    policy = qos_policy_name_from_kind(info.last_policy_kind)
+    logging.get_logger("rclpy").warning(f"{warning} Last incompatible policy: {policy}")
 
 
 class SubscriptionEventCallbacks(_EventCallbacks):
@@ -222,7 +227,10 @@ class SubscriptionEventCallbacks(_EventCallbacks):
         "incompatible_type": QoSSubscriptionEventType.RCL_SUBSCRIPTION_INCOMPATIBLE_TYPE,
         "matched": QoSSubscriptionEventType.RCL_SUBSCRIPTION_MATCHED,
     }
-    _incompatible = "incompatible_qos"
+    _warning = (
+        "New publisher discovered on topic '{}', offering incompatible QoS. "
+        "No messages will be received from it."
+    )
 
     def __init__(
         self,
@@ -243,16 +251,6 @@ class SubscriptionEventCallbacks(_EventCallbacks):
         self.matched = matched
         self.use_default_callbacks = use_default_callbacks
 
-    def _default_warning(self, topic_name: str) -> Callable[[Any], None]:
-        def warn(info: QoSRequestedIncompatibleQoSInfo) -> None:
-            policy = qos_policy_name_from_kind(info.last_policy_kind)
-            logging.get_logger("rclpy").warning(
-                f"New publisher discovered on topic '{topic_name}', offering incompatible QoS. "
-                f"No messages will be received from it. Last incompatible policy: {policy}"
-            )
-
-        return warn
-
 
 class PublisherEventCallbacks(_EventCallbacks):
     """Callbacks for the events of a publisher."""
@@ -264,7 +262,10 @@ class PublisherEventCallbacks(_EventCallbacks):
         "incompatible_type": QoSPublisherEventType.RCL_PUBLISHER_INCOMPATIBLE_TYPE,
         "matched": QoSPublisherEventType.RCL_PUBLISHER_MATCHED,
     }
-    _incompatible = "incompatible_qos"
+    _warning = (
+        "New subscription discovered on topic '{}', requesting incompatible QoS. "
+        "No messages will be sent to it."
+    )
 
     def __init__(
         self,
@@ -282,13 +283,3 @@ class PublisherEventCallbacks(_EventCallbacks):
         self.incompatible_type = incompatible_type
         self.matched = matched
         self.use_default_callbacks = use_default_callbacks
-
-    def _default_warning(self, topic_name: str) -> Callable[[Any], None]:
-        def warn(info: QoSOfferedIncompatibleQoSInfo) -> None:
-            policy = qos_policy_name_from_kind(info.last_policy_kind)
-            logging.get_logger("rclpy").warning(
-                f"New subscription discovered on topic '{topic_name}', requesting incompatible "
-                f"QoS. No messages will be sent to it. Last incompatible policy: {policy}"
-            )
-
-        return warn

@@ -118,19 +118,19 @@ class AsyncParameterClient:
         self, parameter_file: str | Path, use_wildcard: bool = False, callback: _Callback = None
     ) -> Future:
         """Set what a file says of the node."""
-        found = parameter_dict_from_yaml_file(
-            str(parameter_file), use_wildcard, target_nodes=[self.remote_node_name]
-        )
-        return self.set_parameters(list(found.values()), callback)
+        return self.set_parameters(self._read(parameter_file, use_wildcard), callback)
 
     def load_parameter_file_atomically(
         self, parameter_file: str | Path, use_wildcard: bool = False, callback: _Callback = None
     ) -> Future:
         """Set what a file says of the node, all or none."""
+        return self.set_parameters_atomically(self._read(parameter_file, use_wildcard), callback)
+
+    def _read(self, parameter_file: str | Path, use_wildcard: bool) -> list[Any]:
         found = parameter_dict_from_yaml_file(
             str(parameter_file), use_wildcard, target_nodes=[self.remote_node_name]
         )
-        return self.set_parameters_atomically(list(found.values()), callback)
+        return list(found.values())
 
 
 def _messages(parameters: Sequence[Parameter | Any]) -> list[Any]:

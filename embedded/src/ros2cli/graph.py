@@ -45,6 +45,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_node_argument(parser: argparse.ArgumentParser, **options: Any) -> None:
+    """Add the arguments of a verb that asks one node, or all without one."""
+    add_arguments(parser)
+    parser.add_argument("node_name", help="Name of the ROS node", **options)
+    parser.add_argument(
+        "--include-hidden-nodes", action="store_true", help="Consider hidden nodes as well"
+    )
+
+
+def add_list_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a verb that lists nodes, for `print_nodes`."""
+    add_arguments(parser)
+    parser.add_argument(
+        "-a", "--all", action="store_true", help="Display all nodes even hidden ones"
+    )
+    parser.add_argument(
+        "-c",
+        "--count-nodes",
+        action="store_true",
+        help="Only display the number of nodes discovered",
+    )
+
+
 @contextmanager
 def hidden_node(args: argparse.Namespace, name: str | None = None) -> Iterator[Node]:
     """Run rclpy with a node that the tools do not list; SIGTERM ends the block quietly.
@@ -153,6 +176,14 @@ def node_names(node: Node, include_hidden: bool) -> list[str]:
         for name, namespace in node.get_node_names_and_namespaces()
     ]
     return sorted(name for name in names if include_hidden or not is_hidden(name))
+
+
+def print_nodes(names: list[str], args: argparse.Namespace) -> None:
+    """Print names of nodes, or how many there are."""
+    if args.count_nodes:
+        print(len(names))
+    elif names:
+        print("\n".join(names))
 
 
 def absolute(name: str) -> str:

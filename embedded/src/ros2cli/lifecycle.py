@@ -18,30 +18,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verbs."""
     verbs = Verbs(parser)
     verb = verbs.add("nodes", nodes)
-    graph.add_arguments(verb)
-    verb.add_argument("-a", "--all", action="store_true", help="Display all nodes even hidden ones")
-    verb.add_argument(
-        "-c",
-        "--count-nodes",
-        action="store_true",
-        help="Only display the number of nodes discovered",
-    )
+    graph.add_list_arguments(verb)
     verb = verbs.add("get", get)
-    _add_node(verb, nargs="?")
+    graph.add_node_argument(verb, nargs="?")
     verb = verbs.add("set", set_state)
-    _add_node(verb)
+    graph.add_node_argument(verb)
     verb.add_argument("transition", help="The lifecycle transition")
     verb = verbs.add("list", list_transitions)
-    _add_node(verb)
+    graph.add_node_argument(verb)
     verb.add_argument("-a", "--all", action="store_true", help="Display all existing transitions")
-
-
-def _add_node(parser: argparse.ArgumentParser, **options: Any) -> None:
-    graph.add_arguments(parser)
-    parser.add_argument("node_name", help="Name of the ROS node", **options)
-    parser.add_argument(
-        "--include-hidden-nodes", action="store_true", help="Consider hidden nodes as well"
-    )
 
 
 def _lifecycle_nodes(node: Node, include_hidden: bool) -> list[str]:
@@ -59,10 +44,7 @@ def nodes(args: argparse.Namespace) -> None:
     with graph.hidden_node(args) as node:
         graph.discover(node, args)
         names = _lifecycle_nodes(node, args.all)
-        if args.count_nodes:
-            print(len(names))
-        elif names:
-            print("\n".join(names))
+        graph.print_nodes(names, args)
 
 
 def get(args: argparse.Namespace) -> None:

@@ -17,14 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verbs."""
     verbs = Verbs(parser)
     verb = verbs.add("list", list_nodes)
-    graph.add_arguments(verb)
-    verb.add_argument("-a", "--all", action="store_true", help="Display all nodes even hidden ones")
-    verb.add_argument(
-        "-c",
-        "--count-nodes",
-        action="store_true",
-        help="Only display the number of nodes discovered",
-    )
+    graph.add_list_arguments(verb)
     verb = verbs.add("info", info)
     graph.add_arguments(verb)
     verb.add_argument("node_name", help="Fully qualified node name to request information")
@@ -46,10 +39,7 @@ def list_nodes(args: argparse.Namespace) -> None:
                 "which can have unintended side effects.",
                 file=sys.stderr,
             )
-        if args.count_nodes:
-            print(len(names))
-        elif names:
-            print("\n".join(names))
+        graph.print_nodes(names, args)
 
 
 def info(args: argparse.Namespace) -> str | None:

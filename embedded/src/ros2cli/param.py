@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verbs."""
     verbs = Verbs(parser)
     verb = verbs.add("list", list_parameters)
-    _add_node(verb, nargs="?")
+    graph.add_node_argument(verb, nargs="?")
     verb.add_argument(
         "--param-prefixes",
         nargs="+",
@@ -58,11 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--param-type", action="store_true", help="Print parameter types with parameter names"
     )
     verb = verbs.add("get", get)
-    _add_node(verb)
+    graph.add_node_argument(verb)
     verb.add_argument("parameter_name", help="Name of the parameter")
     verb.add_argument("--hide-type", action="store_true", help="Hide the type information")
     verb = verbs.add("set", set_parameters)
-    _add_node(verb)
+    graph.add_node_argument(verb)
     verb.add_argument(
         "parameters", nargs="+", metavar="name value", help="Parameter name and value pair(s)"
     )
@@ -70,11 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--atomic", action="store_true", help="Set all parameters atomically, or none"
     )
     verb = verbs.add("describe", describe)
-    _add_node(verb)
+    graph.add_node_argument(verb)
     verb.add_argument("parameter_names", nargs="+", help="Names of the parameters")
-    _add_node(verbs.add("dump", dump))
+    graph.add_node_argument(verbs.add("dump", dump))
     verb = verbs.add("load", load)
-    _add_node(verb)
+    graph.add_node_argument(verb)
     verb.add_argument("parameter_file", help="Parameter file")
     verb.add_argument(
         "--no-use-wildcard",
@@ -82,16 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Do not load parameters in the '/**' namespace into the node",
     )
     verb = verbs.add("delete", delete)
-    _add_node(verb)
+    graph.add_node_argument(verb)
     verb.add_argument("parameter_name", help="Name of the parameter")
-
-
-def _add_node(parser: argparse.ArgumentParser, **options: Any) -> None:
-    graph.add_arguments(parser)
-    parser.add_argument("node_name", help="Name of the ROS node", **options)
-    parser.add_argument(
-        "--include-hidden-nodes", action="store_true", help="Consider hidden nodes as well"
-    )
 
 
 def list_parameters(args: argparse.Namespace) -> None:

@@ -16,7 +16,6 @@ class Verbs:
     """The verbs of one command."""
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self._command = parser.prog
         self._subparsers = parser.add_subparsers(
             title="Verbs", metavar=f"Call `{parser.prog} <verb> -h` for more detailed usage."
         )

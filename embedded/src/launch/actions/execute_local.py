@@ -15,7 +15,6 @@ from ..descriptions import Executable
 from ..event import Event
 from ..event_handler import BaseEventHandler, as_entities
 from ..event_handlers import OnProcessExit, OnShutdown, Reaction
-from ..events import Shutdown
 from ..events.process import (
     ProcessExited,
     ProcessStarted,
@@ -194,7 +193,7 @@ class ExecuteLocal(Action):
             _Addressed(self, ShutdownProcess, lambda event: self._request_stop()),
             _Addressed(self, SignalProcess, lambda event: self._send_signal(event.signal)),
             _Addressed(self, ProcessStdin, lambda event: self._write_stdin(event.text)),
-            OnShutdown(on_shutdown=self._on_shutdown),
+            OnShutdown(on_shutdown=lambda *_: self._request_stop()),
         ]
         if self.__on_exit is not None:
             handlers.append(OnProcessExit(target_action=self, on_exit=self.__on_exit))
@@ -302,10 +301,6 @@ class ExecuteLocal(Action):
         self.__output_loggers[fd - 1].info(self.__output_format.format(line=line, this=self))
 
     # ---- stopping and signals
-
-    def _on_shutdown(self, event: Event, context: LaunchContext) -> None:
-        if isinstance(event, Shutdown):
-            self._request_stop()
 
     def _request_stop(self) -> None:
         assert self.__stop_requested is not None
