@@ -33,6 +33,9 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 SENSOR = qos_profile_sensor_data
 CAMERA = Camera.from_fov(56, 42, 70.0)
 FRAME = "camera_optical_frame"
+# A random network sees wild motion and little confidence: neither is what most tests are about.
+WILD = {"max_jump_m": 1e4, "max_turn_deg": 180.0, "map_min_confidence": 1.0, "map_range_m": 1e4}
+EVERY_FRAME = {"keyframe_translation_m": 0.0, "keyframe_rotation_deg": 0.0}
 # What a test waits for comes at once on a free machine, and late on one that is busy with other
 # things: only a test that fails waits so long.
 PATIENCE_S = 120.0

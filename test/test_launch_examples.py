@@ -24,7 +24,15 @@ from launch.launch_description_sources import (
 )
 from launch_pytest.actions import ReadyToTest
 from make_bag import make_bag
-from rosbench import LATCHED, Bench, bench, parameter_file, tiny_checkpoint, until
+from rosbench import (
+    EVERY_FRAME,
+    LATCHED,
+    WILD,
+    Bench,
+    parameter_file,
+    tiny_checkpoint,
+    until,
+)
 
 from zipmap_ros.frame import Frame
 from zipmap_ros.mapping import StreamMapper, load_network, save_session
@@ -36,14 +44,7 @@ DOMAIN = 66
 ROOT = Path(__file__).resolve().parent.parent
 BEGUN_S = 1000
 SESSION = "2024_01_15"  # a number to YAML, unless in quotes
-WILD = {
-    "max_jump_m": 1e4,
-    "max_turn_deg": 180.0,
-    "map_min_confidence": 1.0,
-    "map_range_m": 1e4,
-    "keyframe_translation_m": 0.0,
-    "keyframe_rotation_deg": 0.0,
-}
+GIVEN = {**WILD, **EVERY_FRAME}
 
 
 def seen() -> list[Frame]:
@@ -66,7 +67,7 @@ def example(name: str, folder: Path, changes: dict[str, Any], **arguments: str) 
 
 def save_place(checkpoint: str, directory: Path) -> int:
     """A session of what the bag shows; how many points its map has."""
-    parameters = Parameters().updated({**WILD, "checkpoint": checkpoint, "device": "cpu"})
+    parameters = Parameters().updated({**GIVEN, "checkpoint": checkpoint, "device": "cpu"})
     model, sha256 = load_network(parameters)
     mapper = StreamMapper(model, parameters, sha256)
     for frame in seen()[:5]:
@@ -95,7 +96,7 @@ def examples(folder: Path) -> Iterator[LaunchDescription]:
         bag = {"bag": str(folder / "recorded"), "loop": "true", "delay": "0.5"}
         yield LaunchDescription(
             [
-                example("bag", folder, WILD, checkpoint=tiny, **bag),
+                example("bag", folder, GIVEN, checkpoint=tiny, **bag),
                 example(
                     "localization",
                     folder,
@@ -107,12 +108,6 @@ def examples(folder: Path) -> Iterator[LaunchDescription]:
                 ReadyToTest(),
             ]
         )
-
-
-@pytest.fixture(scope="module")
-def ros() -> Iterator[Bench]:
-    with bench(DOMAIN) as made:
-        yield made
 
 
 def loaded(name: str) -> ModuleType:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -18,7 +17,6 @@ from rosbench import (
     PATIENCE_S,
     Bench,
     Pictures,
-    bench,
     scene,
     slowdown,
     tiny_checkpoint,
@@ -31,12 +29,6 @@ from zipmap_ros.nodes import convert
 
 DOMAIN = 48
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-
-
-@pytest.fixture(scope="module")
-def ros() -> Iterator[Bench]:
-    with bench(DOMAIN) as made:
-        yield made
 
 
 def ros2(*arguments: str) -> subprocess.Popen[str]:

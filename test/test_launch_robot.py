@@ -19,9 +19,10 @@ from launch_pytest.actions import ReadyToTest
 from rclpy.time import Time
 from rosbench import (
     CAMERA,
+    EVERY_FRAME,
     LATCHED,
+    WILD,
     Bench,
-    bench,
     image,
     launch_file,
     parameter_file,
@@ -40,14 +41,7 @@ from zipmap_ros.nodes import convert
 from zipmap_ros.srv import GetTrajectory
 
 DOMAIN = 46
-WILD = {
-    "max_jump_m": 1e4,
-    "max_turn_deg": 180.0,
-    "map_min_confidence": 1.0,
-    "keyframe_translation_m": 0.0,
-    "keyframe_rotation_deg": 0.0,
-    "tf_timeout_s": 0.5,
-}
+GIVEN = {**WILD, **EVERY_FRAME, "tf_timeout_s": 0.5}
 GATED = {"keyframe_translation_m": 0.02, "keyframe_rotation_deg": 1.0}
 FRONT = pose(BODY_T_OPTICAL[:3, :3], [0.4, 0.0, 0.3])
 LEFT = pose([[1, 0, 0], [0, 0, 1], [0, -1, 0]], [0.0, 0.2, 0.3])
@@ -62,7 +56,7 @@ def robots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchDescripti
         place = folder / name
         place.mkdir()
         frames = {f"{f}_frame": f"{name}_{f}" for f in ("map", "odom", "base")}
-        file = str(parameter_file(place, **{**WILD, **frames, **parameters}))
+        file = str(parameter_file(place, **{**GIVEN, **frames, **parameters}))
         arguments = {"checkpoint": tiny, "device": "cpu", "params_file": file}
         return launch_file(namespace=name, use_sim_time=sim_time, **arguments)
 
@@ -124,12 +118,6 @@ class Robot:
 
     def close(self) -> None:
         self.listener.unregister()
-
-
-@pytest.fixture(scope="module")
-def ros() -> Iterator[Bench]:
-    with bench(DOMAIN) as made:
-        yield made
 
 
 @pytest.mark.launch(fixture=robots)

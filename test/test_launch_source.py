@@ -17,11 +17,12 @@ from launch import LaunchDescription
 from launch_pytest.actions import ReadyToTest
 from rclpy.time import Time
 from rosbench import (
+    EVERY_FRAME,
     FRAME,
     LATCHED,
     SENSOR,
+    WILD,
     Bench,
-    bench,
     launch_file,
     parameter_file,
     tiny_checkpoint,
@@ -36,14 +37,7 @@ from zipmap_ros.nodes import convert
 from zipmap_ros.srv import QueryView
 
 DOMAIN = 50
-WILD = {
-    "max_jump_m": 1e4,
-    "max_turn_deg": 180.0,
-    "map_min_confidence": 1.0,
-    "keyframe_translation_m": 0.0,
-    "keyframe_rotation_deg": 0.0,
-    "query_timeout_s": 60.0,
-}
+GIVEN = {**WILD, **EVERY_FRAME, "query_timeout_s": 60.0}
 
 
 @launch_pytest.fixture(scope="module")
@@ -54,7 +48,7 @@ def sources(
     common = {
         "checkpoint": str(tiny_checkpoint(folder)),
         "device": "cpu",
-        "params_file": str(parameter_file(folder, **WILD)),
+        "params_file": str(parameter_file(folder, **GIVEN)),
     }
     launched = [launch_file(namespace="made", source="synthetic", loop="true", **common)]
     video = office_loop()
@@ -78,12 +72,6 @@ def office_loop() -> Path | None:
     folder = os.environ.get("ZIPMAP_TEST_DATA")
     path = Path(folder or "/nowhere") / "data" / "videos" / "office_loop.mp4"
     return path if path.is_file() else None
-
-
-@pytest.fixture(scope="module")
-def ros() -> Iterator[Bench]:
-    with bench(DOMAIN) as made:
-        yield made
 
 
 class Listener:

@@ -22,7 +22,6 @@ from rosbench import (
     SENSOR,
     Bench,
     Pictures,
-    bench,
     image,
     launch_file,
     parameter_file,
@@ -67,12 +66,6 @@ def robots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchDescripti
                 ReadyToTest(),
             ]
         )
-
-
-@pytest.fixture(scope="module")
-def ros() -> Iterator[Bench]:
-    with bench(DOMAIN) as made:
-        yield made
 
 
 def hint(ros: Bench, robot: str, state: int, word: str) -> str:

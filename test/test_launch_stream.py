@@ -24,12 +24,13 @@ from rclpy.parameter import Parameter
 from rclpy.time import Time
 from rosbench import (
     CAMERA,
+    EVERY_FRAME,
     FRAME,
     LATCHED,
+    WILD,
     Bench,
     Pictures,
     Still,
-    bench,
     image,
     launch_file,
     parameter_file,
@@ -48,14 +49,9 @@ from zipmap_ros.parameters import SPECS
 from zipmap_ros.srv import GetTrajectory, LoadMap, QueryView, SaveMap, SetMode, SetPose
 
 DOMAIN = 42
-# A random network sees wild motion and little confidence: neither is what is tested here.
-WILD = {
-    "max_jump_m": 1e4,
-    "max_turn_deg": 180.0,
-    "map_min_confidence": 1.0,
-    "map_range_m": 1e4,
-    "keyframe_translation_m": 0.0,
-    "keyframe_rotation_deg": 0.0,
+GIVEN = {
+    **WILD,
+    **EVERY_FRAME,
     "tf_mode": "camera",
     "no_data_warn_s": 1.0,
     "query_timeout_s": 60.0,
@@ -71,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stream(folder: Path) -> Iterator[LaunchDescription]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROS_DOMAIN_ID", str(DOMAIN))
-        parameters = parameter_file(folder, map_directory=str(folder / "maps"), **WILD)
+        parameters = parameter_file(folder, map_directory=str(folder / "maps"), **GIVEN)
         yield LaunchDescription(
             [
                 launch_file(
@@ -82,12 +78,6 @@ def stream(folder: Path) -> Iterator[LaunchDescription]:
                 ReadyToTest(),
             ]
         )
-
-
-@pytest.fixture(scope="module")
-def ros() -> Iterator[Bench]:
-    with bench(DOMAIN) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -416,8 +406,8 @@ def test_a_camera_that_jumps_is_lost_and_found_again(
     now = ros.node.get_clock().now
     until(lambda: buffer.can_transform("map", FRAME, now()))
     pictures.wild = False
-    assert put(ros, "max_jump_m", WILD["max_jump_m"]).successful
-    assert put(ros, "max_turn_deg", WILD["max_turn_deg"]).successful
+    assert put(ros, "max_jump_m", GIVEN["max_jump_m"]).successful
+    assert put(ros, "max_turn_deg", GIVEN["max_turn_deg"]).successful
     until(lambda: status[-1].state == Status.TRACKING)
     listener.unregister()
 
@@ -512,7 +502,7 @@ def test_a_standing_camera_grows_nothing(
     assert status[-1].process_mb < before.process_mb + 20
     pictures.moving = True
     for name in asked:
-        assert put(ros, name, WILD[name]).successful
+        assert put(ros, name, GIVEN[name]).successful
 
 
 @pytest.mark.launch(fixture=stream)

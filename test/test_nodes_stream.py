@@ -25,9 +25,11 @@ from rclpy.clock import ClockType
 from rclpy.parameter import Parameter
 from rosbench import (
     CAMERA,
+    EVERY_FRAME,
     FRAME,
     LATCHED,
     PATIENCE_S,
+    WILD,
     Bench,
     bench,
     scene,
@@ -54,16 +56,8 @@ from zipmap_ros.srv import LoadMap, QueryView, SaveMap, SetPose
 
 DOMAIN = 67
 BEGUN_NS = 1_000_000_000_000
-# A random network sees wild motion and little confidence. A busy machine may take long to its
-# first estimate: that is no silence.
-WILD = {
-    "max_jump_m": 1e4,
-    "max_turn_deg": 180.0,
-    "map_min_confidence": 1.0,
-    "map_range_m": 1e4,
-    "no_data_warn_s": 600.0,
-}
-EVERY_FRAME = {"keyframe_translation_m": 0.0, "keyframe_rotation_deg": 0.0}
+# A busy machine may take long to its first estimate: that is no silence.
+PATIENT = {**WILD, "no_data_warn_s": 600.0}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +67,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def make(checkpoint: str) -> Iterator[Any]:
-    with stream_nodes(DOMAIN, checkpoint, **WILD) as made:
+    with stream_nodes(DOMAIN, checkpoint, **PATIENT) as made:
         yield made
 
 

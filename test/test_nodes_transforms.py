@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from geometry_msgs.msg import PoseStamped, Transform, TransformStamped
 from nav_msgs.msg import Odometry
 from rclpy.time import Time
-from rosbench import Bench, bench, until
+from rosbench import Bench, until
 from tf2_msgs.msg import TFMessage
 from tf2_ros import Buffer, StaticTransformBroadcaster, TransformBroadcaster, TransformListener
 
@@ -26,12 +25,6 @@ from zipmap_ros.parameters import SPECS, Parameters
 DOMAIN = 41
 S = convert.NS
 MOUNT = pose(BODY_T_OPTICAL[:3, :3], [0.3, 0.1, 0.2])
-
-
-@pytest.fixture(scope="module")
-def ros() -> Iterator[Bench]:
-    with bench(DOMAIN) as made:
-        yield made
 
 
 class Tree:

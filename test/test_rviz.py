@@ -23,9 +23,9 @@ from rclpy.time import Time
 from rosbench import (
     FRAME,
     LATCHED,
+    WILD,
     Bench,
     Pictures,
-    bench,
     launch_file,
     parameter_file,
     tiny_checkpoint,
@@ -38,7 +38,6 @@ from zipmap_ros.msg import Status
 DOMAIN = 61
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 FILES = sorted(CONFIG.glob("*.rviz"))
-WILD = {"max_jump_m": 1e4, "max_turn_deg": 180.0, "map_min_confidence": 1.0, "map_range_m": 1e4}
 # What the classes of RViz take; displays without a topic of their own are not listed.
 TYPES = {
     "Camera": "sensor_msgs/msg/Image",
@@ -73,12 +72,6 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaunchDescripti
                 ReadyToTest(),
             ]
         )
-
-
-@pytest.fixture(scope="module")
-def ros() -> Iterator[Bench]:
-    with bench(DOMAIN) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,10 @@ from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
 from rosbench import (
     CAMERA,
+    EVERY_FRAME,
     LATCHED,
     PATIENCE_S,
+    WILD,
     Bench,
     Pictures,
     bench,
@@ -60,16 +62,7 @@ from zipmap_ros.srv import GetTrajectory, QueryView
 DOMAIN = 62
 ROOT = Path(__file__).resolve().parent.parent
 SCREENSHOTS = ROOT / "out" / "viewer"
-WILD = {
-    "max_jump_m": 1e4,
-    "max_turn_deg": 180.0,
-    "map_min_confidence": 1.0,
-    "map_range_m": 1e4,
-    "keyframe_translation_m": 0.0,
-    "keyframe_rotation_deg": 0.0,
-    "tf_mode": "camera",
-    "query_timeout_s": 60.0,
-}
+GIVEN = {**WILD, **EVERY_FRAME, "tf_mode": "camera", "query_timeout_s": 60.0}
 
 
 def free_port() -> int:
@@ -959,17 +952,11 @@ def launched(
                     device="cpu",
                     viewer="true",
                     viewer_port=str(port),
-                    params_file=str(parameter_file(folder, "*", map_directory=str(maps), **WILD)),
+                    params_file=str(parameter_file(folder, "*", map_directory=str(maps), **GIVEN)),
                 ),
                 ReadyToTest(),
             ]
         )
-
-
-@pytest.fixture(scope="module")
-def ros() -> Iterator[Bench]:
-    with bench(DOMAIN) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
