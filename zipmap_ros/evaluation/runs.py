@@ -199,7 +199,7 @@ def query_views(model: ZipMap, frames: Sequence[Frame], chunk: int) -> Views | N
     estimate = _network_poses(prediction)
     if not np.isfinite(estimate).all():
         return None
-    network_T_camera = _brought(true_poses(frames), hidden, estimate, shown)
+    network_T_camera = _in_estimated_world(true_poses(frames), hidden, estimate, shown)
     rays = ray_map(
         torch.tensor(network_T_camera, dtype=torch.float32, device=images.device),
         torch.tensor(np.stack([_matrix(frames[i]) for i in hidden]), device=images.device).float(),
@@ -216,7 +216,7 @@ def mapper_views(model: ZipMap, frames: Sequence[Frame]) -> Views | None:
     run = mapper_run(model, [frames[i] for i in shown], mapper)
     if not run.finite or len(run.index) < 3:  # too few to bring the true poses to
         return None
-    poses = _brought(true_poses(frames), hidden, run.poses, shown[run.index])
+    poses = _in_estimated_world(true_poses(frames), hidden, run.poses, shown[run.index])
     views = [mapper.query(T, frames[i].camera) for T, i in zip(poses, hidden, strict=True)]
     rgb = np.stack([view.rgb for view in views]).astype(np.float32) / np.float32(255)
     return Views(hidden, rgb, np.stack([view.depth for view in views]))
@@ -234,11 +234,11 @@ def _hidden_and_shown(frames: Sequence[Frame]) -> tuple[NDArray[np.int_], NDArra
     return hidden, np.setdiff1d(np.arange(len(frames)), hidden)
 
 
-def _brought(
+def _in_estimated_world(
     truth: Array, hidden: NDArray[np.int_], estimate: Array, shown: NDArray[np.int_]
 ) -> Array:
-    """The hidden of the true poses (N, 4, 4), brought by Sim(3) to where those of the shown were
-    estimated."""
+    """The true poses (N, 4, 4) of the hidden frames, moved by the Sim(3) that takes those of the
+    shown frames to their estimates."""
     scale, true_T_estimate = metrics.similarity(estimate, truth[shown])
     poses = invert(true_T_estimate) @ truth[hidden]
     poses[:, :3, 3] /= scale

@@ -16,8 +16,8 @@ from zipmap_ros.frame import Frame
 # A line of a bar is darker than this, and of one colour up to so many levels of 255. Codecs leave
 # more of both in the last lines before the picture: so much of the image is cut off beyond a bar.
 DARK, EVEN, BEYOND = 32, 8, 0.01
-# Of the image: bars are wider, up to half of it together, and the two are alike up to this, as are
-# those of two images.
+# Shares of the image: a bar is at least NARROWEST wide, both together are at most half of it. The
+# two of a pair, and those of two images, are taken for the same up to ALIKE.
 NARROWEST, ALIKE = 0.02, 0.02
 EVERY = 4  # of the pixels of a line is looked at
 AGREEING = 30  # images in a row, after the first, before others are believed
@@ -27,11 +27,13 @@ Key = tuple[str, int, int]
 
 @dataclass
 class Bars:
-    """Those of all cameras, by name and size of the image: (top, left) widths of one of a pair,
-    pixels.
+    """Finds and cuts off the bars of all cameras, in images as they come from the camera.
 
-    A dark image is not asked, one that differs now and then changes nothing: where the size of a
-    camera's images changes, its track breaks off. For images as they come from the camera.
+    widths  (top, left) pixels that are cut off on both sides, by camera and size of its images
+    doubts  other widths that the latest images in a row had
+
+    Dark images say nothing, and other widths are believed only after AGREEING more images: where
+    the size of a camera's images changes, its track breaks off.
     """
 
     widths: dict[Key, tuple[int, int]] = field(default_factory=dict)

@@ -17,9 +17,9 @@ from zipmap_ros.geometry import Array, Camera
 
 NETWORK_FRAMES = 50  # over which the network's are averaged
 NETWORK_INFORMATION = 100.0  # of that mean's logarithm: it is off by a tenth, however many frames
-SHARE = 0.02  # of what images tell, as they are wrong together
-MOST = 2500.0  # information that they leave: what was long ago is forgotten
-FARTHEST = 0.3  # of one image's from what was believed, as a logarithm
+SHARE = 0.02  # of an image's information that counts: successive images err alike
+MOST = 2500.0  # information from images that is kept, so that what was long ago is forgotten
+FARTHEST = 0.3  # that one image may be off what was believed, a logarithm
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Focal:
         return replace(self, fx=fx, fy=fy, frames=frames, found=float(found))
 
     def aligned(self, off: float, information: float) -> Focal:
-        """With what one more image found: the logarithm by which ``camera`` is off."""
+        """With one more image: ``off`` is the logarithm of the focal length that it found over that
+        of ``camera``, ``information`` how much it knows of that, 1 / variance."""
         told = SHARE * information
         there = self._log + float(np.clip(off, -FARTHEST, FARTHEST))
         total = self.information + told

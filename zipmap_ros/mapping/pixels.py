@@ -70,7 +70,7 @@ def pyramid(image: Image, levels: int) -> list[Image]:
 
 
 def shrunk(camera: Camera, image: Image) -> Camera:
-    """The camera of its image after some halvings."""
+    """The camera of ``image``, which is one of ``camera`` after some halvings."""
     factor = 0.5 ** round(np.log2(camera.width / image.shape[1]))
     fx, fy, cx, cy = (factor * value for value in (camera.fx, camera.fy, camera.cx, camera.cy))
     return Camera(image.shape[1], image.shape[0], fx, fy, cx, cy)
@@ -83,7 +83,7 @@ def backproject(pixels: Image, z: Image, camera: Camera) -> Image:
 
 
 def correlation(a: Image, b: Image) -> float:
-    """Of two (N,) lists of values 0..1, -1..1; 0 where one is constant."""
+    """Pearson's, -1..1, of two (N,) arrays of values 0..1; 0 where one is constant."""
     x, y = a - a.mean(dtype=float), b - b.mean(dtype=float)
     norm = float(np.sqrt((x @ x) * (y @ y)))
     return float(x @ y) / norm if norm > 1e-8 * len(x) else 0.0

@@ -33,7 +33,7 @@ class View:
     pixels    (3, h, w) float32 in [0, 1], h and w multiples of the patch
     camera    the pinhole of ``pixels``; None when the frame's camera is not known
     measured  (h, w) float32 metres along z, NaN where unknown; None without a depth image
-    aspect    how high a square pixel of the frame is in ``pixels``, by its width
+    aspect    height over width, in ``pixels``, of a pixel that was square in the frame
     """
 
     frame: Frame

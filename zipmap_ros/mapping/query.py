@@ -27,7 +27,7 @@ MOST_POINTS = 100_000
 # Pixels from one to the next that are compared with the map, and which share of them must be known
 # there: a few may be wild, and what they are corrected to reaches far.
 _STEP, _LEAST = 3, 0.05
-# A pixel of a reference covers so many of its own size, and leaves no gaps.
+# A pixel of a reference is drawn so many times as wide as it is, which leaves no gaps.
 _WIDE = 1.5
 # A point of the cloud covers at most this many pixels to each side.
 _MAX_SPLAT = 8
@@ -85,7 +85,7 @@ def query_network(
 
 
 def mended(view: QueriedView, *drawn: QueriedView) -> QueriedView:
-    """What was drawn, and a network's answer, its depth brought to that, where nothing was.
+    """What was drawn and, where nothing was, a network's answer, its depth fitted to the drawn one.
 
     The network remembers the images as it saw them; references and the map have their depth as
     motion mended it. What differs where both are known is smoothed, as each image's `Correction`.

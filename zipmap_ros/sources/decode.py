@@ -106,8 +106,8 @@ def decoded(
 
 
 def _is_whole(data: NDArray[np.uint8], formats: tuple[str, ...]) -> bool:
-    """As far as the header and, of a PNG, the lengths of its chunks tell. Raises DecodeError for
-    more than MOST_PIXELS."""
+    """Whether it is one of ``formats`` and complete, as far as its header tells and, of a PNG, the
+    lengths of its chunks. Raises DecodeError for more than MOST_PIXELS."""
     try:
         with PIL.Image.open(io.BytesIO(data.data), formats=formats) as picture:
             width, height = picture.size

@@ -101,12 +101,12 @@ class VideoSource(RecordedSource):
 
 
 def _codec(capture: cv2.VideoCapture) -> str:
-    """Its four letters."""
+    """The four letters of its codec."""
     return int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("ascii", "replace")
 
 
 def _pixel_width(capture: cv2.VideoCapture) -> float:
-    """Of the upright frames, by the height of a pixel; 1 where that is unknown."""
+    """Width over height of a pixel of the upright frames; 1 where that is unknown."""
     across, down = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
     if not (across > 0 and down > 0 and 1 / WIDEST_PIXEL <= across / down <= WIDEST_PIXEL):
         return 1.0

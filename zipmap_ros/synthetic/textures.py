@@ -65,7 +65,7 @@ class Textures:
 
 
 def folder_digest(folder: str | Path) -> str:
-    """Another one (16 hex digits) for other pictures, or names of them, in a folder."""
+    """16 hex digits that differ where the pictures of a folder, or their names, do."""
     digest = hashlib.sha256()
     for path in _pictures(folder):
         digest.update(f"{path.name}\n{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())

@@ -25,7 +25,8 @@ Recipe = dict[str, int | str]  # all that a pool was made from, by name
 
 
 def pool_recipe(config: PoolConfig, textures: str | None) -> Recipe:
-    """What a pool of ``config`` is made from; ``textures`` say whose, None that it may be any."""
+    """What a pool of ``config`` is made from. ``textures`` is the digest of their folder or
+    "built in"; None where any will do."""
     return asdict(config) if textures is None else {**asdict(config), "textures": textures}
 
 

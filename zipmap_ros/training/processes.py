@@ -14,7 +14,8 @@ from zipmap_ros.training import TrainingError
 
 
 def own_device(name: str) -> str:
-    """Of several processes on a machine (torchrun) each has a GPU of its own."""
+    """``cuda`` as the GPU that is this process' own where torchrun started several; other names as
+    they are."""
     rank = os.environ.get("LOCAL_RANK")
     return f"cuda:{rank}" if name == "cuda" and rank is not None else name
 
