@@ -70,6 +70,7 @@ class Fit:
     focal      (2,) by which logarithm the focal lengths were off, and how much this image knows
                about it (1 / variance), 0 if nothing
     light      (2,) gain and offset that bring its brightness to the reference's
+    alike      correlation of its brightness with the reference's, at most 1
     lasts      whether the reference serves the next
     """
 
@@ -78,6 +79,7 @@ class Fit:
     covariance: Array
     focal: Array
     light: Array
+    alike: float
     lasts: bool
 
     @property
@@ -192,12 +194,13 @@ class Reference:
         found = sample(grey, pixels)
         left = found * light[0] + light[1] - finest.values
         fitting = float((np.abs(left[seen]) < GOOD_RESIDUAL).mean())
-        if fitting < FAILED_FIT or correlation(found[seen], finest.values[seen]) < FAILED_ALIKE:
+        alike = correlation(found[seen], finest.values[seen])
+        if fitting < FAILED_FIT or alike < FAILED_ALIKE:
             return None
         flow = np.median(np.hypot(*(pixels - finest.pixels)[:, seen])) / grey.shape[1]
         lasts = fitting > LASTING_FIT and view > LASTING_VIEW and flow < LASTING_FLOW
         covariance = finest.covariance(T, np.where(seen, left, 0), seen)
-        as_it_is = Fit(T, self, covariance, np.zeros(2), light, bool(lasts))
+        as_it_is = Fit(T, self, covariance, np.zeros(2), light, alike, bool(lasts))
         return self._refined(as_it_is, finest, grey, camera, hidden, focal_information) or as_it_is
 
     def _refined(

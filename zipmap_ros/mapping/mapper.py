@@ -238,7 +238,7 @@ class StreamMapper:
         motions = [Motion()] * len(chunk)
         aligned = aligns(p.align_poses, self.model.config)
         if poses is not None and aligned:
-            lost = self.tracker.good  # and not yet found
+            lost = self.tracker.good.keys() | self.tracker.covered  # and not yet found
             mounts = {name: scaled(T, 1 / self.scale.scale) for name, T in self.extrinsics.items()}
             measured = self.scale.metric or self.scale.source == "none"  # or is never to be
             found = tracks.align(chunk, prediction, poses, mapping, lost, mounts, measured)

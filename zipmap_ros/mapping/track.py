@@ -176,6 +176,8 @@ class Track:
                 place = place or places.near(picture, near, known)
             if place is None and (sought or self.left is not None):
                 place = every.anywhere(picture, known)
+                if place and fit and place.alike < fit.alike:
+                    place = None
         if fit is None:
             if place is not None:
                 return Track.found(place, picture, self.focal), places
