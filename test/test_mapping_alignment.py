@@ -21,7 +21,7 @@ from zipmap_ros.mapping import mapper as mapper_module
 from zipmap_ros.mapping import places as places_module
 from zipmap_ros.mapping import query as query_module
 from zipmap_ros.mapping import track as track_module
-from zipmap_ros.mapping.alignment import Picture, Reference
+from zipmap_ros.mapping.alignment import Fit, Picture, Reference
 from zipmap_ros.mapping.correction import COLUMNS, PRIOR, ROWS, Correction, node_weights
 from zipmap_ros.mapping.focal import MOST, NETWORK_FRAMES, Focal
 from zipmap_ros.mapping.gauge import scaled
@@ -1205,8 +1205,10 @@ def drift(walk: Walk, rounds: int) -> np.ndarray:
 def test_rounds_add_nothing_to_the_drift_of_the_first(walk, monkeypatch):
     one, six = drift(walk, 1), drift(walk, 6)
     assert (six.max(0) < 1.3 * one.max(0)).all()
+    monkeypatch.setattr(track_module, "refined", tuple)
+    with_places = drift(walk, 6).mean(0)
     monkeypatch.setattr(places_module, "MOST", 0)
-    assert (drift(walk, 6).mean(0) > 2 * six.mean(0)).all()
+    assert (drift(walk, 6).mean(0) > 2 * with_places).all()
 
 
 def test_a_jump_to_a_place_is_told_from_the_motion(walk):
@@ -1484,6 +1486,40 @@ def test_after_a_bad_image_it_is_told_what_is_known(moved, elsewhere):
         assert after.misses == track.misses + 1
         again, _ = follow(after, blank, track.pose, np.inf, Places(), True, False, 0)
         assert again.left is after.left, "not where the network led"
+
+
+@pytest.mark.parametrize(("alike", "is_put_back"), [(0.5, True), (1.0, False)])
+def test_a_lost_camera_is_where_its_image_is_more_alike(walk, alike, is_put_back):
+    """One fits badly where it would be by its motion, and well at a place: a lens was covered."""
+    last = reference(walk.grey[20], walk.depth[20], walk.poses[20])
+    place = reference(walk.grey[4], walk.depth[4], walk.poses[4])
+    track = Track.started(last.picture, last.world_T_camera, last.correction, Focal())
+    picture = as_picture(walk.grey[5], walk.depth[5])
+    chance = Fit(np.eye(4), last, np.eye(6), np.zeros(2), np.array([1.0, 0.0]), alike, False)
+    for lost in (False, True):
+        after, _ = track.followed(
+            chance, picture, np.eye(4), np.inf, Places((place,)), True, lost, 1
+        )
+        metres, _ = _size(se3_log(invert(walk.poses[5]) @ after.pose))
+        assert (metres < 0.02) == (lost and is_put_back)
+
+
+def test_a_camera_whose_lens_was_covered_is_looked_for(walk, monkeypatch):
+    mapper, sought = make(SeenWorld(walk), lost_after=3), []
+    align = Tracks.align
+
+    def spy(self, views, prediction, poses, learns, lost, *others):
+        sought.append("" in lost)
+        return align(self, views, prediction, poses, learns, lost, *others)
+
+    monkeypatch.setattr(Tracks, "align", spy)
+    run(mapper, walk, range(6))
+    for i in range(3):
+        black = np.zeros_like(walk.rgb[0])
+        mapper.add_frame(Frame(600_000_000 + i, black, camera=CAMERA))
+        assert (mapper.status == "lost") == (i == 2)
+    run(mapper, walk, [9, 10])
+    assert sought == [False] * 6 + [True, False] and mapper.status == "tracking"
 
 
 def test_who_was_left_alone_is_looked_for_also_where_it_was_last(moved):

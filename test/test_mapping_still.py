@@ -84,7 +84,7 @@ def test_what_is_far_stands_still_for_who_does_not_turn(walk, turn_deg, stands):
     way = with_body(seen(World(1), poses))  # what stands may be its own body, or far away
     still, first = Still.unknown((112, 140)), reference(way.grey[0], way.depth[0], poses[0])
     for i in (1, 2, 3) * 5:
-        fit = Fit(invert(poses[i]) @ poses[0], first, np.eye(6), np.zeros(2), SAME_LIGHT, True)
+        fit = Fit(invert(poses[i]) @ poses[0], first, np.eye(6), np.zeros(2), SAME_LIGHT, 1.0, True)
         still = still.told(first, fit, as_picture(way.grey[i], way.depth[i]))
     assert (still.hidden((112, 140)) is not None) == stands
 

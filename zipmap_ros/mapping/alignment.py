@@ -22,20 +22,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zipmap_ros.geometry import Array, Camera, invert, rigid, se3_exp, se3_log
-from zipmap_ros.mapping.correction import PIXEL, Correction, node_weights
+from zipmap_ros.mapping.correction import Correction, node_weights
 from zipmap_ros.mapping.level import HUBER, PRIOR, Level, choose, noise_of
 from zipmap_ros.mapping.pixels import (
     Image,
     Mask,
     backproject,
     correlation,
-    gradient,
     inside,
     project,
     pyramid,
     sample,
     shrunk,
 )
+from zipmap_ros.mapping.refinement import PRIOR_PIXELS, Refinement, Target
 
 CELLS = (3, 2, 2)  # pixels of a cell, from which one is taken, by level from fine to coarse
 FEWEST = 75  # pixels to align by
@@ -43,7 +43,6 @@ SMALLEST = 8  # pixels a side of an image
 ITERATIONS = 8  # on each level, fewer if one lowers the cost by less than a share of ENOUGH
 ENOUGH = 5e-3
 STEP = 5  # pixels from one to the next that tell an image's correction from the others
-PRIOR_PIXELS = 25.0  # that PRIOR weighs, of the coarsest level; fewer on finer ones
 LONGEST_STEP = np.array([0.15, 0.1])  # of the descent: share of the depth, radians
 # An alignment failed when it is further from the guess (share of the depth, radians), fewer pixels
 # fit (are in view) than this, or they correlate less: of other rooms 11 in 100 fit, 4 do both.
@@ -53,8 +52,7 @@ GOOD_RESIDUAL = 0.06  # of brightness: a pixel that fits
 # Depth is refined where the camera is further from the reference (share of the depth) than this,
 # and further than the last time: a camera that stands tells nothing new, however long it stands.
 BASELINE, BASELINE_GROWTH = 0.02, 1.2
-REFINEMENTS = 2  # steps of pose and depth together
-# They failed when they moved the camera (share of the depth) or the logarithm of the depth further.
+# It failed when it moved the camera (share of the depth) or the logarithm of the depth further.
 FARTHEST_REFINED = np.array([0.1, 0.5])
 # A reference serves as long as more pixels fit, more are in view, and they moved less (widths).
 LASTING_FIT, LASTING_VIEW, LASTING_FLOW = 0.6, 0.7, 0.1
@@ -182,7 +180,7 @@ class Reference:
         light = np.array([1.0, 0.0])
         greys = pyramid(grey, len(CELLS))
         for level, image, cell, mask in list(zip(levels, greys, CELLS, masks, strict=True))[::-1]:
-            prior = PRIOR_PIXELS * CELLS[-1] / cell
+            prior = PRIOR_PIXELS * CELLS[0] / cell
             T, light = _Descent(level, image, shrunk(camera, image), mask, start, prior).run(
                 T, light
             )
@@ -218,7 +216,7 @@ class Reference:
         if baseline < max(BASELINE, BASELINE_GROWTH * self.baseline):
             return None
         precision = self.correction.precision
-        together = _Refinement(level, grey, camera, hidden, precision, focal_information)
+        together = Refinement(level, Target(grey, camera, hidden), precision, focal_information)
         found, change, focal = together.run(T, fit.light)
         moved = _lengths(se3_log(invert(T) @ found), level.depth)[0]
         if not (moved <= FARTHEST_REFINED[0] and np.abs(change).max() <= FARTHEST_REFINED[1]):
@@ -315,78 +313,6 @@ class _Descent:
         turn = 0.5 * np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]])
         away = np.concatenate([moved[:3, 3], turn, [1 - light[0], -light[1]]])
         return np.where(seen, left, np.float32(0)), seen, away
-
-
-@dataclass(frozen=True, eq=False)
-class _Refinement:
-    """Gauss-Newton for pose, light, focal length and smooth correction of the depth together.
-
-    precision          (G, G) of the correction, known before
-    focal_information  of the logarithm of the focal length, the same; inf: it is known
-    """
-
-    level: Level
-    image: Image
-    camera: Camera
-    hidden: Mask | None
-    precision: Array
-    focal_information: float
-
-    def run(self, start: Array, light: Array) -> tuple[Array, Array, Array]:
-        """Refine camera_T_reference (4, 4) by (gain, offset); also the change of the correction's
-        logarithm (G,), and `Fit.focal`."""
-        unit, known = self.level.depth, np.isinf(self.focal_information)
-        T, rest = start.copy(), np.zeros(3 + len(self.precision))
-        T[:3, 3] /= unit
-        rest[:2] = light - [1, 0]
-        prior = np.zeros((6 + len(rest),) * 2)
-        held = PRIOR_PIXELS * CELLS[-1] / CELLS[0] / PRIOR**2
-        np.fill_diagonal(prior[:9, :9], [*held, 1 if known else self.focal_information])
-        prior[9:, 9:] = self.precision
-        slopes = gradient(self.image)
-        for _ in range(REFINEMENTS):
-            data, g = self.equations(slopes, T, rest)
-            g[6:] += prior[6:, 6:] @ rest
-            step = np.linalg.solve(data + prior, -g)
-            T, rest = se3_exp(step[:6]) @ T, rest + step[6:]
-        T[:3, 3] *= unit
-        focal = np.zeros(2)
-        if not known:
-            both, others = data + prior, np.arange(len(data)) != 8
-            across = both[8, others]
-            told = data[8, 8] - across @ np.linalg.solve(both[others][:, others], across)
-            if told > 0:
-                focal = np.array([rest[2] * (1 + self.focal_information / told), told])
-        return T, rest[3:], focal
-
-    def equations(self, slopes: tuple[Image, Image], T: Array, rest: Array) -> tuple[Array, Array]:
-        """The normal equations, matrix and gradient, for T in units of the depth, the light, the
-        logarithm of the focal length and that of the depth's correction.
-
-        A pixel counts less where its depth matters, which is known no better than by PIXEL.
-        """
-        level, (gain, offset), zoom = self.level, rest[:2] + [1, 0], np.exp(rest[2])
-        camera = replace(self.camera, fx=self.camera.fx * zoom, fy=self.camera.fy * zoom)
-        points = level.points / level.depth * np.exp(level.nodes @ rest[3:])
-        points[:2] /= zoom
-        pixels, seen = project(points.astype(np.float32), T, camera, self.image.shape, self.hidden)
-        pixels, points, nodes = pixels[:, seen], points[:, seen], level.nodes[seen]
-        R, t = T[:3, :3], T[:3, 3]
-        Y = R @ points + t[:, None]
-        value, gx, gy = (sample(each, pixels).astype(np.float64) for each in (self.image, *slopes))
-        left = gain * value + offset - level.values[seen]
-        a, b = gain * gx * camera.fx / Y[2], gain * gy * camera.fy / Y[2]
-        along = np.stack([a, b, -(a * Y[0] + b * Y[1]) / Y[2]])
-        # Where a point is moved along its ray, all that is seen of it is the way between cameras.
-        deeper = -t @ along
-        pose = [*along, *np.cross(Y, along, axis=0), value, np.ones_like(value)]
-        # A longer focal length draws the points of the reference together and spreads the image.
-        wider = a * Y[0] + b * Y[1] - ((R[:, :2] @ points[:2]) * along).sum(0)
-        J = np.concatenate([pose, [wider * np.isfinite(self.focal_information)], deeper * nodes.T])
-        noise = noise_of(left, level.slopes[seen])
-        weights = np.minimum(1, HUBER * noise / np.maximum(np.abs(left), 1e-9))
-        JW = J * (weights / (noise**2 + (PIXEL * deeper) ** 2))
-        return JW @ J.T, JW @ left
 
 
 def _lengths(twist: Array, depth: float) -> Array:

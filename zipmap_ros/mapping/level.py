@@ -32,7 +32,7 @@ class Level:
     pixels    (2, N) u, v of their centres; points  (3, N) in the camera; values  (N,) brightness
     jacobian  (8, N) of the residual, for a twist of the reference's camera, gain and offset
     slopes    (N,) by how much brightness changes a pixel
-    nodes     (N, G) their weights in a correction of the depth
+    nodes     (N, G) float32 their weights in a correction of the depth
     depth     the median of the points'
     """
 
@@ -41,7 +41,7 @@ class Level:
     values: Image
     jacobian: Image
     slopes: Image
-    nodes: Array
+    nodes: Image
     depth: float
 
     def corrected(self, log: Array) -> Level:
@@ -64,7 +64,7 @@ class Level:
         """(6, 6) of the error of camera_T_reference, a twist in the camera: from Gauss-Newton's H.
 
         left  (N,) what is left of the brightness, where a pixel is seen
-        A pixel counts less where its depth matters, as in `_Refinement`, not where it is very near.
+        A pixel counts less where its depth matters, as in `refinement`, not where it is very near.
         """
         deeper = (T[:3, 3] @ T[:3, :3]) @ self.jacobian[:3]
         noise = noise_of(left[seen], self.slopes)
@@ -98,7 +98,8 @@ def choose(grey: Image, depth: Image, camera: Camera, cell: int) -> Level:
     along = np.stack([a, b, -(a * points[0] + b * points[1]) / z])
     around = np.cross(points, along, axis=0)
     jacobian = np.stack([*along, *around, -values, -np.ones_like(values)]).astype(np.float32)
-    slopes, nodes = np.sqrt(strength[y, x]), node_weights(pixels, grey.shape)
+    nodes = np.asfortranarray(node_weights(pixels, grey.shape), np.float32)
+    slopes = np.sqrt(strength[y, x])
     return Level(pixels, points, values, jacobian, slopes, nodes, median_of(z))
 
 

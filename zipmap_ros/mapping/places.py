@@ -65,10 +65,13 @@ class Places:
         order = np.argsort(_distances(every, world_T_camera))
         return [every[i] for i in order[:SHOWN]]
 
-    def anywhere(self, picture: Picture, focal_information: float) -> Fit | None:
-        """Lay an image over one of the places that look most like it."""
+    def anywhere(
+        self, picture: Picture, focal_information: float, alike: float = 0.0
+    ) -> Fit | None:
+        """Lay an image over one of the places that look most like it, where it is as ``alike``."""
         for place in self.alike(picture):
-            if fit := _fit(place, picture, place.world_T_camera, focal_information):
+            fit = _fit(place, picture, place.world_T_camera, focal_information)
+            if fit is not None and fit.alike >= alike:
                 return fit
         return None
 

@@ -14,6 +14,7 @@ from zipmap_ros.mapping.correction import Correction
 from zipmap_ros.mapping.focal import Focal
 from zipmap_ros.mapping.places import Places
 from zipmap_ros.mapping.still import Still
+from zipmap_ros.mapping.window import LONGEST, refined
 
 DAMPING = 0.9  # of the last motion, taken as the guess of the next: it fades where no images come
 MOST_STEPS = 2.0  # that such a guess is ahead: stamps jitter
@@ -81,6 +82,8 @@ class Track:
     past        stamps and (4, 4) poses of its last frames, up to AHEAD_NS old: images of others may
                 come later than its own. Images led all the way
     still       what stands still in its images
+    window      the references before, that are refined with the next; none where others say where
+                the camera is
     """
 
     reference: Reference
@@ -98,6 +101,7 @@ class Track:
     offset: Array | None = None
     past: tuple[tuple[int, Array], ...] = ()
     still: Still = field(default_factory=Still)
+    window: tuple[Reference, ...] = ()
 
     @property
     def is_known(self) -> bool:
@@ -175,9 +179,7 @@ class Track:
                 near = fit.world_T_camera if fit else guess
                 place = place or places.near(picture, near, known)
             if place is None and (sought or self.left is not None):
-                place = every.anywhere(picture, known)
-                if place and fit and place.alike < fit.alike:
-                    place = None
+                place = every.anywhere(picture, known, fit.alike if fit else 0.0)
         if fit is None:
             if place is not None:
                 return Track.found(place, picture, self.focal), places
@@ -204,15 +206,16 @@ class Track:
         reference, T = fit.reference, fit.camera_T_reference
         mended = reference.correction_of(T, picture.depth, picture.camera, picture.hidden)
         correction = mended or self.correction
+        pose, references = fit.world_T_camera, (*(self.window if place is None else ()), reference)
         if not fit.lasts:
-            correction = correction.drawn_back()
-            reference = Reference(picture, fit.world_T_camera, correction)
+            new = Reference(picture, pose, correction.drawn_back())
+            references = refined((*references, new))
+            pose, correction = references[-1].world_T_camera, references[-1].correction
+        *window, reference = references[1 - LONGEST :]
         focal = self.focal.aligned(*fit.focal)
-        pose = fit.world_T_camera
         track = Track(reference, pose, step, correction, focal, motion, 0, is_known, astray)
-        if astray is not None:
-            track = replace(track, since=self.since + 1)
-        return track, places
+        since = 0 if astray is None else self.since + 1
+        return replace(track, since=since, window=tuple(window)), places
 
     def guess(self, stamp_ns: int) -> Array:
         """(4, 4) where it is at a later stamp, if it goes on as it went."""
@@ -234,12 +237,15 @@ class Track:
 
     def moved(self, jump: Array) -> Track:
         """In the world after another camera of the same body found a place again."""
-        reference = replace(self.reference, world_T_camera=jump @ self.reference.world_T_camera)
+        references = (self.reference, *self.window)
+        reference, *window = (
+            replace(each, world_T_camera=jump @ each.world_T_camera) for each in references
+        )
         began, offset = (None if T is None else jump @ T for T in (self.began, self.offset))
         left = None if self.left is None else self.left.moved(jump)
         pose, past = jump @ self.pose, tuple((ns, jump @ T) for ns, T in self.past)
         moved = replace(self, reference=reference, pose=pose, began=began, offset=offset)
-        return replace(moved, left=left, past=past)
+        return replace(moved, left=left, past=past, window=tuple(window))
 
     def remembered(self, before: Track | None) -> Track:
         """With its past, as far as images led from there; ``before`` its last frame."""
@@ -300,4 +306,5 @@ class Track:
             known=True,
             left=None,
             began=began,
+            window=(),
         )
