@@ -622,10 +622,12 @@ def test_what_is_not_active_is_not_on_tf_and_a_new_scene_is_another_gauge(
     assert len(sent) == 1 and node.facts.gauge_id > gauge_id
 
 
+@pytest.mark.parametrize("tf_mode", ["camera", "odom_and_map"])
 def test_what_moves_is_held_only_while_nothing_new_comes(
-    make: Any, monkeypatch: pytest.MonkeyPatch
+    make: Any, monkeypatch: pytest.MonkeyPatch, tf_mode: str
 ) -> None:
-    node, held = make(tf_mode="camera"), []
+    """And the base of a robot, by which others drive, only on a pause."""
+    node, held = make(tf_mode=tf_mode), []
     monkeypatch.setattr(node.transforms, "hold", lambda moving: held.append(moving))
     now_s = time.monotonic()
     for status, last_s, paused in (
@@ -637,7 +639,7 @@ def test_what_moves_is_held_only_while_nothing_new_comes(
         node.facts, node.paused = replace(node.facts, status=status), paused
         node.transforms._last_s = last_s
         node._hold()
-    assert held == [False, True, True, True]
+    assert held == [False, True, *[tf_mode == "camera"] * 2]
 
 
 def test_services_answer_in_every_state(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ ROUNDS = 3
 # One sees another where so many of its pixels are in view, and so many of these fit.
 VIEW, FIT = 0.4, 0.45
 GAINS = (0.7, 1.4)  # of the brightness, to begin with
-# Steps are held, light and all of it: poses by a tenth of what holds that of one image alone.
+# What holds back a step: of a pose a tenth of what holds that of one image alone, of light all.
 HELD = PRIOR_PIXELS / PRIOR**2 * np.repeat([0.1, 1.0], [6, 2])
 
 

@@ -287,8 +287,9 @@ class StreamNode(LifecycleNode):
     def _hold(self) -> None:
         if self._intake is not None:
             silent = self.transforms.silent_s > self.values.no_data_warn_s
-            rests = self.paused or silent or self.facts.status != "tracking"
-            self.transforms.hold(moving=rests)
+            blind = silent or self.facts.status != "tracking"
+            # A robot that nobody sees must not look like one that stands: its base grows old on TF.
+            self.transforms.hold(moving=self.paused or (blind and not self.transforms.has_base))
 
     def _publish_path(self) -> None:
         if self._intake is not None:
