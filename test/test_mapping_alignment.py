@@ -22,10 +22,18 @@ from zipmap_ros.mapping import places as places_module
 from zipmap_ros.mapping import query as query_module
 from zipmap_ros.mapping import track as track_module
 from zipmap_ros.mapping.alignment import Fit, Picture, Reference
-from zipmap_ros.mapping.correction import COLUMNS, PRIOR, ROWS, Correction, node_weights
+from zipmap_ros.mapping.correction import (
+    COLUMNS,
+    PRIOR,
+    ROWS,
+    Correction,
+    neighbours,
+    node_weights,
+    products_of_nodes,
+)
 from zipmap_ros.mapping.focal import MOST, NETWORK_FRAMES, Focal
 from zipmap_ros.mapping.gauge import scaled
-from zipmap_ros.mapping.pixels import correlation
+from zipmap_ros.mapping.pixels import correlation, median
 from zipmap_ros.mapping.places import Places
 from zipmap_ros.mapping.prepare import View, prepare
 from zipmap_ros.mapping.query import QueriedView, draw_references, mended
@@ -453,6 +461,24 @@ def test_a_correction_is_a_factor_bilinear_between_nodes():
     np.testing.assert_allclose(nodes.sum(1), 1)
     assert Correction.constant(2.0).factor((3, 5)) == pytest.approx(np.full((3, 5), 2.0))
     assert Correction.constant(2.0).mean == pytest.approx(2)
+
+
+def test_products_of_nodes_are_those_of_the_whole_matrix():
+    chance = np.random.default_rng(0)
+    pixels, weights = chance.uniform([[0], [0]], [[140], [112]], (2, 2000)), chance.random(2000)
+    nodes = node_weights(pixels, (112, 140))
+    down, across = neighbours(nodes)
+    found = products_of_nodes((down * weights) @ across)
+    np.testing.assert_allclose(found, (nodes.T * weights) @ nodes, atol=1e-12)
+    assert np.count_nonzero(found) < 0.2 * found.size
+
+
+@pytest.mark.parametrize("count", [1, 2, 75, 1700, 1701])
+def test_a_median_is_that_of_numpy(count):
+    values = np.random.default_rng(count).normal(size=count).astype(np.float32)
+    given = values.copy()
+    assert median(values) == pytest.approx(np.median(values), rel=1e-6)
+    np.testing.assert_array_equal(values, given)
 
 
 def test_a_correction_is_found_in_spite_of_wild_pixels_and_carries_on_beside_them():

@@ -24,7 +24,7 @@ from zipmap_ros.mapping import track as track_module
 from zipmap_ros.mapping.alignment import Reference
 from zipmap_ros.mapping.correction import COLUMNS, PIXEL, ROWS, Correction
 from zipmap_ros.mapping.level import HUBER, noise_of
-from zipmap_ros.mapping.pixels import project, sample
+from zipmap_ros.mapping.pixels import gradient, project, sample
 from zipmap_ros.mapping.refinement import FOCAL, NODES, Target, normal_equations
 from zipmap_ros.mapping.track import Track
 from zipmap_ros.mapping.window import LONGEST, refined
@@ -164,7 +164,7 @@ def equations_in_double(level, target, T, light, log, unit, zoom):
     points = level.points.astype(float) / unit * np.exp(level.nodes.astype(float) @ log)
     points[:2] /= wide
     pixels, seen = project(points.astype(np.float32), T, camera, target.image.shape)
-    value, gx, gy = (sample(each, pixels) for each in (target.image, *target.slopes))
+    value, gx, gy = (sample(each, pixels) for each in (target.image, *gradient(target.image)))
     left = (1 + light[0]) * value + light[1] - level.values
     noise = noise_of(left[seen], level.slopes)
     H, g = np.zeros((NODES + len(log),) * 2), np.zeros(NODES + len(log))

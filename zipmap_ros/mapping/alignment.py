@@ -153,7 +153,7 @@ class Reference:
     @property
     def is_textured(self) -> bool:
         """Whether there are enough pixels to align by."""
-        return len(self.levels[0].values) >= FEWEST
+        return len(self.picture.levels[0].values) >= FEWEST
 
     def align(
         self,

@@ -109,6 +109,38 @@ def node_weights(pixels: NDArray[np.floating], shape: Sequence[int]) -> Array:
     return (down[:, :, None] * across[:, None, :]).reshape(len(across), ROWS * COLUMNS)
 
 
+def neighbours(nodes: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """What pixels with these weights (N, G) have that are products of two nodes: of those in one
+    column with themselves and with the next (2 ROWS - 1, N), in one row (N, 2 COLUMNS - 1)."""
+    grid = nodes.reshape(-1, ROWS, COLUMNS)
+    down, across = (
+        np.concatenate([hats * hats, hats[:, :-1] * hats[:, 1:]], axis=1)
+        for hats in (grid.sum(2), grid.sum(1))
+    )
+    return np.ascontiguousarray(down.T), across
+
+
+def products_of_nodes(sums: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(G, G) of all pairs of nodes, from the (2 ROWS - 1, 2 COLUMNS - 1) that are not 0."""
+    return np.append(sums, 0).take(_PAIRS)
+
+
+def _pairs() -> NDArray[np.intp]:
+    """(G, G) where the sum of two nodes' products is, flat; those apart share none: the last."""
+
+    def place(count: int) -> NDArray[np.intp]:
+        i, j = np.indices((count, count))
+        return np.where(i == j, i, np.where(abs(i - j) == 1, count + np.minimum(i, j), -1))
+
+    down, across = place(ROWS)[:, None, :, None], place(COLUMNS)[None, :, None, :]
+    width = 2 * COLUMNS - 1
+    flat = np.where((down < 0) | (across < 0), (2 * ROWS - 1) * width, down * width + across)
+    return flat.reshape(ROWS * COLUMNS, ROWS * COLUMNS)
+
+
+_PAIRS = _pairs()
+
+
 def _hats(x: NDArray[np.floating], size: int, count: int) -> Array:
     """(N, count) linear weights of evenly spaced nodes at x in 0..size."""
     place = np.asarray(x, np.float64)[:, None] / size * (count - 1)

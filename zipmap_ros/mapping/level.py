@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zipmap_ros.geometry import Array, Camera, adjoint
-from zipmap_ros.mapping.correction import PIXEL, node_weights
-from zipmap_ros.mapping.pixels import Image, Mask, backproject, gradient, inside
+from zipmap_ros.mapping.correction import PIXEL, neighbours, node_weights, products_of_nodes
+from zipmap_ros.mapping.pixels import Image, Mask, backproject, gradient, inside, median
 
 MIN_GRADIENT = 0.004  # of brightness a pixel
 HUBER = 1.345  # standard deviations
@@ -46,10 +47,19 @@ class Level:
 
     def corrected(self, log: Array) -> Level:
         """With other depth, by a correction's logarithm (G,)."""
-        factor = np.exp(self.nodes @ log).astype(np.float32)
+        factor = np.exp(self.nodes @ log.astype(np.float32))
         points, jacobian = self.points * factor, self.jacobian.copy()
         jacobian[:3] /= factor
         return replace(self, points=points, jacobian=jacobian, depth=median_of(points[2]))
+
+    def products(self, weights: Image) -> Image:
+        """(G, G) sum of the (N,) weighted products of each pixel's weights of nodes."""
+        down, across = self._neighbours
+        return products_of_nodes((down * weights) @ across)
+
+    @cached_property
+    def _neighbours(self) -> tuple[Image, Image]:
+        return neighbours(self.nodes)
 
     def without(self, hidden: Mask | None) -> Level:
         """The pixels that are not hidden, by a mask (h, w) of the image."""
@@ -106,9 +116,9 @@ def choose(grey: Image, depth: Image, camera: Camera, cell: int) -> Level:
 def noise_of(left: NDArray[np.floating], slopes: Image) -> Image:
     """(N,) standard deviations of brightness at pixels with these slopes, where what is left of it
     tells how much noise all have."""
-    noise = max(1.4826 * float(np.median(np.abs(left))), NOISE) if len(left) else NOISE
+    noise = max(1.4826 * median(np.abs(left)), NOISE) if len(left) else NOISE
     return np.hypot(np.float32(noise), np.float32(EDGE) * slopes)
 
 
 def median_of(depth: Image) -> float:
-    return float(np.median(depth)) if len(depth) else 1.0
+    return median(depth) if len(depth) else 1.0

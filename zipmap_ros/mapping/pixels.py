@@ -22,8 +22,19 @@ def project(
 ) -> tuple[Image, Mask]:
     """(3, N) points, moved by (4, 4), into an image: (2, N) pixels u, v, (N,) which are inside, and
     not where it is ``hidden`` (h, w)."""
-    R, t = T[:3, :3].astype(np.float32), T[:3, 3:].astype(np.float32)
-    x, y, z = R @ points + t
+    return place(moved(points, T), camera, shape, hidden)
+
+
+def moved(points: Image, T: Array) -> Image:
+    """(3, N) float32 points, moved by (4, 4)."""
+    return T[:3, :3].astype(np.float32) @ points + T[:3, 3:].astype(np.float32)
+
+
+def place(
+    points: Image, camera: Camera, shape: Sequence[int], hidden: Mask | None = None
+) -> tuple[Image, Mask]:
+    """`project` of points that are in the camera's coordinates."""
+    x, y, z = points
     front = np.maximum(z, np.float32(1e-6))
     u = np.float32(camera.fx) * x / front + np.float32(camera.cx)
     v = np.float32(camera.fy) * y / front + np.float32(camera.cy)
@@ -41,17 +52,19 @@ def inside(mask: Mask, pixels: Image) -> Mask:
 
 
 def sample(image: Image, pixels: Image) -> Image:
-    """Bilinear values (N,) at (2, N) pixels inside of an image, whose centres are at 0.5."""
+    """Bilinear values (..., N) at (2, N) pixels inside of images (..., h, w)."""
+    *_, h, w = image.shape
+    rows = image.reshape(*image.shape[:-2], h * w)
     u, v = pixels - np.float32(0.5)
     x, y = u.astype(np.int32), v.astype(np.int32)
     a, b = u - x.astype(np.float32), v - y.astype(np.float32)
 
     def between(left: NDArray[np.int32]) -> Image:
-        value = image.take(left)
-        return value + a * (image.take(left + 1) - value)
+        value = rows.take(left, axis=-1)
+        return value + a * (rows.take(left + 1, axis=-1) - value)
 
-    above = y * image.shape[1] + x
-    top, bottom = between(above), between(above + image.shape[1])
+    above = y * w + x
+    top, bottom = between(above), between(above + w)
     return top + b * (bottom - top)
 
 
@@ -80,6 +93,14 @@ def backproject(pixels: Image, z: Image, camera: Camera) -> Image:
     """(3, N) float32 points in the camera, of (2, N) pixels u, v and their depth (N,)."""
     x, y = (pixels[0] - camera.cx) / camera.fx, (pixels[1] - camera.cy) / camera.fy
     return np.stack([x * z, y * z, z]).astype(np.float32)
+
+
+def median(values: Image) -> float:
+    """Of (N,) finite values, in a third of the time of `numpy.median`, which looks for NaN."""
+    middle = len(values) // 2
+    parts = np.partition(values, middle)
+    high = float(parts[middle])
+    return high if len(values) % 2 else (float(parts[:middle].max()) + high) / 2
 
 
 def correlation(a: Image, b: Image) -> float:

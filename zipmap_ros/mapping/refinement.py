@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zipmap_ros.geometry import Array, Camera, se3_exp
 from zipmap_ros.mapping.correction import PIXEL
 from zipmap_ros.mapping.level import HUBER, PRIOR, Level, noise_of
-from zipmap_ros.mapping.pixels import Image, Mask, gradient, project, sample
+from zipmap_ros.mapping.pixels import Image, Mask, gradient, moved, place, sample
 
 PRIOR_PIXELS = 50 / 3  # that PRIOR weighs on the finest level
 ROUNDS = 2
@@ -34,8 +34,9 @@ class Target:
     hidden: Mask | None
 
     @cached_property
-    def slopes(self) -> tuple[Image, Image]:
-        return gradient(self.image)
+    def with_slopes(self) -> Image:
+        """(3, h, w) brightness and its gradient along x and y."""
+        return np.stack([self.image, *gradient(self.image)])
 
 
 def normal_equations(
@@ -60,18 +61,18 @@ def normal_equations(
     camera = replace(camera, fx=camera.fx * wide, fy=camera.fy * wide)
     points = level.points * (np.exp(level.nodes @ log.astype(f32)) / f32(unit))
     points[:2] /= f32(wide)
-    pixels, seen = project(points, T, camera, target.image.shape, target.hidden)
     R, t = T[:3, :3].astype(f32), T[:3, 3].astype(f32)
-    x, y, z = R @ points + t[:, None]
+    x, y, z = there = moved(points, T)
+    pixels, seen = place(there, camera, target.image.shape, target.hidden)
     z[~seen] = 1
-    value, gx, gy = (sample(each, pixels) for each in (target.image, *target.slopes))
+    value, gx, gy = sample(target.with_slopes, pixels)
     gain, offset = (light + [1, 0]).astype(f32)
     left = gain * value + offset - level.values
     a, b = gx * (gain * f32(camera.fx)) / z, gy * (gain * f32(camera.fy)) / z
     c = -(a * x + b * y) / z
     # Where a point is moved along its ray, all that is seen of it is the way between cameras.
     deeper = -(t[0] * a + t[1] * b + t[2] * c)
-    J = np.empty((NODES + level.nodes.shape[1], len(left)), f32)
+    J = np.empty((NODES, len(left)), f32)
     J[POSE] = a, b, c, y * c - z * b, z * a - x * c, x * b - y * a
     J[LIGHT] = value, np.ones_like(value)
     J[FOCAL] = 0
@@ -79,12 +80,18 @@ def normal_equations(
         # A longer one draws the points of the reference together and spreads the image.
         inwards = R[:, :2] @ points[:2]
         J[FOCAL] = a * x + b * y - (inwards[0] * a + inwards[1] * b + inwards[2] * c)
-    np.multiply(level.nodes.T, deeper, out=J[NODES:])
     noise = noise_of(left[seen], level.slopes)
     weights = np.minimum(f32(1), f32(HUBER) * noise / np.maximum(np.abs(left), f32(1e-9)))
     weights[~seen] = 0
-    JW = J * (weights / (noise**2 + (f32(PIXEL) * deeper) ** 2))
-    return (JW @ J.T).astype(np.float64), (JW @ left).astype(np.float64)
+    weights /= noise**2 + (f32(PIXEL) * deeper) ** 2
+    # The rows of the nodes, `deeper` times their weights, are 0 but at four: they are not made.
+    JW, inner = J * weights, weights * deeper
+    H = np.empty((NODES + level.nodes.shape[1],) * 2)
+    H[:NODES, :NODES] = JW @ J.T
+    H[:NODES, NODES:] = across = (J * inner) @ level.nodes
+    H[NODES:, :NODES] = across.T
+    H[NODES:, NODES:] = level.products(inner * deeper)
+    return H, np.concatenate([JW @ left, (inner * left) @ level.nodes]).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zipmap_ros.geometry import Array, adjoint, invert, rigid, se3_exp
 from zipmap_ros.mapping.alignment import (
@@ -25,7 +26,7 @@ from zipmap_ros.mapping.alignment import (
 )
 from zipmap_ros.mapping.correction import Correction
 from zipmap_ros.mapping.level import PRIOR, Level
-from zipmap_ros.mapping.pixels import correlation, project, sample
+from zipmap_ros.mapping.pixels import correlation, median, project, sample
 from zipmap_ros.mapping.refinement import (
     LIGHT,
     NODES,
@@ -40,6 +41,7 @@ ROUNDS = 3
 # One sees another where so many of its pixels are in view, and so many of these fit.
 VIEW, FIT = 0.4, 0.45
 GAINS = (0.7, 1.4)  # of the brightness, to begin with
+SOME = 4  # every so manieth pixel tells that
 # What holds back a step: of a pose a tenth of what holds that of one image alone, of light all.
 HELD = PRIOR_PIXELS / PRIOR**2 * np.repeat([0.1, 1.0], [6, 2])
 
@@ -72,18 +74,20 @@ class _Pair:
 
     light  (2,) as `normal_equations` takes it, to begin with
     at     where it is among the unknowns
+    unknowns  all that it depends on: twist of ``by``, of ``seen``, the light, logarithm of ``seen``
     """
 
     seen: int
     by: int
     light: Array
     at: slice
+    unknowns: NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
 class _Window:
-    """Unknown are, in this order: twists of all cameras but the first, the translation in ``unit``;
-    what is added to the logarithms of their corrections; the light of each pair."""
+    """Its unknowns: twists of all cameras, the translation in ``unit``; what is added to the
+    logarithms of their corrections; the light of each pair. Those of the first camera stay 0."""
 
     references: Sequence[Reference]
     levels: list[Level]
@@ -94,7 +98,10 @@ class _Window:
     @classmethod
     def of(cls, references: Sequence[Reference]) -> _Window:
         hidden = references[-1].picture.hidden
-        levels = [reference.levels[0].without(hidden) for reference in references]
+        levels = [
+            reference.picture.levels[0].without(hidden).corrected(reference.correction.log)
+            for reference in references
+        ]
         pictures = [reference.picture for reference in references]
         targets = [Target(picture.grey, picture.camera, hidden) for picture in pictures]
         window = cls(references, levels, targets, [], levels[-1].depth)
@@ -103,31 +110,35 @@ class _Window:
         for seen, by in ((a, b) for a in range(count) for b in range(count) if a != b):
             light = window._light(seen, by)
             if light is not None:
-                window.pairs.append(_Pair(seen, by, light, slice(at, at + 2)))
+                own = slice(at, at + 2)
+                unknowns = np.r_[window._twist(by), window._twist(seen), own, window._log(seen)]
+                window.pairs.append(_Pair(seen, by, light, own, unknowns))
                 at += 2
         return window
 
     def _twist(self, camera: int) -> slice:
-        return slice(6 * (camera - 1), 6 * camera)
+        return slice(6 * camera, 6 * camera + 6)
 
     def _log(self, camera: int) -> slice:
         size = len(self.references[0].correction.log)
-        first = 6 * (len(self.references) - 1)
-        return slice(first + size * (camera - 1), first + size * camera)
+        first = 6 * len(self.references) + size * camera
+        return slice(first, first + size)
 
     def _light(self, seen: int, by: int) -> Array | None:
         """That of two, by what is in view; None where one does not see the other."""
         level, target = self.levels[seen], self.targets[by]
-        T = invert(self.references[by].world_T_camera) @ self.references[seen].world_T_camera
-        shape = target.image.shape
-        pixels, inside = project(level.points, T, target.camera, shape, target.hidden)
-        if len(inside) < FEWEST or inside.mean() < VIEW:
+        if len(level.values) < FEWEST:
             return None
-        found, wanted = sample(target.image, pixels)[inside], level.values[inside]
+        T = invert(self.references[by].world_T_camera) @ self.references[seen].world_T_camera
+        points, shape = level.points[:, ::SOME], target.image.shape
+        pixels, inside = project(points, T, target.camera, shape, target.hidden)
+        if inside.mean() < VIEW:
+            return None
+        found, wanted = sample(target.image, pixels)[inside], level.values[::SOME][inside]
         if correlation(found, wanted) < FAILED_ALIKE:
             return None
         gain = np.clip(wanted.std() / max(found.std(), np.float32(1e-6)), *GAINS)
-        offset = np.median(wanted - gain * found)
+        offset = median(wanted - gain * found)
         fits = np.abs(gain * found + offset - wanted) < GOOD_RESIDUAL
         return np.array([gain - 1, offset], np.float64) if fits.mean() >= FIT else None
 
@@ -142,7 +153,8 @@ class _Window:
         for pair in self.pairs:
             begin[pair.at] = pair.light
         held, known = np.zeros(len(begin)), np.zeros((len(begin),) * 2)
-        for k in range(1, count):
+        free = np.r_[self._twist(0).stop : self._log(0).start, self._log(0).stop : len(begin)]
+        for k in range(count):
             held[self._twist(k)] = HELD[POSE]
             known[self._log(k), self._log(k)] = self.references[k].correction.precision
         for pair in self.pairs:
@@ -154,13 +166,13 @@ class _Window:
         for _ in range(ROUNDS):
             H, g = known.copy(), down + known @ (x - begin)
             self._add(newest, poses, x, H, g)
-            step = np.linalg.solve(H + np.diag(held), -g)
+            step = np.zeros(len(x))
+            step[free] = np.linalg.solve((H + np.diag(held))[np.ix_(free, free)], -g[free])
             x += step
             for k in range(1, count):
                 twist = step[self._twist(k)] * np.repeat([self.unit, 1.0], 3)
                 poses[k] = poses[k] @ se3_exp(twist)
-        logs = [x[self._log(k)] for k in range(1, count)]
-        return poses, [np.zeros_like(logs[0]), *logs]
+        return poses, [x[self._log(k)] for k in range(count)]
 
     def _add(
         self, pairs: Iterable[_Pair], poses: Sequence[Array], x: Array, H: Array, g: Array
@@ -170,19 +182,11 @@ class _Window:
             T = invert(poses[pair.by]) @ poses[pair.seen]
             T[:3, 3] /= self.unit
             level, target = self.levels[pair.seen], self.targets[pair.by]
-            log = x[self._log(pair.seen)] if pair.seen else np.zeros(level.nodes.shape[1])
+            log = x[self._log(pair.seen)]
             data, down = normal_equations(level, target, T, x[pair.at], log, self.unit)
-            # What a step of the unknowns moves of this pair; None: itself.
-            parts: list[tuple[slice, slice, Array | None]] = [(pair.at, LIGHT, None)]
-            if pair.by:
-                parts.append((self._twist(pair.by), POSE, -np.eye(6)))
-            if pair.seen:
-                parts.append((self._twist(pair.seen), POSE, adjoint(T)))
-                parts.append((self._log(pair.seen), slice(NODES, None), None))
-            for at, rows, moves in parts:
-                own = np.c_[data[rows], down[rows]]
-                own = own if moves is None else moves.T @ own
-                g[at] += own[:, -1]
-                for other, columns, factor in parts:
-                    block = own[:, :-1][:, columns]
-                    H[at, other] += block if factor is None else block @ factor
+            # What a step of its unknowns is in these equations.
+            moves = np.zeros((len(data), len(pair.unknowns)))
+            moves[POSE, :6], moves[POSE, 6:12] = -np.eye(6), adjoint(T)
+            moves[LIGHT, 12:14], moves[NODES:, 14:] = np.eye(2), np.eye(len(log))
+            g[pair.unknowns] += moves.T @ down
+            H[np.ix_(pair.unknowns, pair.unknowns)] += moves.T @ data @ moves
