@@ -8,35 +8,15 @@ Every argument of stream.launch.py may be given as well. The robot may start any
 sees what was mapped; `initialpose` moves the map, not the robot in it, and is refused until then.
 """
 
-import json
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import (
-    DeclareLaunchArgument,
-    ExecuteProcess,
-    IncludeLaunchDescription,
-    OpaqueFunction,
-)
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration
 
 SHARE = Path(get_package_share_directory("zipmap_ros"))
 STREAM = PythonLaunchDescriptionSource(str(SHARE / "launch" / "stream.launch.py"))
-LOCALIZATION = 1  # of zipmap_ros/srv/SetMode
-
-
-def load(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Call ~/load_map as soon as the node offers it."""
-    namespace, session = (
-        LaunchConfiguration(name).perform(context) for name in ("namespace", "session")
-    )
-    service = "/".join(["", *namespace.strip("/").split(), "zipmap", "load_map"])
-    # In quotes, or 2024_01_15 would be a number.
-    request = f"{{name: {json.dumps(session)}, mode: {LOCALIZATION}}}"
-    command = ["ros2", "service", "call", service, "zipmap_ros/srv/LoadMap", request]
-    return [ExecuteProcess(cmd=command, output="screen")]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -50,6 +30,5 @@ def generate_launch_description() -> LaunchDescription:
                 description="Parameters of the node zipmap",
             ),
             IncludeLaunchDescription(STREAM),
-            OpaqueFunction(function=load),
         ]
     )

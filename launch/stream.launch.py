@@ -17,10 +17,12 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 from zipmap_ros.sources import KINDS
 
 SHARE = Path(get_package_share_directory("zipmap_ros"))
+RESPAWN_DELAY_S = 2.0
 BOOLEANS = ["true", "false", "True", "False"]
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -65,6 +67,11 @@ ARGUMENTS = [
         default_value=str(SHARE / "config" / "stream.yaml"),
         description="Parameters of the node zipmap; arguments that are given win",
     ),
+    DeclareLaunchArgument(
+        "session",
+        default_value="",
+        description="Session in map_directory to begin with; empty: as params_file says, or none",
+    ),
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes"),
     DeclareLaunchArgument(
         "use_sim_time",
@@ -77,6 +84,12 @@ ARGUMENTS = [
         default_value="info",
         choices=["debug", "info", "warn", "error", "fatal"],
         description="What the nodes log",
+    ),
+    DeclareLaunchArgument(
+        "respawn",
+        default_value="false",
+        choices=BOOLEANS,
+        description="Start nodes again that have ended; with session zipmap knows its map again",
     ),
     DeclareLaunchArgument(
         "rviz", default_value="false", choices=BOOLEANS, description="Also start RViz"
@@ -101,7 +114,7 @@ ARGUMENTS = [
         description="Which of several cameras web view and RViz show; empty: see params_file (web)",
     ),
 ]
-FLAGS = ("loop", "rviz", "viewer")
+FLAGS = ("loop", "respawn", "rviz", "viewer")
 
 
 def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -130,6 +143,8 @@ def stream(given: dict[str, Any]) -> Node:
         "checkpoint": given["checkpoint"],
         "device": given["device"],
         "tf_mode": given["tf_mode"] or ("camera" if own_source else ""),
+        # Of which YAML makes no number, as of 2024_01_15.
+        "session": given["session"] and ParameterValue(given["session"], value_type=str),
     }
     return ours(
         given,
@@ -198,6 +213,8 @@ def ours(given: dict[str, Any], executable: str, name: str, **rest: Any) -> Node
         name=name,
         namespace=given["namespace"],
         output="screen",
+        respawn=given["respawn"],
+        respawn_delay=RESPAWN_DELAY_S,
         ros_arguments=["--log-level", given["log_level"]],
         **rest,
     )

@@ -33,6 +33,7 @@ from rosbench import (
     tiny_checkpoint,
     until,
 )
+from sensor_msgs.msg import PointCloud2
 
 from zipmap_ros.frame import Frame
 from zipmap_ros.mapping import StreamMapper, load_network, save_session
@@ -169,6 +170,17 @@ def test_what_is_not_given_is_left_to_the_parameter_file(monkeypatch: pytest.Mon
     assert nodes["viewer_node"]["parameters"][1] == {"use_sim_time": False, "viewer_port": 8081}
 
 
+def test_a_session_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = started(monkeypatch, session=SESSION)["stream_node"]["parameters"][1]
+    assert overrides["session"].evaluate(LaunchContext()) == SESSION
+
+
+@pytest.mark.parametrize("respawn", ["true", "false"])
+def test_nodes_start_again_if_they_are_to(monkeypatch: pytest.MonkeyPatch, respawn: str) -> None:
+    nodes = started(monkeypatch, source="synthetic", viewer="true", respawn=respawn)
+    assert {node["respawn"] for node in nodes.values()} == {respawn == "true"}
+
+
 @pytest.mark.parametrize("given", [{"viewer": "yes"}, {"viewer_port": "abc", "viewer": "true"}])
 def test_an_argument_that_cannot_be_is_named(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
@@ -248,4 +260,7 @@ def test_a_session_is_loaded_to_be_located_in(ros: Bench, folder: Path) -> None:
     status = ros.listen(Status, "home/zipmap/status", LATCHED)
     until(lambda: status and status[-1].map_points, f"nothing loaded: {status[-1:]}")
     until(lambda: status[-1].mode == Status.LOCALIZATION)
-    assert status[-1].map_points == int((folder / "points").read_text())
+    points = int((folder / "points").read_text())
+    assert status[-1].map_points == points
+    maps = ros.listen(PointCloud2, "home/zipmap/map", LATCHED)
+    until(lambda: maps and maps[-1].width == points, "the map that was loaded is not there")

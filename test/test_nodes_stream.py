@@ -710,6 +710,51 @@ def test_a_loaded_path_is_that_of_the_base_before_any_image(
     assert handheld._mapper.extrinsics == {}
 
 
+def test_a_node_that_is_given_a_session_begins_with_it(make: Any, tmp_path: Path) -> None:
+    """One that ends and is started again, as by respawn, or is configured anew."""
+    maps = {"tf_mode": "camera", "map_directory": str(tmp_path)}
+    node = make(**maps)
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.used == 1)
+    assert node._served._save_map(SaveMap.Request(name="office"), SaveMap.Response()).success
+    again, published = make(**maps, session="office", mode="localization"), []
+    for _ in range(2):
+        assert again.facts.map_points == node.facts.map_points > 0
+        assert again._mapper.state.frames_seen == 1
+        assert again.outputs.path().poses == node.outputs.path().poses
+        again.outputs.wanted = lambda topic: True
+        again.outputs.publish_map = lambda cloud, stamp_ns: published.append(len(cloud))
+        again._publish_map()
+        again._publish_map()
+        intake(again)._on_frame(frame(again.now_ns(), 3))
+        until(lambda: again.facts.gated == 1)
+        for transition in ("deactivate", "cleanup", "configure", "activate"):
+            getattr(again, f"trigger_{transition}")()
+    assert published == [node.facts.map_points] * 2
+
+
+def test_a_session_that_cannot_be_loaded_is_why_a_node_is_not_configured(
+    make: Any, tmp_path: Path
+) -> None:
+    maps = {"tf_mode": "camera", "map_directory": str(tmp_path)}
+    node = make(**maps)
+    intake(node)._on_frame(frame(node.now_ns()))
+    until(lambda: node.facts.used == 1)
+    assert node._served._save_map(SaveMap.Request(name="office"), SaveMap.Response()).success
+    again = make(**maps, session="office")
+    again.trigger_deactivate()
+    again.trigger_cleanup()
+    (tmp_path / "office").rename(tmp_path / "hall")
+    again.trigger_configure()
+    assert not again.configured
+    assert "cannot configure: " in again._status.hint
+    assert "office is no saved session" in again._status.hint
+    (tmp_path / "hall").rename(tmp_path / "office")
+    again.trigger_configure()
+    assert again.configured
+    assert again.facts.map_points == node.facts.map_points > 0
+
+
 def test_no_image_is_mapped_into_a_map_that_is_loaded_to_be_located_in(
     make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

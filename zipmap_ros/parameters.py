@@ -258,6 +258,12 @@ class Parameters:
         pattern=r".+",
         read_only=True,
     )
+    session: str = _parameter(
+        "",
+        "Name of a session in map_directory, as of ~/save_map, that configuring loads. "
+        "Empty: it begins with nothing.",
+        read_only=True,
+    )
     query_timeout_s: float = _parameter(
         2.0, "How long ~/query_view may take.", low=0.01, high=600.0, unit="s"
     )

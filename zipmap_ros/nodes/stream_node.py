@@ -115,8 +115,8 @@ class StreamNode(LifecycleNode):
             self.trigger_activate()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the weights; a failure says why, in the log and in the status."""
-        from zipmap_ros.mapping import StreamMapper, load_network
+        """Load weights and session; a failure says why, in the log and in the status."""
+        from zipmap_ros.mapping import StreamMapper, load_network, load_session
 
         p = self.values
         began = time.perf_counter()
@@ -130,6 +130,8 @@ class StreamNode(LifecycleNode):
                 )
             mapper = StreamMapper(model, p, sha256)
             mapper.gauge_id += self._gauges
+            if p.session:
+                load_session(mapper, p.map_directory, p.session)
         except Exception as error:  # what torch, the file system and our rooms may raise
             self._hint = f"cannot configure: {error}"
             self.get_logger().error(self._hint)
@@ -137,7 +139,8 @@ class StreamNode(LifecycleNode):
             return FAILURE
         self._mapper: StreamMapper = mapper
         self.facts = MapperFacts.of(mapper)
-        self._path_gauge, self._map_version = -1, self.facts.map_version
+        self._path_gauge = -1
+        self._map_version = () if p.session else self.facts.map_version  # of what is published
         self._last_stamps: dict[str, int] = {}
         self.outputs = Outputs(self, p)
         self.worker = Worker(
@@ -161,6 +164,9 @@ class StreamNode(LifecycleNode):
             f"{model.config.variant} network on {next(model.parameters()).device}{how}, "
             f"ready after {time.perf_counter() - began:.1f} s"
         )
+        if p.session:
+            self.get_logger().info(f"goes on from the session {p.session}: {p.mode}")
+            self.deliver([])
         self._publish_status()
         return SUCCESS
 
