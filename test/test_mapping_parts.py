@@ -17,9 +17,10 @@ from zipmap_ros.mapping import MappingError
 from zipmap_ros.mapping import keyframes as keyframes_module
 from zipmap_ros.mapping.gauge import Gauge, scaled
 from zipmap_ros.mapping.keyframes import Keyframes
+from zipmap_ros.mapping.odometry import Odometry
 from zipmap_ros.mapping.points import frame_points
 from zipmap_ros.mapping.prepare import prepare
-from zipmap_ros.mapping.scale import MIN_RATIOS, WINDOW, Odometry, ScaleEstimator
+from zipmap_ros.mapping.scale import MIN_RATIOS, WINDOW, ScaleEstimator
 from zipmap_ros.mapping.track import Motion
 from zipmap_ros.mapping.tracking import JUMP, LOST, NOT_FINITE, Tracker
 from zipmap_ros.mapping.trajectory import Trajectory
@@ -347,13 +348,14 @@ def test_cameras_that_are_not_in_step_take_no_odometry_from_each_other():
     assert all(odometry.at(stamp)[0, 3] == stamp for stamp in (0, 45, 90, 95, 100, 150, 200))
 
 
-def test_odometry_has_the_rotation_of_the_nearer_entry_and_changes_none():
+def test_odometry_turns_evenly_between_entries_and_changes_none():
     odometry = Odometry()
     turned = pose([[0, -1, 0], [1, 0, 0], [0, 0, 1]], [1, 0, 0])
     for stamp, T in ((0, np.eye(4)), (100, turned)):
         odometry.add(stamp, T.copy())
-    for stamp, nearer in ((25, np.eye(4)), (75, turned)):
-        np.testing.assert_array_equal(odometry.at(stamp)[:3, :3], nearer[:3, :3])
+    for stamp in (25, 75):
+        expected = se3_exp([0, 0, 0, 0, 0, np.deg2rad(0.9 * stamp)])
+        np.testing.assert_allclose(odometry.at(stamp)[:3, :3], expected[:3, :3], atol=1e-12)
     np.testing.assert_array_equal([T for _, T in odometry.entries], [np.eye(4), turned])
 
 

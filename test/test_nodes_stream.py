@@ -1023,6 +1023,35 @@ def test_odometry_for_the_scale_reaches_the_mapper_at_its_stamp(
     np.testing.assert_allclose(told, there)
 
 
+@pytest.mark.parametrize(
+    ("tf_mode", "scale_source", "by"),
+    [
+        ("map_to_odom", "none", ["tf"]),
+        ("map_to_odom", "fixed", ["tf"]),
+        ("map_to_odom", "odom", ["topic"]),
+        ("odom_and_map", "none", ["topic"]),
+        ("off", "tf", ["tf"]),
+        ("off", "none", ["topic"]),
+        ("camera", "none", []),
+    ],
+)
+def test_odometry_that_leads_is_of_one_kind(
+    make: Any, monkeypatch: pytest.MonkeyPatch, tf_mode: str, scale_source: str, by: list[str]
+) -> None:
+    """A hand-held camera has no base: odometry on the network is another's."""
+    node = make(tf_mode=tf_mode, scale_source=scale_source)
+    tf, topic = pose(np.eye(3), [1, 0, 0]), pose(np.eye(3), [2, 0, 0])
+    monkeypatch.setattr(node.transforms, "base_T_camera", lambda frame_id: BODY_T_OPTICAL)
+    monkeypatch.setattr(node.transforms, "odom_T_base", lambda *_: tf)
+    stamp_ns = node.now_ns()
+    odometry = Odometry(header=convert.make_header(stamp_ns, "odom"), child_frame_id="base_link")
+    odometry.pose.pose = convert.matrix_to_pose(topic)
+    intake(node)._on_odometry(odometry)
+    intake(node)._on_frame(frame(stamp_ns + 1))
+    entries = node.worker.request(lambda mapper: list(mapper.odometry.entries), PATIENCE_S)
+    assert [{1.0: "tf", 2.0: "topic"}[T[0, 3]] for _, T in entries] == by
+
+
 def test_images_are_mapped_while_odometry_for_the_scale_is_missing(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

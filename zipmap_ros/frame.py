@@ -49,7 +49,8 @@ class Estimate:
                   since the frame before led to ``invert(jump) @ map_T_camera``; None if none was
     motion_covariance  (6, 6) float64 of the error of that motion without the jump, as a twist in
                   the camera (translation in map units, then rotation in radians); None if unknown
-    carried       whether it is the motion of another camera of the same body, by the mounts
+    carried       whether it is the motion of another camera of the same body, by the mounts, or of
+                  the odometry
     points        (N, 3) float32 confident points in ``map``; none of a frame that is not kept
     colors        (N, 3) uint8 RGB of ``points``
     point_confidence  (N,) float32 of ``points``

@@ -162,12 +162,14 @@ class Reference:
         guess: Array,
         focal_information: float = np.inf,
         hidden: Mask | None = None,
+        prior: Array = PRIOR,
     ) -> Fit | None:
         """Lay an image of the same size over this one; None where that fails.
 
         guess  (4, 4) world_T_camera to begin with, and near which the result must be
         focal_information  1 / variance of the logarithm of the focal length of both images
         hidden  (h, w) where both images show no scene; None: nowhere
+        prior   (8,) around the guess, as `level.PRIOR`
         """
         if grey.shape != self.picture.grey.shape or not self.is_textured:
             return None
@@ -180,8 +182,8 @@ class Reference:
         light = np.array([1.0, 0.0])
         greys = pyramid(grey, len(CELLS))
         for level, image, cell, mask in list(zip(levels, greys, CELLS, masks, strict=True))[::-1]:
-            prior = PRIOR_PIXELS * CELLS[0] / cell
-            T, light = _Descent(level, image, shrunk(camera, image), mask, start, prior).run(
+            information = PRIOR_PIXELS * CELLS[0] / cell / prior**2
+            T, light = _Descent(level, image, shrunk(camera, image), mask, start, information).run(
                 T, light
             )
         pixels, seen = project(finest.points, T, camera, grey.shape, hidden)
@@ -199,16 +201,11 @@ class Reference:
         lasts = fitting > LASTING_FIT and view > LASTING_VIEW and flow < LASTING_FLOW
         covariance = finest.covariance(T, np.where(seen, left, 0), seen)
         as_it_is = Fit(T, self, covariance, np.zeros(2), light, alike, bool(lasts))
-        return self._refined(as_it_is, finest, grey, camera, hidden, focal_information) or as_it_is
+        target = Target(grey, camera, hidden)
+        return self._refined(as_it_is, finest, target, focal_information, prior) or as_it_is
 
     def _refined(
-        self,
-        fit: Fit,
-        level: Level,
-        grey: Image,
-        camera: Camera,
-        hidden: Mask | None,
-        focal_information: float,
+        self, fit: Fit, level: Level, target: Target, focal_information: float, prior: Array
     ) -> Fit | None:
         """The fit, with pose, depth and focal length together; None where that tells no more."""
         T = fit.camera_T_reference
@@ -216,7 +213,7 @@ class Reference:
         if baseline < max(BASELINE, BASELINE_GROWTH * self.baseline):
             return None
         precision = self.correction.precision
-        together = Refinement(level, Target(grey, camera, hidden), precision, focal_information)
+        together = Refinement(level, target, precision, focal_information, prior)
         found, change, focal = together.run(T, fit.light)
         moved = _lengths(se3_log(invert(T) @ found), level.depth)[0]
         if not (moved <= FARTHEST_REFINED[0] and np.abs(change).max() <= FARTHEST_REFINED[1]):
@@ -255,7 +252,8 @@ class Reference:
 class _Descent:
     """Damped Gauss-Newton on one level.
 
-    start  (4, 4) camera_T_reference that the prior is around; prior  its weight, in pixels
+    start        (4, 4) camera_T_reference that the prior is around
+    information  (8,) of the prior, 1 / variance, translation as a share of the depth
     """
 
     level: Level
@@ -263,14 +261,13 @@ class _Descent:
     camera: Camera
     hidden: Mask | None
     start: Array
-    prior: float
+    information: Array
 
     def run(self, T: Array, light: Array) -> tuple[Array, Array]:
         """Refine camera_T_reference (4, 4) and (gain, offset), which are changed little by little
         as long as the cost falls."""
         level = self.level
-        sigma = PRIOR * np.array([level.depth] * 3 + [1.0] * 5)
-        information = self.prior / sigma**2
+        information = self.information / np.array([level.depth] * 3 + [1.0] * 5) ** 2
         left, seen, away = self.residual(T, light)
         if seen.sum() < FEWEST:
             return T, light

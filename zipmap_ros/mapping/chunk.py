@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 import torch
 
 from zipmap_ros.geometry import Array, invert, rigid
+from zipmap_ros.mapping.odometry import Odometry
 from zipmap_ros.mapping.prepare import View
-from zipmap_ros.mapping.scale import Odometry, ScaleEstimator
+from zipmap_ros.mapping.scale import ScaleEstimator
 from zipmap_ros.mapping.track import Motion
 from zipmap_ros.model import Prediction, SceneState
 

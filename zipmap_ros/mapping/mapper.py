@@ -24,6 +24,7 @@ from zipmap_ros.mapping.errors import MappingError
 from zipmap_ros.mapping.estimate import estimate_of
 from zipmap_ros.mapping.gauge import Gauge, scaled
 from zipmap_ros.mapping.keyframes import Keyframes
+from zipmap_ros.mapping.odometry import Lead, Odometry
 from zipmap_ros.mapping.prepare import View, prepare
 from zipmap_ros.mapping.query import (
     MOST_POINTS,
@@ -33,7 +34,7 @@ from zipmap_ros.mapping.query import (
     project_map,
     query_network,
 )
-from zipmap_ros.mapping.scale import Odometry, ScaleEstimator
+from zipmap_ros.mapping.scale import ScaleEstimator
 from zipmap_ros.mapping.track import Motion
 from zipmap_ros.mapping.tracking import BLANK, NOT_FINITE, Tracker
 from zipmap_ros.mapping.tracks import Tracks, aligns
@@ -124,6 +125,8 @@ class StreamMapper:
             self.voxel_map = smaller
         if _differ(old, new, "path_max_poses"):
             self.trajectory.resize(new.path_max_poses)
+        if _differ(old, new, "scale_source"):
+            self.odometry = Odometry()  # which may come from elsewhere now
         fixed = new.scale_source == "fixed" and _differ(old, new, "scale")
         if fixed or _differ(old, new, "scale_source"):
             before, self.scale = self.scale, ScaleEstimator(new.scale_source, new.scale)
@@ -235,19 +238,19 @@ class StreamMapper:
                 return self._fold(chunk[:half]) + self._fold(chunk[half:])
             return self._drop(chunk, NO_MEMORY, f"the device has too little memory: {error}")
         poses, tracks = network_poses(chunk, prediction), self.tracks
-        motions = [Motion()] * len(chunk)
+        motions, scale = [Motion()] * len(chunk), self.scale.scale
         aligned = aligns(p.align_poses, self.model.config)
         if poses is not None and aligned:
             lost = self.tracker.good.keys() | self.tracker.covered  # and not yet found
-            mounts = {name: scaled(T, 1 / self.scale.scale) for name, T in self.extrinsics.items()}
+            mounts = {name: scaled(T, 1 / scale) for name, T in self.extrinsics.items()}
             measured = self.scale.metric or self.scale.source == "none"  # or is never to be
-            found = tracks.align(chunk, prediction, poses, mapping, lost, mounts, measured)
+            lead = Lead(self.odometry, self.scale.likely, self.scale.metric)
+            found = tracks.align(chunk, prediction, poses, mapping, lost, mounts, measured, lead)
             poses, motions = found.poses, found.motions
             prediction, tracks = found.prediction, found.tracks
         elif poses is not None:  # they may have been aligned until now
             poses, tracks = [tracks.correction @ pose for pose in poses], tracks.left_alone()
         # Believe it?
-        scale = self.scale.scale
         sources = [view.frame.source for view in chunk]
         reason = self.tracker.judge(
             sources, poses, p.max_jump_m / scale, p.max_turn_deg, p.lost_after, p.found_after

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from zipmap_ros.geometry import Array, Camera, se3_exp
 from zipmap_ros.mapping.correction import PIXEL
-from zipmap_ros.mapping.level import HUBER, PRIOR, Level, noise_of
+from zipmap_ros.mapping.level import HUBER, Level, noise_of
 from zipmap_ros.mapping.pixels import Image, Mask, gradient, moved, place, sample
 
 PRIOR_PIXELS = 50 / 3  # that PRIOR weighs on the finest level
@@ -100,12 +100,14 @@ class Refinement:
 
     precision          (G, G) of the correction, known before
     focal_information  of the logarithm of the focal length, the same; inf: it is known
+    prior              (8,) what holds back pose and light, as `level.PRIOR`
     """
 
     level: Level
     target: Target
     precision: Array
     focal_information: float
+    prior: Array
 
     def run(self, start: Array, light: Array) -> tuple[Array, Array, Array]:
         """Refine target_T_reference (4, 4) by (gain, offset); also the change of the correction's
@@ -115,7 +117,7 @@ class Refinement:
         T[:3, 3] /= unit
         rest[:2] = light - [1, 0]
         prior = np.zeros((6 + len(rest),) * 2)
-        held = PRIOR_PIXELS / PRIOR**2
+        held = PRIOR_PIXELS / self.prior**2
         np.fill_diagonal(prior[:NODES, :NODES], [*held, 1 if known else self.focal_information])
         prior[NODES:, NODES:] = self.precision
         for _ in range(ROUNDS):

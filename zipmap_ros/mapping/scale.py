@@ -22,8 +22,6 @@ LOCK_SPREAD = 0.10  # relative spread of the window below which it agrees
 CHANGE = 0.10  # relative difference from the locked scale that is worth a new one
 MIN_SEGMENT_M = 0.2  # metres of odometry that one ratio of path lengths is taken over
 MIN_DEPTH_PIXELS = 100
-MAX_ODOMETRY_GAP_NS = 500_000_000
-JUMP_NS = 1_000_000_000  # odometry so much older than the newest is of another time
 
 
 class ScaleEstimator:
@@ -48,6 +46,17 @@ class ScaleEstimator:
             return 0.0
         ratios = np.array(self._log_ratios)
         return float(1.4826 * np.median(np.abs(ratios - np.median(ratios))))
+
+    @property
+    def likely(self) -> float | None:
+        """The scale, or what it would be by the ratios so far; None while they are too few."""
+        if self.metric:
+            return self.scale
+        return self._agreed if len(self._log_ratios) >= MIN_RATIOS else None
+
+    @property
+    def _agreed(self) -> float:
+        return float(np.exp(np.median(self._log_ratios)))
 
     def add_depth(
         self,
@@ -91,7 +100,7 @@ class ScaleEstimator:
         self._log_ratios.append(float(np.log(ratio)))
         if len(self._log_ratios) < MIN_RATIOS or self.spread > LOCK_SPREAD:
             return False
-        agreed = float(np.exp(np.median(self._log_ratios)))
+        agreed = self._agreed
         if self.metric and abs(np.log(agreed / self.scale)) < CHANGE:
             return False
         self.scale, self.metric = agreed, True
@@ -125,51 +134,3 @@ class ScaleEstimator:
             source: (np.array(metres), np.array(units))
             for source, (metres, units) in state["segment_start"].items()
         }
-
-
-class Odometry:
-    """The last few seconds of odometry, to be asked for the pose at the stamp of an image."""
-
-    def __init__(self) -> None:
-        self._entries: deque[tuple[int, Array]] = deque(maxlen=2000)
-
-    def add(self, stamp_ns: int, odom_T_base: Array) -> None:
-        """Add a (4, 4) pose, also a little later than a newer one, as cameras are not in step.
-
-        A stamp more than JUMP_NS before the newest starts anew: time has jumped back.
-        """
-        newer = []
-        if self._entries and stamp_ns < self._entries[-1][0] - JUMP_NS:
-            self._entries.clear()
-        while self._entries and self._entries[-1][0] >= stamp_ns:
-            newer.append(self._entries.pop())
-        if not newer or newer[-1][0] > stamp_ns:
-            newer.append((stamp_ns, odom_T_base))
-        self._entries.extend(reversed(newer))
-
-    @property
-    def entries(self) -> list[tuple[int, Array]]:
-        """Stamps and poses, oldest first."""
-        return list(self._entries)
-
-    def at(self, stamp_ns: int) -> Array | None:
-        """``odom_T_base`` at a stamp: position interpolated, rotation of the nearer entry.
-
-        None unless entries at most MAX_ODOMETRY_GAP_NS apart enclose the stamp.
-        """
-        stamps = np.array([stamp for stamp, _ in self._entries], np.int64)
-        after = int(np.searchsorted(stamps, stamp_ns))
-        if after == len(stamps):
-            return None
-        stamp_b, b = self._entries[after]
-        if stamp_b == stamp_ns:
-            return b
-        if after == 0:
-            return None
-        stamp_a, a = self._entries[after - 1]
-        if stamp_b - stamp_a > MAX_ODOMETRY_GAP_NS:
-            return None
-        share = (stamp_ns - stamp_a) / (stamp_b - stamp_a)
-        T = (a if share < 0.5 else b).copy()
-        T[:3, 3] = (1 - share) * a[:3, 3] + share * b[:3, 3]
-        return T

@@ -31,8 +31,9 @@ from zipmap_ros.mapping.errors import MappingError
 from zipmap_ros.mapping.gauge import Gauge
 from zipmap_ros.mapping.keyframes import Keyframes
 from zipmap_ros.mapping.mapper import StreamMapper
+from zipmap_ros.mapping.odometry import Odometry
 from zipmap_ros.mapping.ply import write_ply
-from zipmap_ros.mapping.scale import Odometry, ScaleEstimator
+from zipmap_ros.mapping.scale import ScaleEstimator
 from zipmap_ros.mapping.tracking import Tracker
 from zipmap_ros.mapping.tracks import Tracks
 from zipmap_ros.mapping.trajectory import Trajectory

@@ -41,7 +41,8 @@ class Motion:
                 last pose against what it was aligned to; None where there is no frame before
     jump        (4, 4) what a place that was found again moved the pose by: without it the pose
                 would be ``invert(jump) @ pose``; None where none was, or nothing led there
-    carried     whether another camera of the body said where the last frame was, by the mounts
+    carried     whether another camera of the body, by the mounts, or odometry said where the last
+                frame was
     measured    whether the lengths of these mounts were known in network units, or none was asked;
                 else the pose belongs to this moment, and what is kept must do without it
     """
@@ -56,6 +57,20 @@ class Motion:
         """Known by such standard deviations (share of the depth, radians) alone."""
         translation, rotation = deviations
         return cls(np.diag([(translation * depth) ** 2] * 3 + [rotation**2] * 3))
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """Where the next image of a camera is, before anybody has looked at it.
+
+    guesses  (4, 4) to begin the alignment with, one after the other, and the prior around each
+    led      (4, 4) where it is if that fails
+    sure     whether odometry says so, which knows the lengths of its ways
+    """
+
+    guesses: tuple[tuple[Array, Array], ...]
+    led: Array
+    sure: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,53 +157,53 @@ class Track:
         focal, motion = focal.aligned(*fit.focal), Motion.unaligned(FOUND, place.typical_depth)
         return cls(place, fit.world_T_camera, np.zeros(6), correction, focal, motion)
 
-    def laid_over(self, picture: Picture, known: float, stamp_ns: int) -> Fit | None:
+    def laid_over(self, picture: Picture, known: float, expected: Expected) -> Fit | None:
         """Its next image, laid over its reference; None where that fails. As in ``followed``."""
-        guess = self.guess(stamp_ns)
-        return self.reference.align(picture.grey, picture.camera, guess, known, picture.hidden)
+        grey, camera, hidden = picture.grey, picture.camera, picture.hidden
+        fits = (
+            self.reference.align(grey, camera, guess, known, hidden, prior)
+            for guess, prior in expected.guesses
+        )
+        return next((fit for fit in fits if fit is not None), None)
 
     def followed(
         self,
         fit: Fit | None,
         picture: Picture,
-        expected: Array,
+        expected: Expected,
         known: float,
         places: Places,
         learns: bool,
         lost: bool,
-        stamp_ns: int,
     ) -> tuple[Track, Places]:
-        """After one more frame: aligned, or ``expected`` (4, 4) where that fails; and the places.
+        """After one more frame: aligned, or led where that fails; and the places.
 
         fit     its image, ``laid_over`` its reference
         known   information about the logarithm of the focal length, inf if it is given
         learns  whether what is left becomes a place
         lost    whether it is looked for at all places, as after SOUGHT_AFTER misses
         """
-        guess = self.guess(stamp_ns)
         loaded = self.known and self.is_stale  # or left alone for a while
         every = Places((self.reference, *places.references)) if loaded else places
         if loaded and fit and not (fit.lasts and every.alike(picture)[0] is self.reference):
             fit = None  # where it was last is a place like all others
         misses = self.misses + 1 if fit is None else 0
+        if expected.sure:  # it is not anywhere
+            misses = min(misses, SOUGHT_AFTER - 1)
         sought = lost or not self.known or misses >= SOUGHT_AFTER
         place = None
         if fit is None or not fit.lasts or (self.left is not None and self.misses):
             place = self._back(picture, known)
             if not loaded:
-                near = fit.world_T_camera if fit else guess
+                near = fit.world_T_camera if fit else expected.guesses[0][0]
                 place = place or places.near(picture, near, known)
             if place is None and (sought or self.left is not None):
                 place = every.anywhere(picture, known, fit.alike if fit else 0.0)
         if fit is None:
             if place is not None:
                 return Track.found(place, picture, self.focal), places
-            correction = Correction.constant(self.correction.mean)
-            motion = Motion.unaligned(LED, self.reference.typical_depth)
-            track = Track.started(
-                picture, expected, correction, self.focal, motion, misses, not sought
-            )
-            return replace(track, left=self.left or (self if self.is_known else None)), places
+            is_known = not sought or (expected.sure and self.known)
+            return self._led(picture, expected, misses, is_known), places
         pose, left, motion = fit.world_T_camera, fit.reference, Motion(fit.covariance)
         step = se3_log(invert(self.pose) @ pose)
         if place is not None:
@@ -216,6 +231,14 @@ class Track:
         track = Track(reference, pose, step, correction, focal, motion, 0, is_known, astray)
         since = 0 if astray is None else self.since + 1
         return replace(track, since=since, window=tuple(window)), places
+
+    def _led(self, picture: Picture, expected: Expected, misses: int, known: bool) -> Track:
+        """After a frame that was aligned to nothing; ``known`` whether it is known where it is."""
+        correction = Correction.constant(self.correction.mean)
+        motion = Motion.unaligned(LED, self.reference.typical_depth)
+        motion = replace(motion, carried=expected.sure)
+        track = Track.started(picture, expected.led, correction, self.focal, motion, misses, known)
+        return replace(track, left=self.left or (self if self.is_known else None))
 
     def guess(self, stamp_ns: int) -> Array:
         """(4, 4) where it is at a later stamp, if it goes on as it went."""

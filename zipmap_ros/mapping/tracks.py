@@ -20,15 +20,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from zipmap_ros.geometry import Array, Camera, invert
+from zipmap_ros.geometry import BODY_T_OPTICAL, Array, Camera, invert
 from zipmap_ros.mapping.alignment import Picture, Reference
 from zipmap_ros.mapping.correction import Correction
 from zipmap_ros.mapping.focal import Focal
+from zipmap_ros.mapping.level import PRIOR
+from zipmap_ros.mapping.odometry import Lead
 from zipmap_ros.mapping.pixels import Image, half, shrunk
 from zipmap_ros.mapping.places import Places, references_state, restored_references
 from zipmap_ros.mapping.prepare import View
 from zipmap_ros.mapping.still import Still
-from zipmap_ros.mapping.track import FOUND, SOUGHT_AFTER, Motion, Track
+from zipmap_ros.mapping.track import FOUND, SOUGHT_AFTER, Expected, Motion, Track
 from zipmap_ros.model import ModelConfig, Prediction
 
 WIDEST = 200  # pixels: larger images are halved before
@@ -118,6 +120,7 @@ class Tracks:
         lost: Collection[str] = (),
         mounts: Mapping[str, Array] | None = None,
         measured: bool = True,
+        lead: Lead | None = None,
     ) -> Aligned:
         """Align the frames of a chunk, one after the other.
 
@@ -126,6 +129,7 @@ class Tracks:
         lost    the cameras that are looked for everywhere
         mounts  (4, 4) base_T_camera of those of which it is known, in network units
         measured  whether these are so long; else who is carried leaves no places: they would be off
+        lead    the odometry of the body, if there is any
         The tracks that are returned are to be kept if the poses are believed.
         """
         assert prediction.depth is not None
@@ -139,7 +143,9 @@ class Tracks:
             source = view.frame.source
             carried = source in tracks.cameras and tracks.cameras[source].motion.carried
             knows = learns and (measured or not carried)
-            tracks, camera = tracks.follow(view, frame, K, pose, knows, source in lost, mounts)
+            tracks, camera = tracks.follow(
+                view, frame, K, pose, knows, source in lost, mounts, lead
+            )
             track = tracks.cameras[source]
             aligned.append(track.pose)
             motion = track.motion
@@ -162,6 +168,7 @@ class Tracks:
         learns: bool = True,
         lost: bool = False,
         mounts: Mapping[str, Array] | None = None,
+        lead: Lead | None = None,
     ) -> tuple[Tracks, Camera]:
         """The tracks after one more frame, and its camera: the known one, or a steady (3, 3) K.
 
@@ -188,10 +195,11 @@ class Tracks:
         picture = replace(picture, hidden=still.hidden(shape))
         information = np.inf if view.camera is not None else focal.total_information
         if before is not None:
-            fit = before.laid_over(picture, information, stamp_ns)
+            there = _expected(before, expected, stamp_ns, mounts.get(source, BODY_T_OPTICAL), lead)
+            fit = before.laid_over(picture, information, there)
             still = still.told(before.reference, fit, picture)
             track, places = replace(before, focal=focal).followed(
-                fit, picture, expected, information, places, learns, lost, stamp_ns
+                fit, picture, there, information, places, learns, lost
             )
         elif place := places.anywhere(picture, information):
             track = replace(Track.found(place, picture, focal), motion=Motion())
@@ -212,7 +220,7 @@ class Tracks:
         if leader != source:
             leader_T_self = invert(mounts[leader]) @ mounts[source]
             track = track.carried(cameras[leader], leader_T_self)
-        carried_back = track.motion.carried and before is not None and before.left is not None
+        carried_back = leader != source and before is not None and before.left is not None
         if carried_back or (before is not None and before.is_stale):  # from where nobody knows
             unknown = Motion.unaligned(FOUND, track.reference.typical_depth).covariance
             track = replace(track, motion=replace(track.motion, covariance=unknown))
@@ -284,6 +292,20 @@ class Tracks:
         }
         places = Places(tuple(restored_references(small["places"], images)))
         return cls(cameras, np.array(small["correction"]), small["frames"], small["log"], places)
+
+
+def _expected(track: Track, led: Array, stamp_ns: int, mount: Array, lead: Lead | None) -> Expected:
+    """Where a camera is next: where the network ``led`` (4, 4), or odometry if there is any.
+
+    Wheels slip: where no image fits there, it is looked for where it would be as it went.
+    """
+    guess, step = track.guess(stamp_ns), None
+    if lead is not None and not track.is_stale:
+        step = lead.step(mount, track.stamps[1], stamp_ns)
+    if lead is None or step is None:
+        return Expected(((guess, PRIOR),), led)
+    guesses = (lead.led(track.pose, guess, step), lead.prior(step)), (guess, PRIOR)
+    return Expected(guesses, lead.led(track.pose, led, step), lead.sure)
 
 
 def _leader(

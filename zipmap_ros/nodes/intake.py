@@ -272,7 +272,7 @@ class Intake:
             self._worker.drop("no_odometry")
             self._missed(frame, str(error), ODOMETRY_PATIENCE)
             return False
-        if p.scale_source == "tf":
+        if p.scale_source != "odom":
             self._worker.tell(lambda m: m.add_odometry(frame.stamp_ns, odom_T_base))
         return True
 
@@ -293,6 +293,8 @@ class Intake:
             self._node.transforms.add_odometry(message)
         except TransformError as error:  # good enough for the scale all the same
             self._node.warn("odometry", str(error))
-        if self._node.values.scale_source == "odom":
+        p = self._node.values
+        by_tf = p.tf_mode == "map_to_odom" or p.scale_source == "tf"  # of `_place_robot`
+        if p.scale_source == "odom" or (self._node.transforms.has_base and not by_tf):
             stamp_ns = convert.stamp_to_ns(message.header.stamp)
             self._worker.tell(lambda m: m.add_odometry(stamp_ns, odom_T_base))
