@@ -1,18 +1,23 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The tests of the package and of the embedded runtime side by side: both wait much of their time.
+# All tests in two halves side by side, as those of processes and nodes wait much of their time.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
+network=(test/test_{model,training,evaluation,synthetic}*.py)
 log=$(mktemp)
 trap 'wait; rm -f "$log"' EXIT
 # What a script starts beside itself ignores Ctrl-C otherwise.
-env --default-signal=INT python -m pytest embedded/test > "$log" 2>&1 &
-embedded=$!
+env --default-signal=INT bash -c '
+    python -m pytest embedded/test; status=$?
+    python -m pytest "$@" || status=1
+    exit "$status"
+' beside "${network[@]}" > "$log" 2>&1 &
+beside=$!
 
-python -m pytest test
+python -m pytest test "${network[@]/#/--ignore=}"
 status=$?
-wait "$embedded" || status=1
-echo "embedded/test:"
+wait "$beside" || status=1
+echo "embedded/test, then the network's:"
 cat "$log"
 exit "$status"
