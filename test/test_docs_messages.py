@@ -27,6 +27,7 @@ FILES += [PACKAGE / "geometry.py", PACKAGE / "sources" / "decode.py"]
 # Sentences that ask nothing of anybody, or that only a program that calls the library can meet.
 NOT_FOR_USERS = {
     "... network on ......, ready after ... s",
+    "goes on from the session ...: ...",
     "...x... in chunks of ...",
     "the scene is forgotten",
     "queued images are dropped",
