@@ -89,7 +89,7 @@ ARGUMENTS = [
         "respawn",
         default_value="false",
         choices=BOOLEANS,
-        description="Start nodes again that have ended; with session zipmap knows its map again",
+        description="Start zipmap and the web view again if they end; see session",
     ),
     DeclareLaunchArgument(
         "rviz", default_value="false", choices=BOOLEANS, description="Also start RViz"
@@ -152,6 +152,8 @@ def stream(given: dict[str, Any]) -> Node:
         "zipmap",
         parameters=[given["params_file"], *those_given(overrides, given["sim_time"])],
         remappings=remapped(given, "image", "camera_info", "depth", "odom"),
+        respawn=given["respawn"],
+        respawn_delay=RESPAWN_DELAY_S,
     )
 
 
@@ -181,6 +183,8 @@ def viewer(given: dict[str, Any]) -> Node:
         "viewer",
         parameters=[given["params_file"], *those_given(page, given["sim_time"])],
         remappings=remapped(given, "image"),
+        respawn=given["respawn"],
+        respawn_delay=RESPAWN_DELAY_S,
     )
 
 
@@ -213,8 +217,6 @@ def ours(given: dict[str, Any], executable: str, name: str, **rest: Any) -> Node
         name=name,
         namespace=given["namespace"],
         output="screen",
-        respawn=given["respawn"],
-        respawn_delay=RESPAWN_DELAY_S,
         ros_arguments=["--log-level", given["log_level"]],
         **rest,
     )
