@@ -15,7 +15,7 @@ from safetensors import safe_open
 from zipmap_ros.evaluation.metrics import normalised_errors
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import Camera, invert, rigid, se3_exp, se3_log
-from zipmap_ros.mapping import StreamMapper, load_session, save_session
+from zipmap_ros.mapping import StreamMapper, level, load_session, save_session
 from zipmap_ros.mapping import alignment as alignment_module
 from zipmap_ros.mapping import mapper as mapper_module
 from zipmap_ros.mapping import places as places_module
@@ -37,7 +37,7 @@ from zipmap_ros.mapping.pixels import correlation, median
 from zipmap_ros.mapping.places import Places
 from zipmap_ros.mapping.prepare import View, prepare
 from zipmap_ros.mapping.query import QueriedView, draw_references, mended
-from zipmap_ros.mapping.track import FOUND, LED, SOUGHT_AFTER, Motion, Track
+from zipmap_ros.mapping.track import FOUND, LED, SOUGHT_AFTER, Expected, Motion, Track
 from zipmap_ros.mapping.tracks import Tracks
 from zipmap_ros.model import VARIANTS, ModelConfig, QueryPrediction
 from zipmap_ros.parameters import Parameters
@@ -738,7 +738,7 @@ def test_the_scale_of_what_the_network_remembers_is_the_mean_over_all_frames(mon
     view = View(Frame(0, np.zeros((42, 56, 3), np.uint8)), torch.zeros(3, 42, 56), camera, None)
     larger = Correction.constant(4.0)
 
-    def followed(self, fit, picture, expected, known, places, learns, lost, stamp_ns):
+    def followed(self, fit, picture, expected, known, places, learns, lost):
         return replace(self, correction=larger), places
 
     monkeypatch.setattr(Track, "followed", followed)
@@ -1271,10 +1271,16 @@ def test_a_place_moves_the_other_cameras_as_well(walk):
     np.testing.assert_allclose(invert(now.reference.world_T_camera) @ now.pose, kept, atol=1e-9)
 
 
-def follow(track: Track, picture: Picture, expected, known, places, learns, lost, stamp_ns):
+def unled(track: Track, led, stamp_ns: int) -> Expected:
+    """Without odometry."""
+    return Expected(((track.guess(stamp_ns), level.PRIOR),), led)
+
+
+def follow(track: Track, picture: Picture, led, known, places, learns, lost, stamp_ns):
     """One image more, laid over its reference."""
-    fit = track.laid_over(picture, known, stamp_ns)
-    return track.followed(fit, picture, expected, known, places, learns, lost, stamp_ns)
+    expected = unled(track, led, stamp_ns)
+    fit = track.laid_over(picture, known, expected)
+    return track.followed(fit, picture, expected, known, places, learns, lost)
 
 
 def test_who_comes_to_a_known_place_knows_where_it_was_before(walk):
@@ -1523,9 +1529,8 @@ def test_a_lost_camera_is_where_its_image_is_more_alike(walk, alike, is_put_back
     picture = as_picture(walk.grey[5], walk.depth[5])
     chance = Fit(np.eye(4), last, np.eye(6), np.zeros(2), np.array([1.0, 0.0]), alike, False)
     for lost in (False, True):
-        after, _ = track.followed(
-            chance, picture, np.eye(4), np.inf, Places((place,)), True, lost, 1
-        )
+        expected = unled(track, np.eye(4), 1)
+        after, _ = track.followed(chance, picture, expected, np.inf, Places((place,)), True, lost)
         metres, _ = _size(se3_log(invert(walk.poses[5]) @ after.pose))
         assert (metres < 0.02) == (lost and is_put_back)
 

@@ -65,12 +65,12 @@ class Expected:
 
     guesses  (4, 4) to begin the alignment with, one after the other, and the prior around each
     led      (4, 4) where it is if that fails
-    sure     whether odometry says so, which knows the lengths of its ways
+    carried  whether odometry says so, which knows the lengths of its ways
     """
 
     guesses: tuple[tuple[Array, Array], ...]
     led: Array
-    sure: bool = False
+    carried: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +188,8 @@ class Track:
         if loaded and fit and not (fit.lasts and every.alike(picture)[0] is self.reference):
             fit = None  # where it was last is a place like all others
         misses = self.misses + 1 if fit is None else 0
-        if expected.sure:  # it is not anywhere
+        sure = expected.carried and not self.is_stale  # since when it may be another odometry
+        if sure:  # it is not anywhere
             misses = min(misses, SOUGHT_AFTER - 1)
         sought = lost or not self.known or misses >= SOUGHT_AFTER
         place = None
@@ -202,7 +203,7 @@ class Track:
         if fit is None:
             if place is not None:
                 return Track.found(place, picture, self.focal), places
-            is_known = not sought or (expected.sure and self.known)
+            is_known = not sought or (sure and self.known)
             return self._led(picture, expected, misses, is_known), places
         pose, left, motion = fit.world_T_camera, fit.reference, Motion(fit.covariance)
         step = se3_log(invert(self.pose) @ pose)
@@ -236,7 +237,7 @@ class Track:
         """After a frame that was aligned to nothing; ``known`` whether it is known where it is."""
         correction = Correction.constant(self.correction.mean)
         motion = Motion.unaligned(LED, self.reference.typical_depth)
-        motion = replace(motion, carried=expected.sure)
+        motion = replace(motion, carried=expected.carried)
         track = Track.started(picture, expected.led, correction, self.focal, motion, misses, known)
         return replace(track, left=self.left or (self if self.is_known else None))
 

@@ -300,7 +300,7 @@ def _expected(track: Track, led: Array, stamp_ns: int, mount: Array, lead: Lead 
     Wheels slip: where no image fits there, it is looked for where it would be as it went.
     """
     guess, step = track.guess(stamp_ns), None
-    if lead is not None and not track.is_stale:
+    if lead is not None:
         step = lead.step(mount, track.stamps[1], stamp_ns)
     if lead is None or step is None:
         return Expected(((guess, PRIOR),), led)
