@@ -685,6 +685,17 @@ def test_a_camera_that_stands_still_can_be_followed_and_left(viewer: ViewerNode)
         assert not visitor.follow.value
 
 
+def test_who_steps_back_while_the_camera_is_followed_sees_the_whole_map(
+    viewer: ViewerNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with join(viewer.server) as browser:
+        look(browser, (50.0, 0.0, 0.0))
+        visitor = the_visitor(viewer)
+        monkeypatch.setattr(visitor, "_stand", lambda *_: visitor._step_back())
+        visitor.follow_camera(np.eye(4), 1.0)
+        assert not visitor.moved
+
+
 def test_a_page_that_is_opened_again_finds_the_camera_and_those_of_before(
     ros_here: Bench, viewer: ViewerNode
 ) -> None:

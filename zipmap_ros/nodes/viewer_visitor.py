@@ -106,10 +106,10 @@ class Visitor:
         if map_T_camera is self._followed:
             return
         self._followed = map_T_camera
+        self.moved = True  # where following ends, it stays; first, as a button may end it meanwhile
         offset = [0.0, -ABOVE * depth, -BEHIND * depth]
         ahead = map_T_camera[:3, :3] @ [0.0, 0.0, depth] + map_T_camera[:3, 3]
         self._stand(map_T_camera[:3, :3] @ offset + map_T_camera[:3, 3], ahead)
-        self.moved = True  # where following ends, it stays
 
     def _on_follow(self) -> None:
         self._followed = None
