@@ -53,6 +53,7 @@ def measured(model: ZipMap, clip: Clip, errors: tuple[float, float] | None) -> d
     true = true_poses(clip.frames)
     source = "none" if errors is None else "odom"
     mapper = StreamMapper(model, Parameters().updated({"scale_source": source}))
+    mapper.set_extrinsic("", BODY_T_OPTICAL)
     told = [] if errors is None else odometry(true, *errors)
     for i, odom_T_base in enumerate(told):
         mapper.add_odometry(i * STEP_NS, odom_T_base)

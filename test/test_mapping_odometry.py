@@ -23,6 +23,7 @@ from test_mapping_alignment import (  # noqa: F401 - fixtures
     walk,
 )
 
+from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import BODY_T_OPTICAL, invert, pose, se3_exp, se3_log
 from zipmap_ros.mapping import StreamMapper
 from zipmap_ros.mapping.level import PRIOR
@@ -36,7 +37,8 @@ STEP_NS = 100_000_000
 
 
 def wheels(mapper: StreamMapper, poses: np.ndarray) -> None:
-    """Odometry of a base whose camera went along ``poses``, with the default mount."""
+    """Odometry of a base whose camera went along ``poses``."""
+    mapper.set_extrinsic("", BODY_T_OPTICAL)
     for i, T in enumerate(poses):
         mapper.add_odometry(i * STEP_NS, WORLD_T_ODOM @ T @ invert(BODY_T_OPTICAL))
 
@@ -125,6 +127,27 @@ def test_a_session_begins_where_nobody_knows_whatever_odometry_says(walk: Walk) 
     assert not mapper.tracks.cameras[""].is_known
 
 
+@pytest.mark.parametrize("gap_ns", [STEP_NS, 60 * 10**9])
+def test_a_robot_that_boots_anew_is_not_led_from_where_its_session_ended(
+    walk: Walk,  # noqa: F811
+    gap_ns: int,
+) -> None:
+    """Its odometry is another then, by which it would have gone twenty metres."""
+    unseen = dark(walk, 1)
+    both = walk.joined(unseen)
+    mapper = make(SeenWorld(both, noisy(both.poses)), max_jump_m=5.0, **METRES)
+    mapper.set_extrinsic("", BODY_T_OPTICAL)
+    far = pose(np.eye(3), [20.0, 0, 0])
+    for i, T in enumerate(walk.poses[:8]):
+        mapper.add_odometry(i * STEP_NS, far @ T @ invert(BODY_T_OPTICAL))
+    run(mapper, walk, range(8))
+    mapper.tracks = type(mapper.tracks).restored(*mapper.tracks.state())
+    now_ns = 7 * STEP_NS + gap_ns
+    mapper.add_odometry(now_ns, np.eye(4))
+    frame = Frame(now_ns, unseen.rgb[0], camera=CAMERA)
+    assert len(mapper.add_frame(frame)) == 1, mapper.problem
+
+
 def test_another_source_of_odometry_begins_anew(walk: Walk) -> None:  # noqa: F811
     mapper = make(SeenWorld(walk), scale_source="odom")
     wheels(mapper, walk.poses)
@@ -159,17 +182,89 @@ def test_a_step_is_that_of_the_camera_not_of_the_base(scale: float | None) -> No
 
 
 def test_images_that_come_before_their_odometry_are_led_as_it_went() -> None:
-    odometry, step = Odometry(), se3_exp([1.0, 0, 0, 0, 0, 0.1])
+    odometry, step, last_ns = Odometry(), se3_exp([1.0, 0, 0, 0, 0, 0.1]), AHEAD_NS
     odometry.add(0, WORLD_T_ODOM)
     assert odometry.about(1) is None
-    odometry.add(100, WORLD_T_ODOM @ step)
-    np.testing.assert_allclose(odometry.about(300), WORLD_T_ODOM @ step @ step @ step, atol=1e-12)
-    np.testing.assert_array_equal(odometry.about(100), odometry.at(100))
-    assert odometry.about(100 + AHEAD_NS) is not None
-    assert odometry.about(101 + AHEAD_NS) is None
+    odometry.add(last_ns, WORLD_T_ODOM @ step)
+    there = odometry.about(last_ns + AHEAD_NS)
+    np.testing.assert_allclose(there, WORLD_T_ODOM @ step @ step, atol=1e-12)
+    np.testing.assert_array_equal(odometry.about(last_ns), odometry.at(last_ns))
+    assert odometry.about(last_ns + AHEAD_NS + 1) is None
     assert odometry.about(-1) is None
-    odometry.add(100 + MAX_GAP_NS + 1, WORLD_T_ODOM)
-    assert odometry.about(100 + MAX_GAP_NS + 2) is None
+    odometry.add(last_ns + MAX_GAP_NS + 1, WORLD_T_ODOM)
+    assert odometry.about(last_ns + MAX_GAP_NS + 2) is None
+
+
+def test_odometry_that_is_stamped_in_bursts_does_not_fly_off() -> None:
+    """Stamped when they were read: two messages of 20 ms apart within 1 ms."""
+    odometry, ms = Odometry(), 1_000_000
+    for i in range(10):
+        stamp_ns = 20 * ms * (i if i % 2 else i + 1) - (i + 1) % 2 * ms
+        odometry.add(stamp_ns, pose(np.eye(3), [0.02 * i, 0, 0]))
+    there = odometry.about(200 * ms)
+    assert there is not None and abs(there[0, 3] - 0.2) < 0.03
+
+
+@pytest.mark.parametrize("late_ns", [20_000_000, 60_000_000])
+def test_odometry_that_comes_after_the_next_image_leads_too(darkened: Walk, late_ns: int) -> None:
+    """As of 50 Hz for a camera of 30; what was led ahead of it is mended when it is there."""
+    mapper = make(SeenWorld(darkened, noisy(darkened.poses)), **METRES)
+    mapper.set_extrinsic("", BODY_T_OPTICAL)
+    told_ns, every_ns, estimates = 0, STEP_NS // 3, []
+    for i, rgb in enumerate(darkened.rgb):
+        while told_ns <= i * every_ns - late_ns:
+            share, before = np.modf(told_ns / every_ns)
+            a, b = darkened.poses[int(before)], darkened.poses[int(before) + 1]
+            there = a @ se3_exp(share * se3_log(invert(a) @ b))
+            mapper.add_odometry(told_ns, WORLD_T_ODOM @ there @ invert(BODY_T_OPTICAL))
+            told_ns += 20_000_000
+        estimates += mapper.add_frame(Frame(i * every_ns, rgb, camera=CAMERA))
+    used = [e.stamp_ns // every_ns for e in estimates]
+    off = errors(estimates, darkened.poses[used])
+    assert sum(e.carried for e in estimates) >= UNSEEN.stop - UNSEEN.start - 3
+    assert off[:, 0].max() < 0.05
+    assert off[-1, 1] < 1.5
+
+
+def test_a_little_without_odometry_in_the_dark_is_no_end(darkened: Walk) -> None:
+    """Two messages that are missing do not lose the camera for good."""
+    mapper = make(SeenWorld(darkened, darkened.poses), **METRES)
+    wheels(mapper, darkened.poses)
+    every, mapper.odometry = mapper.odometry.entries, Odometry()
+    estimates = []
+    for i, (stamp_ns, odom_T_base) in enumerate(every):
+        if i not in (15, 16):
+            mapper.odometry.add(stamp_ns, odom_T_base)
+        estimates += run(mapper, darkened, [i])
+        assert mapper.tracks.cameras[""].is_known, i
+    led = [e.stamp_ns // STEP_NS for e in estimates if e.carried]
+    assert 16 not in led and led[-1] >= UNSEEN.stop - 1
+
+
+def test_a_camera_whose_mount_nobody_knows_is_not_led(darkened: Walk) -> None:
+    """With tf_mode camera, or of a bag without its TF: it may look to the side."""
+    mapper = make(SeenWorld(darkened, noisy(darkened.poses)), **METRES)
+    wheels(mapper, darkened.poses)
+    mapper.extrinsics.clear()
+    assert not any(e.carried for e in run(mapper, darkened))
+    assert not mapper.tracks.cameras[""].is_known
+
+
+def test_a_scale_that_is_only_likely_does_not_prove_itself(darkened: Walk) -> None:
+    """Ratios that disagree do not agree because it was dark, where motions are made of them."""
+    mapper = make(SeenWorld(darkened, darkened.poses), scale_source="odom", max_jump_m=100.0)
+    metres = darkened.poses.copy()
+    for i in range(1, FRAMES):
+        way = invert(darkened.poses[i - 1]) @ darkened.poses[i]
+        way[:3, 3] *= 7 * ([0.5, 1.5, 1.0, 0.7][i % 4] if i < UNSEEN.start else 2.0)
+        metres[i] = metres[i - 1] @ way
+    wheels(mapper, metres)
+    run(mapper, darkened, range(UNSEEN.start))
+    assert mapper.scale.likely is not None and not mapper.scale.metric
+    seen = len(mapper.scale.state()["log_ratios"])
+    run(mapper, darkened, range(UNSEEN.start, UNSEEN.stop))
+    ratios = np.exp(mapper.scale.state()["log_ratios"][seen:])
+    assert len(ratios) and (ratios > 10).all()  # those of the network's motion
 
 
 @pytest.mark.parametrize("i", [1, 2])
@@ -192,3 +287,28 @@ def test_a_turn_that_odometry_tells_is_held_where_images_tell_little(
     turned = Lead.prior(se3_exp([1.0, 0, 0, 0, 0.1, 0]))
     np.testing.assert_allclose(turned[3:6], np.hypot(0.005, 0.01))  # wheels slip as they turn
     np.testing.assert_array_equal(np.delete(turned, [3, 4, 5]), np.delete(PRIOR, [3, 4, 5]))
+
+
+@pytest.mark.parametrize("there", [[5.0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 3.0]])
+def test_odometry_that_was_set_elsewhere_is_no_motion(darkened: Walk, there: list[float]) -> None:
+    """As by a service that sets it to 0, in the middle of the dark."""
+    poses = darkened.poses.copy()
+    poses[14:] = se3_exp(there) @ poses[14:]
+    mapper = make(SeenWorld(darkened, darkened.poses), **METRES)
+    mapper.set_extrinsic("", BODY_T_OPTICAL)
+    estimates = []
+    for i, T in enumerate(poses):
+        mapper.add_odometry(i * STEP_NS, WORLD_T_ODOM @ T @ invert(BODY_T_OPTICAL))
+        estimates += run(mapper, darkened, [i])
+    used = [e.stamp_ns // STEP_NS for e in estimates]
+    assert errors(estimates, darkened.poses[used])[:, 0].max() < 0.03
+    assert mapper.tracks.cameras[""].is_known
+
+
+def test_a_session_that_is_saved_in_the_dark_knows_what_was_seen_before(darkened: Walk) -> None:
+    mapper = make(SeenWorld(darkened, noisy(darkened.poses)), **METRES)
+    wheels(mapper, darkened.poses)
+    run(mapper, darkened, range(UNSEEN.start + 3))
+    assert not mapper.tracks.places.references
+    (place,) = mapper.tracks.with_places().places.references
+    assert place.picture.grey.std() > 0.05

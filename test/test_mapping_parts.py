@@ -343,19 +343,21 @@ def test_odometry_is_interpolated_and_never_invented():
 def test_cameras_that_are_not_in_step_take_no_odometry_from_each_other():
     odometry = Odometry()
     for stamp in (0, 100, 100, 90, 200, 190, 0):
-        odometry.add(stamp, moved(stamp))
+        odometry.add(stamp, moved(stamp / 1024))
     assert [stamp for stamp, _ in odometry.entries] == [0, 90, 100, 190, 200]
-    assert all(odometry.at(stamp)[0, 3] == stamp for stamp in (0, 45, 90, 95, 100, 150, 200))
+    for stamp in (0, 45, 90, 95, 100, 150, 200):
+        assert odometry.at(stamp)[0, 3] == pytest.approx(stamp / 1024)
 
 
 def test_odometry_turns_evenly_between_entries_and_changes_none():
     odometry = Odometry()
     turned = pose([[0, -1, 0], [1, 0, 0], [0, 0, 1]], [1, 0, 0])
-    for stamp, T in ((0, np.eye(4)), (100, turned)):
+    for stamp, T in ((0, np.eye(4)), (400_000_000, turned)):
         odometry.add(stamp, T.copy())
-    for stamp in (25, 75):
-        expected = se3_exp([0, 0, 0, 0, 0, np.deg2rad(0.9 * stamp)])
-        np.testing.assert_allclose(odometry.at(stamp)[:3, :3], expected[:3, :3], atol=1e-12)
+    for share in (0.25, 0.75):
+        expected = se3_exp([0, 0, 0, 0, 0, np.deg2rad(90 * share)])
+        there = odometry.at(int(share * 400_000_000))
+        np.testing.assert_allclose(there[:3, :3], expected[:3, :3], atol=1e-12)
     np.testing.assert_array_equal([T for _, T in odometry.entries], [np.eye(4), turned])
 
 

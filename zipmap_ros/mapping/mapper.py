@@ -168,7 +168,8 @@ class StreamMapper:
         return self.extrinsics.get(source, BODY_T_OPTICAL)
 
     def add_odometry(self, stamp_ns: int, odom_T_base: Array) -> None:
-        """Take a (4, 4) pose of odometry or TF, for scale_source odom and tf; metres."""
+        """Take a (4, 4) pose of odometry or TF, for scale_source odom and tf, and to lead cameras
+        with an extrinsic; metres."""
         self.odometry.add(stamp_ns, np.asarray(odom_T_base, dtype=np.float64))
 
     def add_frame(self, frame: Frame) -> list[Estimate]:

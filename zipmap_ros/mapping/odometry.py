@@ -6,15 +6,18 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from zipmap_ros.geometry import Array, invert, se3_exp, se3_log
+from zipmap_ros.geometry import Array, invert, rotation_angle_deg, se3_exp, se3_log
 from zipmap_ros.mapping.level import PRIOR
 
 MAX_GAP_NS = 500_000_000
 AHEAD_NS = 100_000_000  # that it is believed to go on as it went: images may come before it
 JUMP_NS = 1_000_000_000  # odometry so much older than the newest is of another time
+# Metres and radians, and those a second, that no robot goes: then its odometry was set elsewhere.
+SET, SET_SPEED = np.array([0.5, 0.5]), np.array([20.0, 10.0])
 # Standard deviation of the turns that it tells: radians, and a share of them, as wheels slip.
 TURN, SLIP = 0.005, 0.1
 
@@ -28,10 +31,14 @@ class Odometry:
     def add(self, stamp_ns: int, odom_T_base: Array) -> None:
         """Add a (4, 4) pose, also a little later than a newer one, as cameras are not in step.
 
-        A stamp more than JUMP_NS before the newest starts anew: time has jumped back.
+        A stamp more than JUMP_NS before the newest starts anew: time has jumped back. So does a
+        pose that is too far from it, as where odometry was set to 0.
         """
         newer = []
-        if self._entries and stamp_ns < self._entries[-1][0] - JUMP_NS:
+        if self._entries and (
+            stamp_ns < self._entries[-1][0] - JUMP_NS
+            or _was_set(*self._entries[-1], stamp_ns, odom_T_base)
+        ):
             self._entries.clear()
         while self._entries and self._entries[-1][0] >= stamp_ns:
             newer.append(self._entries.pop())
@@ -62,14 +69,30 @@ class Odometry:
             return None
         return _between(stamp_a, a, stamp_b, b, stamp_ns)
 
+    def is_whole(self, since_ns: int) -> bool:
+        """Whether nothing is missing since a stamp: else it may be another odometry by now."""
+        stamps = [ns for ns, _ in self._entries if ns >= since_ns - MAX_GAP_NS]
+        return all(b - a <= MAX_GAP_NS for a, b in pairwise(stamps))
+
     def about(self, stamp_ns: int) -> Array | None:
-        """As `at`, also shortly after the last entry."""
+        """As `at`, also shortly after the last entry, by the motion of as long before it: stamps
+        of two entries may be next to each other."""
         T = self.at(stamp_ns)
-        if T is None and len(self._entries) > 1:
-            (stamp_a, a), (stamp_b, b) = self._entries[-2], self._entries[-1]
-            if 0 < stamp_ns - stamp_b <= AHEAD_NS and stamp_b - stamp_a <= MAX_GAP_NS:
-                T = _between(stamp_a, a, stamp_b, b, stamp_ns)
+        if T is None and self._entries:
+            last_ns, last = self._entries[-1]
+            before_ns = last_ns - AHEAD_NS
+            before = self.at(before_ns)
+            if before is not None and 0 < stamp_ns - last_ns <= AHEAD_NS:
+                T = _between(before_ns, before, last_ns, last, stamp_ns)
         return T
+
+
+def _was_set(stamp_a: int, a: Array, stamp_b: int, b: Array) -> bool:
+    """Whether no robot goes from one pose to the other meanwhile."""
+    moved = invert(a) @ b
+    angle = np.deg2rad(rotation_angle_deg(moved[:3, :3]))
+    gone = np.array([np.linalg.norm(moved[:3, 3]), angle])
+    return not bool((gone <= SET + SET_SPEED * abs(stamp_b - stamp_a) * 1e-9).all())
 
 
 def _between(stamp_a: int, a: Array, stamp_b: int, b: Array, stamp_ns: int) -> Array:
@@ -91,13 +114,19 @@ class Lead:
     scale: float | None
     sure: bool
 
-    def step(self, base_T_camera: Array, before_ns: int, stamp_ns: int) -> Array | None:
+    def step(
+        self, base_T_camera: Array, before_ns: int, stamp_ns: int, said: Array | None = None
+    ) -> Array | None:
         """(4, 4) the way of a camera between two stamps, as it saw it at the first; the mount and
-        the answer in network units. None where there is no odometry of then."""
-        before, now = self.odometry.at(before_ns), self.odometry.about(stamp_ns)
+        the answer in network units. None where there is no odometry of then.
+
+        said  (4, 4) odom_T_base by which the camera was led to where it was at the first: what has
+              come since mends that
+        """
+        before, now = self.odometry.about(before_ns), self.odometry.about(stamp_ns)
         if before is None or now is None:
             return None
-        way = invert(before) @ now
+        way = invert(before if said is None else said) @ now
         way[:3, 3] /= self.scale or np.inf
         step: Array = invert(base_T_camera) @ way @ base_T_camera
         return step

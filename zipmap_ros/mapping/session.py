@@ -276,6 +276,7 @@ def _check_parts(parts: dict[str, Any]) -> None:
     numbers += [gauge.scale] if gauge else []
     poses += [track.pose for track in tracks.cameras.values()]
     poses += [t.offset for t in tracks.cameras.values() if t.offset is not None]
+    poses += [t.said for t in tracks.cameras.values() if t.said is not None]
     references = [track.reference for track in tracks.cameras.values()]
     for reference in (*references, *tracks.places.references):
         poses.append(reference.world_T_camera)

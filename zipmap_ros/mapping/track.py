@@ -66,11 +66,13 @@ class Expected:
     guesses  (4, 4) to begin the alignment with, one after the other, and the prior around each
     led      (4, 4) where it is if that fails
     carried  whether odometry says so, which knows the lengths of its ways
+    said     (4, 4) odom_T_base by which it does; None: it does not
     """
 
     guesses: tuple[tuple[Array, Array], ...]
     led: Array
     carried: bool = False
+    said: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +101,7 @@ class Track:
     still       what stands still in its images
     window      the references before, that are refined with the next; none where others say where
                 the camera is
+    said        (4, 4) odom_T_base that led to ``pose``; None where that did not
     """
 
     reference: Reference
@@ -117,6 +120,7 @@ class Track:
     past: tuple[tuple[int, Array], ...] = ()
     still: Still = field(default_factory=Still)
     window: tuple[Reference, ...] = ()
+    said: Array | None = None
 
     @property
     def is_known(self) -> bool:
@@ -189,8 +193,8 @@ class Track:
             fit = None  # where it was last is a place like all others
         misses = self.misses + 1 if fit is None else 0
         sure = expected.carried and not self.is_stale  # since when it may be another odometry
-        if sure:  # it is not anywhere
-            misses = min(misses, SOUGHT_AFTER - 1)
+        if sure:  # it is not anywhere, nor after a few images without odometry
+            misses = min(misses, 1)
         sought = lost or not self.known or misses >= SOUGHT_AFTER
         place = None
         if fit is None or not fit.lasts or (self.left is not None and self.misses):
@@ -239,7 +243,8 @@ class Track:
         motion = Motion.unaligned(LED, self.reference.typical_depth)
         motion = replace(motion, carried=expected.carried)
         track = Track.started(picture, expected.led, correction, self.focal, motion, misses, known)
-        return replace(track, left=self.left or (self if self.is_known else None))
+        left = self.left or (self if self.is_known else None)
+        return replace(track, left=left, said=expected.said)
 
     def guess(self, stamp_ns: int) -> Array:
         """(4, 4) where it is at a later stamp, if it goes on as it went."""
@@ -331,4 +336,5 @@ class Track:
             left=None,
             began=began,
             window=(),
+            said=None,
         )

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from zipmap_ros.geometry import BODY_T_OPTICAL, Array, Camera, invert
+from zipmap_ros.geometry import Array, Camera, invert
 from zipmap_ros.mapping.alignment import Picture, Reference
 from zipmap_ros.mapping.correction import Correction
 from zipmap_ros.mapping.focal import Focal
@@ -91,11 +91,12 @@ class Tracks:
         return float(np.exp(self.log))
 
     def with_places(self) -> Tracks:
-        """Also where the cameras are now, if images led there: any may come back to it."""
+        """Also where images led the cameras last: any may come back to it."""
         places = self.places
         for track in self.cameras.values():
-            if track.is_steady:
-                places = places.with_place(track.reference)
+            last = track.left or track
+            if last.is_steady:
+                places = places.with_place(last.reference)
         return replace(self, places=places)
 
     def left_alone(self) -> Tracks:
@@ -195,7 +196,7 @@ class Tracks:
         picture = replace(picture, hidden=still.hidden(shape))
         information = np.inf if view.camera is not None else focal.total_information
         if before is not None:
-            there = _expected(before, expected, stamp_ns, mounts.get(source, BODY_T_OPTICAL), lead)
+            there = _expected(before, expected, stamp_ns, mounts.get(source), lead)
             fit = before.laid_over(picture, information, there)
             still = still.told(before.reference, fit, picture)
             track, places = replace(before, focal=focal).followed(
@@ -253,6 +254,7 @@ class Tracks:
                 "step": track.step.tolist(),
                 "stamps": track.stamps,
                 "offset": None if track.offset is None else track.offset.tolist(),
+                "said": None if track.said is None else track.said.tolist(),
                 "focal": asdict(track.focal),
             }
             arrays |= {
@@ -274,7 +276,7 @@ class Tracks:
             correction = Correction(arrays[f"{i}.log"], arrays[f"{i}.precision"])
             focal = Focal(**track["focal"])
             before, last = track["stamps"]
-            offset = track["offset"]
+            offset, said = track["offset"], track.get("said")
             cameras[source] = Track(
                 references[i],
                 pose,
@@ -286,6 +288,7 @@ class Tracks:
                 stamps=(before, last),
                 offset=None if offset is None else np.array(offset),
                 still=Still(arrays.get(f"{i}.still")),
+                said=None if said is None else np.array(said),
             )
         images = {
             k.removeprefix("places."): v for k, v in arrays.items() if k.startswith("places.")
@@ -294,18 +297,25 @@ class Tracks:
         return cls(cameras, np.array(small["correction"]), small["frames"], small["log"], places)
 
 
-def _expected(track: Track, led: Array, stamp_ns: int, mount: Array, lead: Lead | None) -> Expected:
+def _expected(
+    track: Track, led: Array, stamp_ns: int, mount: Array | None, lead: Lead | None
+) -> Expected:
     """Where a camera is next: where the network ``led`` (4, 4), or odometry if there is any.
 
+    Odometry is the body's: it says nothing of a camera of which nobody knows how it sits there.
     Wheels slip: where no image fits there, it is looked for where it would be as it went.
     """
-    guess, step = track.guess(stamp_ns), None
-    if lead is not None:
-        step = lead.step(mount, track.stamps[1], stamp_ns)
+    guess, step, last_ns = track.guess(stamp_ns), None, track.stamps[1]
+    # Where nothing has led here, as in a robot that booted anew, odometry may be another.
+    may_lead = lead is not None and (not track.is_stale or lead.odometry.is_whole(last_ns))
+    if lead is not None and mount is not None and may_lead:
+        step = lead.step(mount, last_ns, stamp_ns, track.said)
     if lead is None or step is None:
         return Expected(((guess, PRIOR),), led)
     guesses = (lead.led(track.pose, guess, step), lead.prior(step)), (guess, PRIOR)
-    return Expected(guesses, lead.led(track.pose, led, step), lead.sure)
+    # By a scale that is only likely, it would be its own proof.
+    there = (lead if lead.sure else replace(lead, scale=None)).led(track.pose, led, step)
+    return Expected(guesses, there, lead.sure, lead.odometry.about(stamp_ns))
 
 
 def _leader(
