@@ -9,6 +9,7 @@ import math
 import re
 import shutil
 from collections import defaultdict
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
@@ -80,6 +81,8 @@ def test_the_json_holds_every_length_and_mode(folder):
     assert {mode for n, mode in modes if n == 18} >= {*networks, "stream 8"}
     assert {n for n, _ in modes} == {6, 18}  # 999 frames are not there
     assert sum(mode.startswith("guess") for n, mode in modes if n == 18) == 2
+    asked = {row["mode"] for row in report["results"] if "query.psnr_db" in row["mean"]}
+    assert asked >= {"batch", "stream 1", "stream 8", STILL} and VELOCITY not in asked
     assert report["machine"]["torch"] == torch.__version__
     assert report["machine"]["load"] >= 0
     assert len(report["model"]["sha256"]) == 64 and report["settings"]["clips"] == 3
@@ -135,6 +138,10 @@ def test_the_html_is_whole_and_needs_no_other_file(folder):
         assert picture is not None and picture.std() > 1
     for heading in ("ATE Sim(3), m", "AbsRel", "F-score, %", "s/frame", "unseen views: AbsRel"):
         assert f"<th>{heading}</th>" in text
+    titles = re.findall("<h3>(.*?)</h3>", text)
+    pictured = ("By sequence", "Trajectories", "Depth, stream 1", "Depth error", "Maps", "Unseen")
+    assert all(map(str.startswith, titles, pictured)) and len(titles) == len(pictured)
+    assert all("18 frames" in title for title in titles[1:-1])
 
 
 def test_a_random_network_is_marked_as_one(folder):
@@ -394,6 +401,28 @@ def test_a_clip_without_valid_depth_has_no_part_in_the_deciles():
     np.testing.assert_allclose(gathered.row("data", 3, "stream 1").deciles, 0, atol=1e-6)
 
 
+def test_why_there_are_no_figures_is_told_once():
+    flat, poses = np.ones((3, 8, 8), np.float32), np.stack([np.eye(4)] * 3)
+    run = Run("mapper", np.arange(3), poses, flat, np.stack([np.eye(3)] * 3))
+    clip = Clip("clip", [Frame(i, np.zeros((8, 8, 3), np.uint8)) for i in range(3)])
+    for given, problems in (
+        (run, []),
+        (replace(run, depth=np.nan * flat), ["the output is not finite"]),
+        (replace(run, problem="too dark"), ["too dark"]),
+    ):
+        gathered = _Gathered()
+        for name in "ab":
+            gathered.add(replace(clip, name=name), given, None)
+        assert gathered.row("data", 3, "mapper").problems == problems
+
+
+def test_the_least_that_can_be_planned():
+    assert Plan((3, 8), (1,), 1, False).clips == 1
+    for lengths, chunks, clips in (((2, 8), (1,), 1), ((8,), (0, 8), 1), ((8,), (1,), 0)):
+        with pytest.raises(EvaluationError):
+            Plan(lengths, chunks, clips, False)
+
+
 SHARE, ERROR = Column("share", "", 1, "more"), Column("error", "", 1)
 
 
@@ -415,6 +444,28 @@ def test_what_is_worse_than_the_better_guess_is_marked(column, loses):
     guesses = [row(STILL, 2.0), row(VELOCITY, 4.0)]
     cells = [_cell(row("batch", value), guesses, column) for value in (1.0, 3.0, 5.0)]
     assert ["loses" in cell for cell in cells] == loses
+
+
+def test_only_a_known_figure_of_a_network_can_be_worse_than_guessing():
+    guess = [row(STILL, 1.0)]
+    for figure, column in (
+        (row("batch", 5.0), Column("error", "", 1, "")),
+        (row(VELOCITY, 5.0), ERROR),
+        (row("batch", math.nan), ERROR),
+    ):
+        assert "loses" not in _cell(figure, guess, column)
+    assert _cell(row("batch", 5.0), [row(STILL, math.nan)], ERROR) == "<td>5.0</td>"
+
+
+def test_tables_show_what_is_known():
+    mean = {"share": 12.34, "error": math.nan, "depth.abs_rel": 0.1234, "ate_sim3.percent": None}
+    rows = [Row("kitchen", 8, mode, mean, {"a": {}, "b": {}}, [], []) for mode in ("batch", STILL)]
+    table = _table(rows, [SHARE, Column("error", "error", 1)])
+    assert table.count("<td>2</td><td>12.3</td></tr>") == 2 and "error" not in table
+    assert table.count('<tr class="first">') == 1 and table.count("mode guess") == 1
+    assert _table(rows, [ERROR]) == ""
+    printed = Evaluation({}, {}, {}, rows, []).summary().splitlines()
+    assert printed[1].split() == ["kitchen", "8", "batch", "–", "–", "0.123", "–"]
 
 
 def test_figures_are_compared_with_guesses_of_their_own_length():

@@ -149,6 +149,7 @@ def test_streams_and_batch_are_the_networks_own(model):
         stream_run(model, frames, FRAMES),
         batch_run(model, frames),
     )
+    assert [run.mode for run in (single, whole, batch)] == ["stream 1", "stream 10", "batch"]
     np.testing.assert_allclose(whole.poses, batch.poses, atol=1e-5)
     np.testing.assert_allclose(whole.depth, batch.depth, rtol=1e-4)
     assert np.abs(single.poses - batch.poses).max() > 1e-4
@@ -251,6 +252,21 @@ def test_without_true_poses_the_constant_depth_is_guessed():
     assert not [key for key in scores if key.startswith(("ate", "rpe", "pairs", "map"))]
 
 
+def test_an_uncalibrated_camera_is_guessed_to_see_60_degrees():
+    frames = [replace(frame, camera=None) for frame in sphere_frames(3)]
+    for guess in guess_runs(frames):
+        np.testing.assert_allclose(guess.K, [Camera.from_fov(56, 42, 60.0).matrix] * 3)
+
+
+def test_a_network_whose_poses_are_no_numbers_has_no_figures(model, monkeypatch):
+    bias = model.camera_mlp_head.mlp.fc2.bias
+    monkeypatch.setattr(bias, "data", torch.nan * bias.data)
+    frames = sphere_frames()
+    for run in (stream_run(model, frames, 4), batch_run(model, frames)):
+        assert not run.finite and run.poses.shape == (FRAMES, 4, 4)
+    assert query_views(model, frames, 1) is None
+
+
 def test_hidden_frames_are_never_shown(model):
     frames = sphere_frames()
     hidden = hidden_frames(FRAMES)
@@ -281,7 +297,10 @@ def test_a_perfect_answer_scores_perfectly():
     scores = view_scores(Views(hidden, rgb, 3.0 * true_depth(frames)[hidden]), frames)
     assert scores["query.psnr_db"] > 100
     assert scores["query.abs_rel"] == pytest.approx(0.0, abs=1e-6)
-    guess = view_scores(guess_views(frames), frames)
+    guessed = guess_views(frames)
+    before = np.stack([frames[i - 1].rgb for i in hidden])
+    np.testing.assert_allclose(guessed.rgb, before / 255, atol=1e-6)
+    guess = view_scores(guessed, frames)
     assert guess["query.psnr_db"] < 40 and guess["query.abs_rel"] > 0.01
 
 
@@ -396,6 +415,7 @@ def test_what_is_known_of_motions_has_the_unit_of_the_poses():
     estimate, covariances = np.array(walked), np.tile(1e-6 * np.eye(6), (41, 1, 1))
     in_metres = motion_scores(estimate, np.array(truth), covariances)
     assert 0.5 < in_metres["motion.translation"] < 2
+    assert 0.9 < in_metres["motion.rotation"] < 1.5
     estimate[:, :3, 3] *= 7
     covariances *= np.outer([7] * 3 + [1] * 3, [7] * 3 + [1] * 3)
     assert motion_scores(estimate, np.array(truth), covariances) == pytest.approx(in_metres)

@@ -27,6 +27,15 @@ def test_a_frame_without_depth_or_camera_gives_the_map_nothing():
     points, truth = aligned_clouds(run, frames)
     np.testing.assert_allclose(points, truth, atol=1e-5)
     assert len(points) == 3 * 42 * 56
+    scores = score(run, [replace(frame, camera=None) for frame in frames])
+    assert "depth.abs_rel" in scores and not any(key.startswith("map") for key in scores)
+
+
+def test_a_depth_that_no_scale_brings_to_the_true_one_is_judged_as_predicted():
+    frames = sphere_frames(3)
+    run = perfect_run(frames)
+    scores = score(replace(run, depth=np.zeros_like(run.depth)), frames)
+    assert "depth_raw.abs_rel" in scores and "depth.abs_rel" not in scores
 
 
 def test_what_is_near_is_part_of_the_map():

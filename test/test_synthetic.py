@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from zipmap_ros.geometry import Camera, invert, look_at, rotation_angle_deg
+from zipmap_ros.geometry import Camera, invert, look_at, rotation_angle_deg, se3_exp
 from zipmap_ros.synthetic import (
     CLEARANCE,
     LAYOUTS,
@@ -23,7 +23,17 @@ from zipmap_ros.synthetic import (
     trajectories,
 )
 from zipmap_ros.synthetic.render import render_scenes
-from zipmap_ros.synthetic.scene import BOX, CYLINDER, ELLIPSOID, Material, Scene, SceneBuilder
+from zipmap_ros.synthetic.scene import (
+    BOX,
+    CYLINDER,
+    ELLIPSOID,
+    SHELL,
+    Material,
+    Placement,
+    Scene,
+    SceneBuilder,
+)
+from zipmap_ros.synthetic.space import FAN, Space
 
 CAMERA = Camera.from_fov(64, 48, 70)
 
@@ -58,6 +68,25 @@ def _oracle(scene: Scene, world_T_camera, camera: Camera):
             near, far = np.maximum((-b - root) / a, z[0]), np.minimum((-b + root) / a, z[1])
         best = np.where((near <= far) & (near > 0.02), np.minimum(best, near), best)
     return best
+
+
+def test_things_stand_where_they_are_placed():
+    builder = SceneBuilder((6.0, 5.0, 3.0), Material(0))
+    table = Placement(builder, 3.0, 2.0, yaw=np.arctan2(0.8, 0.6))
+    lamp = table.at(1.0, 0.5, 0.75, yaw=0.5)
+    np.testing.assert_allclose(lamp.point(0.0, 0.0, 0.25), (3.2, 3.1, 1.0))
+    lamp.box((0.2, 0.1, 0.1), (0.4, 0.2, 0.6), Material(0), yaw=0.25)
+    builder.add(CYLINDER, (1.0, 2.0, 3.0), (0.1, 0.2, 0.3), Material(0), rotation=(0.3, 0.4, 0.5))
+    scene = builder.build()
+    assert scene.kind.tolist() == [SHELL, BOX, CYLINDER]
+    np.testing.assert_allclose(scene.centre[1], lamp.point(0.2, 0.1, 0.4))
+    np.testing.assert_allclose(scene.half[1], (0.2, 0.1, 0.3))
+    level = se3_exp([0, 0, 0, 0, 0, np.arctan2(0.8, 0.6) + 0.75])
+    np.testing.assert_allclose(scene.axes[1], level[:3, :3], atol=1e-12)
+    yaw, pitch, roll = (
+        se3_exp(angle * np.eye(6)[k]) for k, angle in ((5, 0.3), (4, 0.4), (3, 0.5))
+    )
+    np.testing.assert_allclose(scene.axes[2], (yaw @ pitch @ roll)[:3, :3], atol=1e-12)
 
 
 def test_depth_of_an_empty_room_is_exact():
@@ -164,6 +193,24 @@ def test_antialiasing_changes_colour_and_not_depth():
     assert 0.1 < difference < 20
 
 
+def test_room_is_measured_to_the_nearest_surface_and_away_from_it():
+    builder = SceneBuilder((6.0, 5.0, 3.0), Material(0))
+    builder.add(BOX, (3.0, 2.5, 1.5), (0.5, 0.5, 0.5), Material(0))
+    space = Space(builder.build())
+    found = {
+        (0.2, 1.0, 1.5): (0.2, (1, 0, 0)),  # a wall
+        (3.0, 2.5, 2.2): (0.2, (0, 0, 1)),  # above the box
+        (3.8, 3.4, 1.5): (0.5, (0.6, 0.8, 0)),  # beside its edge
+        (3.4, 2.5, 1.5): (-0.1, (1, 0, 0)),  # in it
+        (-0.1, 1.0, 1.5): (-0.1, (1, 0, 0)),  # outside of the room
+    }
+    distance, away = space.clearance(np.array([list(found)]))
+    np.testing.assert_allclose(distance[0], [each for each, _ in found.values()])
+    np.testing.assert_allclose(away[0], [each for _, each in found.values()], atol=1e-9)
+    free = space.fan(np.array([[[1.0, 2.5, 1.5]]]))[0, 0]
+    np.testing.assert_allclose(free[:: FAN // 4], [1.5, 2.5, 1.0, 2.5], rtol=1e-6)
+
+
 def _distance_to_surfaces(world: World, positions: torch.Tensor) -> float:
     """The least distance that any ray in any direction finds."""
     camera = Camera.from_fov(48, 48, 90)
@@ -199,6 +246,8 @@ def test_paths_keep_clear_and_move_as_asked(kind, loop):
     if kind == "robot":
         height = paths[..., 2, 3]
         assert np.ptp(height, axis=1).max() < 0.02
+        ahead = np.diff(paths[..., :3, 3], axis=1) * R[:, :-1, :, 2]
+        assert (ahead.sum((1, 2)) > 0.8 * steps.sum(1)).all()  # it looks where it goes
     if loop:
         back = np.linalg.norm(paths[:, 0, :3, 3] - paths[:, -1, :3, 3], axis=-1)
         assert (back < 2 * steps.max(1) + 1e-9).all()
@@ -257,6 +306,15 @@ def test_textures_from_a_folder(tmp_path):
         Textures.load(tmp_path / "empty")
 
 
+def test_a_world_wears_the_textures_that_it_is_given(tmp_path):
+    Image.new("RGB", (40, 30), (250, 10, 10)).save(tmp_path / "red.png")
+    textures = Textures.load(tmp_path)
+    plain, red = World(1), World(1, textures=textures)
+    assert torch.equal(red.textures.texels, textures.texels)
+    with pytest.raises(SyntheticError, match="share one Textures"):
+        render([plain, red], trajectories([plain, red], 1), CAMERA)
+
+
 def test_a_texture_that_is_no_picture_is_named(tmp_path):
     Image.new("RGB", (40, 30), (250, 10, 10)).save(tmp_path / "red.jpg")
     whole = (tmp_path / "red.jpg").read_bytes()
@@ -304,6 +362,9 @@ def test_wrong_requests_say_what_is_wrong():
     path = world.trajectory(1)
     with pytest.raises(SyntheticError, match=r"poses must be .* got \(1, 1, 3, 4\)"):
         world.render(path[:, :3], CAMERA)
+    for cameras in ([CAMERA, CAMERA], []):
+        with pytest.raises(SyntheticError, match="give one camera"):
+            render([world], path[None], cameras)
     with pytest.raises(SyntheticError, match="antialias is 0"):
         world.render(path, CAMERA, 0)
     path[0, 0, 3] += 100

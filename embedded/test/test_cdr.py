@@ -141,6 +141,41 @@ def test_empty_sequence_of_doubles_is_not_aligned():
     assert to_bytes(joints).hex() == "00010000" + "00" * 8 + "01000000" + "00" * 4 + "00" * 16
 
 
+def test_wide_strings_are_aligned_and_read_in_either_order(tmp_path, monkeypatch):
+    """After a byte and after each other; the message is long enough to be walked first."""
+    share = tmp_path / "share"
+    for name, text in {
+        "ament_index/resource_index/packages/wide": "",
+        "wide/msg/Wide.msg": "uint8 a\nwstring b\nuint8 c\nwstring[] d\nuint8 e\n",
+    }.items():
+        (share / name).parent.mkdir(parents=True)
+        (share / name).write_text(text)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    message = registry.get_class("wide/msg/Wide")(a=1, b="a漢", c=2, d=["", 20 * "\U0001f600"], e=3)
+    fields = (1, 2, ord("a"), ord("漢"), 2, 2, 0, 40, *[0xD83D, 0xDE00] * 20, 3)
+    little, big = (struct.pack(f"{order}B3x3IB3x3I40IB", *fields) for order in "<>")
+    assert to_bytes(message) == b"\0\1\0\0" + little
+    for wire in (b"\0\1\0\0" + little, b"\0\0\0\0" + big):
+        assert cdr.deserialize(wire, type(message)) == message
+
+
+@pytest.mark.parametrize("text", ["abc", 200 * "abc"])
+def test_three_bytes_of_padding_are_passed_over_and_no_more(text):
+    string = registry.get_class("std_msgs/msg/String")(data=text)
+    assert cdr.deserialize(to_bytes(string) + bytes(3), type(string)) == string
+    with pytest.raises(cdr.CdrError, match="4 bytes too many"):
+        cdr.deserialize(to_bytes(string) + bytes(4), type(string))
+
+
+def test_other_encapsulations_are_refused():
+    """Parameter lists, what begins with no zero, and what does not even have a header."""
+    string = registry.get_class("std_msgs/msg/String")(data="abc")
+    whole = to_bytes(string)
+    for wire in (b"\0\2" + whole[2:], b"\0\3" + whole[2:], b"\1" + whole[1:], whole[:3]):
+        with pytest.raises(cdr.CdrError, match="no CDR encapsulation"):
+            cdr.deserialize(wire, type(string))
+
+
 def test_large_arrays_are_not_copied():
     """What is published is the array itself; what is read is a view on the bytes."""
     image_class = registry.get_class("sensor_msgs/msg/Image")
