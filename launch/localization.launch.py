@@ -24,6 +24,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             DeclareLaunchArgument("session", description="Name of a session in map_directory"),
+            DeclareLaunchArgument("mode", default_value="localization"),
             DeclareLaunchArgument(
                 "params_file",
                 default_value=str(SHARE / "config" / "localization.yaml"),

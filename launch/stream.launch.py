@@ -72,6 +72,12 @@ ARGUMENTS = [
         default_value="",
         description="Session in map_directory to begin with; empty: as params_file says, or none",
     ),
+    DeclareLaunchArgument(
+        "mode",
+        default_value="",
+        choices=["", "mapping", "localization"],
+        description="Whether the map grows or is only located in; empty: as params_file says",
+    ),
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes"),
     DeclareLaunchArgument(
         "use_sim_time",
@@ -143,7 +149,8 @@ def stream(given: dict[str, Any]) -> Node:
         "checkpoint": given["checkpoint"],
         "device": given["device"],
         "tf_mode": given["tf_mode"] or ("camera" if own_source else ""),
-        # Of which YAML makes no number, as of 2024_01_15.
+        "mode": given["mode"],
+        # With its type: YAML makes a number of 2024_01_15.
         "session": given["session"] and ParameterValue(given["session"], value_type=str),
     }
     return ours(

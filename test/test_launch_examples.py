@@ -98,10 +98,11 @@ def examples(folder: Path) -> Iterator[LaunchDescription]:
         yield LaunchDescription(
             [
                 example("bag", folder, GIVEN, checkpoint=tiny, **bag),
+                # With a file of one's own that says nothing of the mode.
                 example(
                     "localization",
                     folder,
-                    maps,
+                    {**maps, "mode": "mapping"},
                     checkpoint=tiny,
                     namespace="home",
                     session=SESSION,

@@ -7,20 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_mapping_alignment import (  # noqa: F401 - fixtures
+from test_mapping_alignment import (
     CAMERA,
     FRAMES,
     SeenWorld,
     Walk,
     dark,
     errors,
-    kitchen,
     make,
     motion_is_known,
     noisy,
     run,
     seen,
-    walk,
 )
 
 from zipmap_ros.frame import Frame
@@ -28,12 +26,23 @@ from zipmap_ros.geometry import BODY_T_OPTICAL, invert, pose, se3_exp, se3_log
 from zipmap_ros.mapping import StreamMapper
 from zipmap_ros.mapping.level import PRIOR
 from zipmap_ros.mapping.odometry import AHEAD_NS, MAX_GAP_NS, Lead, Odometry
-from zipmap_ros.synthetic import World
+from zipmap_ros.synthetic import MOTIONS, World
 
 METRES = {"scale_source": "fixed", "scale": 1.0}
 WORLD_T_ODOM = se3_exp([3.0, -2.0, 0.5, 0.1, 0.2, 2.0])
 UNSEEN = slice(10, 18)
 STEP_NS = 100_000_000
+
+
+@pytest.fixture(scope="module")
+def kitchen() -> World:
+    return World(1)
+
+
+@pytest.fixture(scope="module")
+def walk(kitchen: World) -> Walk:
+    slow = replace(MOTIONS["hand"], speed_m=(0.03, 0.05))
+    return seen(kitchen, kitchen.trajectory(FRAMES, slow).numpy())
 
 
 def wheels(mapper: StreamMapper, poses: np.ndarray) -> None:
@@ -44,7 +53,7 @@ def wheels(mapper: StreamMapper, poses: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="module")
-def darkened(walk: Walk) -> Walk:  # noqa: F811
+def darkened(walk: Walk) -> Walk:
     """The walk, in the middle of which there is next to nothing to see."""
     rgb = walk.rgb.copy()
     rgb[UNSEEN] = dark(walk, UNSEEN.stop - UNSEEN.start).rgb
@@ -71,8 +80,8 @@ def test_in_the_dark_odometry_leads_on(darkened: Walk) -> None:
 
 
 def test_a_robot_that_was_carried_to_a_known_place_is_found_there(
-    walk: Walk,  # noqa: F811
-    kitchen: World,  # noqa: F811
+    walk: Walk,
+    kitchen: World,
 ) -> None:
     """Its wheels stood meanwhile."""
     turn = [walk.poses[-1] @ se3_exp([0, 0, 0, 0, np.deg2rad(6 * i), 0]) for i in range(1, 9)]
@@ -99,7 +108,7 @@ def test_where_the_scale_is_not_known_odometry_tells_turns_alone(darkened: Walk)
     assert mapper.tracks.cameras[""].left is not None  # and where it is nobody knows
 
 
-def test_wheels_that_slip_cost_nothing(walk: Walk) -> None:  # noqa: F811
+def test_wheels_that_slip_cost_nothing(walk: Walk) -> None:
     """A jump of half a metre and 25 degrees, as far as they say."""
     poses = walk.poses.copy()
     poses[12:] = (
@@ -113,7 +122,7 @@ def test_wheels_that_slip_cost_nothing(walk: Walk) -> None:  # noqa: F811
     assert errors(estimates, walk.poses)[:, 1].max() < 1.0
 
 
-def test_a_session_begins_where_nobody_knows_whatever_odometry_says(walk: Walk) -> None:  # noqa: F811
+def test_a_session_begins_where_nobody_knows_whatever_odometry_says(walk: Walk) -> None:
     mapper = make(SeenWorld(walk, noisy(walk.poses)), **METRES)
     wheels(mapper, walk.poses)
     run(mapper, walk, range(8))
@@ -129,7 +138,7 @@ def test_a_session_begins_where_nobody_knows_whatever_odometry_says(walk: Walk) 
 
 @pytest.mark.parametrize("gap_ns", [STEP_NS, 60 * 10**9])
 def test_a_robot_that_boots_anew_is_not_led_from_where_its_session_ended(
-    walk: Walk,  # noqa: F811
+    walk: Walk,
     gap_ns: int,
 ) -> None:
     """Its odometry is another then, by which it would have gone twenty metres."""
@@ -148,7 +157,7 @@ def test_a_robot_that_boots_anew_is_not_led_from_where_its_session_ended(
     assert len(mapper.add_frame(frame)) == 1, mapper.problem
 
 
-def test_another_source_of_odometry_begins_anew(walk: Walk) -> None:  # noqa: F811
+def test_another_source_of_odometry_begins_anew(walk: Walk) -> None:
     mapper = make(SeenWorld(walk), scale_source="odom")
     wheels(mapper, walk.poses)
     mapper.parameters = mapper.parameters.updated({"map_range_m": 5.0})
@@ -277,7 +286,7 @@ def test_odometry_of_hours_is_not_kept() -> None:
 
 @pytest.mark.parametrize("i", [1, 2])
 def test_a_turn_that_odometry_tells_is_held_where_images_tell_little(
-    walk: Walk,  # noqa: F811
+    walk: Walk,
     i: int,
 ) -> None:
     """Through a small window a turn and a step aside look almost the same."""

@@ -146,7 +146,7 @@ def test_images_of_something_else_move_nothing(walk):
     assert all(a is b for a, b in zip(refined(given), given, strict=True))
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error")  # a mean over no pixels would only warn
 def test_an_image_that_shows_nothing_stays_and_keeps_none_from_moving(walk):
     given = references(walk)
     flat = np.full_like(walk.grey[0], 0.5)

@@ -128,11 +128,11 @@ def products_of_nodes(sums: NDArray[np.floating]) -> NDArray[np.floating]:
 def _pairs() -> NDArray[np.intp]:
     """(G, G) where the sum of two nodes' products is, flat; those apart share none: the last."""
 
-    def place(count: int) -> NDArray[np.intp]:
+    def of(count: int) -> NDArray[np.intp]:
         i, j = np.indices((count, count))
         return np.where(i == j, i, np.where(abs(i - j) == 1, count + np.minimum(i, j), -1))
 
-    down, across = place(ROWS)[:, None, :, None], place(COLUMNS)[None, :, None, :]
+    down, across = of(ROWS)[:, None, :, None], of(COLUMNS)[None, :, None, :]
     width = 2 * COLUMNS - 1
     flat = np.where((down < 0) | (across < 0), (2 * ROWS - 1) * width, down * width + across)
     return flat.reshape(ROWS * COLUMNS, ROWS * COLUMNS)

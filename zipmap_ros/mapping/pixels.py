@@ -22,7 +22,7 @@ def project(
 ) -> tuple[Image, Mask]:
     """(3, N) points, moved by (4, 4), into an image: (2, N) pixels u, v, (N,) which are inside, and
     not where it is ``hidden`` (h, w)."""
-    return place(moved(points, T), camera, shape, hidden)
+    return pinhole(moved(points, T), camera, shape, hidden)
 
 
 def moved(points: Image, T: Array) -> Image:
@@ -30,7 +30,7 @@ def moved(points: Image, T: Array) -> Image:
     return T[:3, :3].astype(np.float32) @ points + T[:3, 3:].astype(np.float32)
 
 
-def place(
+def pinhole(
     points: Image, camera: Camera, shape: Sequence[int], hidden: Mask | None = None
 ) -> tuple[Image, Mask]:
     """`project` of points that are in the camera's coordinates."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zipmap_ros.geometry import Array, Camera, se3_exp
 from zipmap_ros.mapping.correction import PIXEL
 from zipmap_ros.mapping.level import HUBER, Level, noise_of
-from zipmap_ros.mapping.pixels import Image, Mask, gradient, moved, place, sample
+from zipmap_ros.mapping.pixels import Image, Mask, gradient, moved, pinhole, sample
 
 PRIOR_PIXELS = 50 / 3  # that PRIOR weighs on the finest level
 ROUNDS = 2
@@ -63,7 +63,7 @@ def normal_equations(
     points[:2] /= f32(wide)
     R, t = T[:3, :3].astype(f32), T[:3, 3].astype(f32)
     x, y, z = there = moved(points, T)
-    pixels, seen = place(there, camera, target.image.shape, target.hidden)
+    pixels, seen = pinhole(there, camera, target.image.shape, target.hidden)
     z[~seen] = 1
     value, gx, gy = sample(target.with_slopes, pixels)
     gain, offset = (light + [1, 0]).astype(f32)

@@ -41,7 +41,7 @@ ROUNDS = 3
 # One sees another where so many of its pixels are in view, and so many of these fit.
 VIEW, FIT = 0.4, 0.45
 GAINS = (0.7, 1.4)  # of the brightness, to begin with
-SOME = 4  # every so manieth pixel tells that
+SOME = 4  # one pixel in so many tells that
 # What holds back a step: of a pose a tenth of what holds that of one image alone, of light all.
 HELD = PRIOR_PIXELS / PRIOR**2 * np.repeat([0.1, 1.0], [6, 2])
 
