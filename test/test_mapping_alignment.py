@@ -33,7 +33,7 @@ from zipmap_ros.mapping.correction import (
 )
 from zipmap_ros.mapping.focal import MOST, NETWORK_FRAMES, Focal
 from zipmap_ros.mapping.gauge import scaled
-from zipmap_ros.mapping.pixels import correlation, median
+from zipmap_ros.mapping.pixels import correlation
 from zipmap_ros.mapping.places import Places
 from zipmap_ros.mapping.prepare import View, prepare
 from zipmap_ros.mapping.query import QueriedView, draw_references, mended
@@ -471,14 +471,6 @@ def test_products_of_nodes_are_those_of_the_whole_matrix():
     found = products_of_nodes((down * weights) @ across)
     np.testing.assert_allclose(found, (nodes.T * weights) @ nodes, atol=1e-12)
     assert np.count_nonzero(found) < 0.2 * found.size
-
-
-@pytest.mark.parametrize("count", [1, 2, 75, 1700, 1701])
-def test_a_median_is_that_of_numpy(count):
-    values = np.random.default_rng(count).normal(size=count).astype(np.float32)
-    given = values.copy()
-    assert median(values) == pytest.approx(np.median(values), rel=1e-6)
-    np.testing.assert_array_equal(values, given)
 
 
 def test_a_correction_is_found_in_spite_of_wild_pixels_and_carries_on_beside_them():

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zipmap_ros.geometry import Array, Camera, adjoint
 from zipmap_ros.mapping.correction import PIXEL, neighbours, node_weights, products_of_nodes
-from zipmap_ros.mapping.pixels import Image, Mask, backproject, gradient, inside, median
+from zipmap_ros.mapping.pixels import Image, Mask, backproject, gradient, inside
 
 MIN_GRADIENT = 0.004  # of brightness a pixel
 HUBER = 1.345  # standard deviations
@@ -116,9 +116,9 @@ def choose(grey: Image, depth: Image, camera: Camera, cell: int) -> Level:
 def noise_of(left: NDArray[np.floating], slopes: Image) -> Image:
     """(N,) standard deviations of brightness at pixels with these slopes, where what is left of it
     tells how much noise all have."""
-    noise = max(1.4826 * median(np.abs(left)), NOISE) if len(left) else NOISE
+    noise = max(1.4826 * float(np.median(np.abs(left))), NOISE) if len(left) else NOISE
     return np.hypot(np.float32(noise), np.float32(EDGE) * slopes)
 
 
 def median_of(depth: Image) -> float:
-    return median(depth) if len(depth) else 1.0
+    return float(np.median(depth)) if len(depth) else 1.0

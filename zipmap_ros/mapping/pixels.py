@@ -95,14 +95,6 @@ def backproject(pixels: Image, z: Image, camera: Camera) -> Image:
     return np.stack([x * z, y * z, z]).astype(np.float32)
 
 
-def median(values: Image) -> float:
-    """Of (N,) finite values, in a third of the time of `numpy.median`, which looks for NaN."""
-    middle = len(values) // 2
-    parts = np.partition(values, middle)
-    high = float(parts[middle])
-    return high if len(values) % 2 else (float(parts[:middle].max()) + high) / 2
-
-
 def correlation(a: Image, b: Image) -> float:
     """Pearson's, -1..1, of two (N,) arrays of values 0..1; 0 where one is constant."""
     x, y = a - a.mean(dtype=float), b - b.mean(dtype=float)

@@ -26,7 +26,7 @@ from zipmap_ros.mapping.alignment import (
 )
 from zipmap_ros.mapping.correction import Correction
 from zipmap_ros.mapping.level import PRIOR, Level
-from zipmap_ros.mapping.pixels import correlation, median, project, sample
+from zipmap_ros.mapping.pixels import correlation, project, sample
 from zipmap_ros.mapping.refinement import (
     LIGHT,
     NODES,
@@ -138,7 +138,7 @@ class _Window:
         if correlation(found, wanted) < FAILED_ALIKE:
             return None
         gain = np.clip(wanted.std() / max(found.std(), np.float32(1e-6)), *GAINS)
-        offset = median(wanted - gain * found)
+        offset = np.median(wanted - gain * found)
         fits = np.abs(gain * found + offset - wanted) < GOOD_RESIDUAL
         return np.array([gain - 1, offset], np.float64) if fits.mean() >= FIT else None
 
