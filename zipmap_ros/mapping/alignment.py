@@ -36,6 +36,7 @@ from zipmap_ros.mapping.pixels import (
     shrunk,
 )
 from zipmap_ros.mapping.refinement import PRIOR_PIXELS, Refinement, Target
+from zipmap_ros.mapping.turning import turned
 
 CELLS = (3, 2, 2)  # pixels of a cell, from which one is taken, by level from fine to coarse
 FEWEST = 75  # pixels to align by
@@ -203,6 +204,20 @@ class Reference:
         as_it_is = Fit(T, self, covariance, np.zeros(2), light, alike, bool(lasts))
         target = Target(grey, camera, hidden)
         return self._refined(as_it_is, finest, target, focal_information, prior) or as_it_is
+
+    def turned(
+        self, grey: Image, camera: Camera, guess: Array, hidden: Mask | None = None
+    ) -> Array | None:
+        """(4, 4) ``guess``, turned to where an image is more like this one; None where nothing is
+        gained. Arguments are those of ``align``."""
+        if grey.shape != self.picture.grey.shape:
+            return None
+        image = pyramid(grey, len(CELLS))[-1]
+        halved = 2 ** (len(CELLS) - 1)
+        mask = None if hidden is None else hidden[::halved, ::halved]
+        level, T = self.levels[-1].without(mask), invert(guess) @ self.world_T_camera
+        T_turned = turned(level, image, shrunk(camera, image), T, mask)
+        return None if T_turned is None else rigid(self.world_T_camera @ invert(T_turned))
 
     def _refined(
         self, fit: Fit, level: Level, target: Target, focal_information: float, prior: Array
