@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well a camera is followed where images are dropped or stamped late: the mapper in unseen worlds.
+"""How well a camera is followed where images are dropped or stamped late, in unseen worlds.
 
     python benchmark/dropped.py
 
 Of each clip (10 images a second) all images are used, or at random every one to second, every one
 to fourth; each with the true stamps, and with 4 in 10 up to 0.1 s late. The same again without the
-search for turns (`zipmap_ros.mapping.turning`). Each step from one used image to the next is judged:
+search for turns (`zipmap_ros.mapping.turning`). Each way from one used image to the next is judged:
 ``wrong_%`` are those whose rotation is off by more than 2 degrees, ``step_deg`` is their mean.
-ATE is in per cent of the path.
+ATE is in per cent of the path; ``refused`` images gave no pose. All are means over the clips.
 """
 
 from __future__ import annotations

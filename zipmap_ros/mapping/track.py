@@ -25,7 +25,7 @@ SOUGHT_AFTER = 5  # images in a row that could not be aligned: the camera may be
 LED, FOUND = (0.1, 0.09), (1.0, 1.0)
 # Correlation above which an alignment is not doubted; else it is looked for further away: what is
 # found there must be so much alike, and more so than what is doubted.
-SURE, TURNED, MORE = 0.85, 0.7, 0.04
+SURE, TURNED, MORE = 0.85, 0.7, 0.1
 # How far two cameras of one body went tells how their scales differ: which share of that an image
 # mends, and of which ratio at most (its logarithm).
 TIED, FASTEST = 0.2, 0.5

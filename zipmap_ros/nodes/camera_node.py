@@ -2,8 +2,8 @@
 """Publishes any source as a camera: image and, where the source knows them, camera_info and depth.
 
 A source is no live camera: it starts when there is a subscriber, the node named ``waits_for`` where
-others may be earlier. It runs in real time, or, with ``pace: consumed``, waits after each frame for
-a message on ``consumed`` with its stamp.
+others may be earlier. It runs in real time, its stamps as even as those of a camera, or, with
+``pace: consumed``, waits after each frame for a message on ``consumed`` with its stamp.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class CameraNode(Node):
         self._source = open_source(kind, path, topic)
         self._frames = self._readable()
         self._published = 0
-        self._last_ns = 0
+        self._last_ns = self._period_ns = 0
         self.finished: Future = Future()
         qos = QoSProfile(depth=5)
         self._image = self.create_publisher(Image, "image", qos)
@@ -62,7 +62,9 @@ class CameraNode(Node):
             self.create_subscription(PoseStamped, "consumed", self._on_consumed, 10)
             self.create_timer(0.25, self._on_wait)
         else:
-            self.create_timer(1.0 / (rate_hz or self._source.fps), self._publish_next)
+            period_s = 1.0 / (rate_hz or self._source.fps)
+            self._period_ns = round(period_s * convert.NS)
+            self.create_timer(period_s, self._publish_next)
 
     def _parameter(self, name: str, default: Any, description: str) -> Any:
         descriptor = ParameterDescriptor(description=description, read_only=True)
@@ -105,8 +107,13 @@ class CameraNode(Node):
         """From the start, without frames whose image could not be read."""
         return (frame for frame in self._source if frame.rgb.size)
 
+    def _stamp_ns(self) -> int:
+        """When the next frame was due, however late it is; now, if that is another one's time."""
+        now, due = self._now_ns(), self._last_ns + self._period_ns
+        return due if 0 <= now - due < self._period_ns else now
+
     def _publish(self, frame: Frame) -> None:
-        self._last_ns = self._now_ns()
+        self._last_ns = self._stamp_ns()
         header = convert.make_header(self._last_ns, self._frame_id)
         if frame.camera is not None:
             self._info.publish(convert.camera_to_camera_info(frame.camera, header))
