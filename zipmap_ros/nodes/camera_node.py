@@ -2,8 +2,9 @@
 """Publishes any source as a camera: image and, where the source knows them, camera_info and depth.
 
 A source is no live camera: it starts when there is a subscriber, the node named ``waits_for`` where
-others may be earlier. It runs in real time, its stamps as even as those of a camera, or, with
-``pace: consumed``, waits after each frame for a message on ``consumed`` with its stamp.
+others may be earlier. It runs in real time, or, with ``pace: consumed``, waits after each frame for
+a message on ``consumed`` with its stamp. In real time recorded frames are stamped when they were
+due, as evenly as by a camera, others when they came.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class CameraNode(Node):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        from zipmap_ros.sources import open_source
+        from zipmap_ros.sources import RecordedSource, open_source
 
         super().__init__("camera", **kwargs)
         kind = self._parameter("source", "synthetic", "what to publish, see zipmap_ros.sources")
@@ -63,7 +64,8 @@ class CameraNode(Node):
             self.create_timer(0.25, self._on_wait)
         else:
             period_s = 1.0 / (rate_hz or self._source.fps)
-            self._period_ns = round(period_s * convert.NS)
+            if isinstance(self._source, RecordedSource):
+                self._period_ns = round(period_s * convert.NS)
             self.create_timer(period_s, self._publish_next)
 
     def _parameter(self, name: str, default: Any, description: str) -> Any:
@@ -108,7 +110,7 @@ class CameraNode(Node):
         return (frame for frame in self._source if frame.rgb.size)
 
     def _stamp_ns(self) -> int:
-        """When the next frame was due, however late it is; now, if that is another one's time."""
+        """When the next frame was due, if it is late by less than a period; else now."""
         now, due = self._now_ns(), self._last_ns + self._period_ns
         return due if 0 <= now - due < self._period_ns else now
 
