@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from diagnostic_updater import DiagnosticStatusWrapper
-from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped, TransformStamped
 from nav_msgs.msg import Odometry
 from nav_msgs.msg import Path as PathMessage
 from rclpy.clock import ClockType
@@ -42,7 +42,7 @@ from std_srvs.srv import Trigger
 
 from zipmap_ros import mapping
 from zipmap_ros.frame import Estimate, Frame
-from zipmap_ros.geometry import BODY_T_OPTICAL, look_at, pose, se3_exp
+from zipmap_ros.geometry import BODY_T_OPTICAL, invert, look_at, pose, se3_exp
 from zipmap_ros.msg import Status
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes import intake as intake_module
@@ -1050,6 +1050,34 @@ def test_odometry_that_leads_is_of_one_kind(
     intake(node)._on_frame(frame(stamp_ns + 1))
     entries = node.worker.request(lambda mapper: list(mapper.odometry.entries), PATIENCE_S)
     assert [{1.0: "tf", 2.0: "topic"}[T[0, 3]] for _, T in entries] == by
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_odometry_of_another_part_of_the_robot_is_brought_to_its_base(
+    make: Any, monkeypatch: pytest.MonkeyPatch, fixed: bool
+) -> None:
+    """As of a flight controller, whose z is down. A part that moves on TF says nothing: it may be
+    placed by another odometry, even by ours."""
+    node, warned = make(tf_mode="odom_and_map"), []
+    monkeypatch.setattr(node, "warn", lambda key, text: warned.append(text))
+    base_T_frd = pose(np.diag([1.0, -1.0, -1.0]), [0.2, 0.0, 0.1])
+    stamp_ns = node.now_ns()
+    mount = TransformStamped(
+        header=convert.make_header(stamp_ns, "base_link"),
+        child_frame_id="frd",
+        transform=convert.matrix_to_transform(base_T_frd),
+    )
+    buffer = node.transforms._buffer
+    (buffer.set_transform_static if fixed else buffer.set_transform)(mount, "test")
+    odom_T_frd = pose(np.eye(3), [1.0, 2.0, 3.0])
+    odometry = Odometry(header=convert.make_header(stamp_ns, "odom_ned"), child_frame_id="/frd")
+    odometry.pose.pose = convert.matrix_to_pose(odom_T_frd)
+    intake(node)._on_odometry(odometry)
+    ((_, told),) = node.worker.request(lambda mapper: list(mapper.odometry.entries), PATIENCE_S)
+    np.testing.assert_allclose(told, odom_T_frd @ (invert(base_T_frd) if fixed else np.eye(4)))
+    assert ["odom is of 'frd', taken for 'base_link'" in text for text in warned] == (
+        [] if fixed else [True]
+    )
 
 
 def test_images_are_mapped_while_odometry_for_the_scale_is_missing(

@@ -8,11 +8,13 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
 from nav_msgs.msg import Odometry
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.qos import qos_profile_sensor_data
 
 from zipmap_ros.frame import Frame
+from zipmap_ros.geometry import Array
 from zipmap_ros.msg import Status
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes.camera_input import CameraInput
@@ -284,7 +286,7 @@ class Intake:
 
     def _on_odometry(self, message: Odometry) -> None:
         try:
-            odom_T_base = convert.pose_to_matrix(message.pose.pose)
+            odom_T_child = convert.pose_to_matrix(message.pose.pose)
             convert.check_stamp(convert.stamp_to_ns(message.header.stamp))
         except ConvertError as error:
             self._node.warn("odometry", f"odom: {error}")
@@ -297,4 +299,18 @@ class Intake:
         by_tf = p.tf_mode == "map_to_odom" or p.scale_source == "tf"  # of `_place_robot`
         if p.scale_source == "odom" or (self._node.transforms.has_base and not by_tf):
             stamp_ns = convert.stamp_to_ns(message.header.stamp)
+            odom_T_base = odom_T_child @ self._child_T_base(message.child_frame_id.lstrip("/"))
             self._worker.tell(lambda m: m.add_odometry(stamp_ns, odom_T_base))
+
+    def _child_T_base(self, child: str) -> Array:
+        """(4, 4) base_frame on what odometry is of; the same, where nothing says otherwise."""
+        if not child or not self._node.transforms.has_base:
+            return np.eye(4)
+        try:
+            return self._node.transforms.fixed_T_base(child)
+        except (TransformError, ConvertError) as error:
+            base = self._node.values.base_frame
+            self._node.warn(
+                "base of odometry", f"odom is of {child!r}, taken for {base!r}: {error}"
+            )
+            return np.eye(4)

@@ -212,6 +212,17 @@ class Transforms:
             self._buffer.expect_ours(p.base_frame, convert.stamp_to_ns(odometry.header.stamp))
             self._broadcaster.sendTransform(transform)
 
+    def fixed_T_base(self, frame: str) -> Array:
+        """(4, 4) where base_frame is on a part of the robot to which it does not move.
+
+        Raises TransformError.
+        """
+        base = self._parameters().base_frame
+        if frame == base:
+            return np.eye(4)
+        # What moves, as odom -> base does, has no transform of then.
+        return self._lookup(frame, base, Time(nanoseconds=LAST_STAMP_NS), 0.0)
+
     def to_map(self, pose: PoseStamped, at_most_s: float = math.inf) -> Array:
         """(4, 4) map_T_pose of a pose in any TF frame; no frame means map_frame.
 
