@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from zipmap_ros.frame import Frame
-from zipmap_ros.geometry import Camera, camera_from_info, look_at, pose
+from zipmap_ros.geometry import Camera, camera_from_info, invert, look_at, pose
 from zipmap_ros.sources import SourceError, open_source
 from zipmap_ros.sources import bag as bag_module
 from zipmap_ros.sources.bag import BagSource
@@ -364,7 +364,10 @@ def test_bad_transforms_and_odometry_cost_themselves_alone(tmp_path):
     whole, worse = (BagSource(str(tmp_path / name)) for name in ("bag", "worse"))
     with pytest.warns(RuntimeWarning, match="left out: .*no direction"):
         np.testing.assert_array_equal(worse.mount("base_link"), whole.mount("base_link"))
-    with pytest.warns(RuntimeWarning, match="left out: .*not finite"):
+    with (
+        pytest.warns(RuntimeWarning, match="left out: .*not finite"),
+        pytest.warns(RuntimeWarning, match="left out: .*no direction"),
+    ):
         heard = list(worse.odometry())
     with pytest.warns(RuntimeWarning, match="left out: .*no direction"):
         moved = list(worse.odometry_from_tf("odom", "base_link"))
@@ -546,6 +549,23 @@ def test_frames_that_go_round_in_a_circle_end():
     tree = FrameTree(bags.transform_message(*link, np.eye(4)) for link in links)
     assert list(tree.ancestors("a")) == ["a", "b", "c"]
     assert tree.find("map", "a") is None
+
+
+def test_odometry_of_another_part_of_the_robot_is_brought_to_its_base(tmp_path):
+    written, base_T_frd = frames(3), pose(np.diag([1.0, -1.0, -1.0]), [0.2, 0.0, 0.1])
+    with bags.BagWriter(tmp_path / "bag") as bag:
+        bag.write("/tf_static", bags.transform_message("base_link", "frd", base_T_frd), 1)
+        for frame in written:
+            odom_T_frd = frame.map_T_camera @ invert(bags.BASE_T_CAMERA) @ base_T_frd
+            message = bags.odometry_message(odom_T_frd, frame.stamp_ns)
+            message.child_frame_id = "/frd"
+            bag.write("/odom", message, frame.stamp_ns)
+            bag.write_frame(frame)
+    source = BagSource(str(tmp_path / "bag"))
+    for base_frame, base_T_child in (("base_link", base_T_frd), ("trunk", np.eye(4))):
+        for (_, T), frame in zip(source.odometry("", base_frame), written, strict=True):
+            odom_T_base = frame.map_T_camera @ invert(bags.BASE_T_CAMERA)
+            np.testing.assert_allclose(T @ base_T_child, odom_T_base @ base_T_frd, atol=1e-9)
 
 
 def test_odometry_on_tf_may_go_over_a_static_link(tmp_path):

@@ -260,7 +260,7 @@ def _robot(source: Any, mapper: Any, odom_topic: str) -> Iterable[tuple[int, Any
         if mount is not None:
             mapper.set_extrinsic("", mount)
         if p.scale_source == "odom":
-            return source.odometry(odom_topic)
+            return source.odometry(odom_topic, p.base_frame)
         if p.scale_source == "tf":
             return source.odometry_from_tf(p.odom_frame, p.base_frame)
     elif p.scale_source in ("odom", "tf"):

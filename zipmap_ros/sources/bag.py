@@ -103,10 +103,12 @@ class BagSource(RecordedSource):
             first = next(self._messages(reader, self.topic), None)
         return None if first is None else tree.find(base_frame, first.header.frame_id.lstrip("/"))
 
-    def odometry(self, topic: str = "") -> Iterator[tuple[int, Array]]:
+    def odometry(self, topic: str = "", base_frame: str = "") -> Iterator[tuple[int, Array]]:
         """Stamp (ns) and (4, 4) odom_T_base of each nav_msgs/Odometry of a topic.
 
-        ``topic`` may be left out when the bag has one of them. Raises SourceError.
+        ``topic`` may be left out when the bag has one of them. What is of another part of the robot
+        than ``base_frame`` is brought there by ``/tf_static``, if that knows both, else it is taken
+        for it. Raises SourceError.
         """
         found = self._odometry_topics
         if (topic and topic not in found) or (not topic and len(found) != 1):
@@ -114,7 +116,7 @@ class BagSource(RecordedSource):
                 f"{self._path} has the odometry topics {', '.join(found) or 'none'}: name one of "
                 "them, or set another scale_source"
             )
-        return self._odometry(topic or found[0])
+        return self._odometry(topic or found[0], base_frame)
 
     def odometry_from_tf(self, odom_frame: str, base_frame: str) -> Iterator[tuple[int, Array]]:
         """As `odometry`, from ``/tf``; nothing where it does not have the two frames."""
@@ -122,12 +124,15 @@ class BagSource(RecordedSource):
             tree = FrameTree(self._messages(reader, TF_STATIC))
             yield from odometry_from_tf(tree, self._messages(reader, TF), odom_frame, base_frame)
 
-    def _odometry(self, topic: str) -> Iterator[tuple[int, Array]]:
+    def _odometry(self, topic: str, base_frame: str) -> Iterator[tuple[int, Array]]:
         with self._reader() as reader:
+            tree = FrameTree(self._messages(reader, TF_STATIC))
             for message in self._messages(reader, topic):
-                odom_T_base = read_or(None, partial(_pose_to_matrix, message.pose))
-                if odom_T_base is not None:
-                    yield stamp_ns(message), odom_T_base
+                odom_T_child = read_or(None, partial(_pose_to_matrix, message.pose))
+                if odom_T_child is not None:
+                    child_T_base = tree.find(message.child_frame_id.lstrip("/"), base_frame)
+                    known = odom_T_child if child_T_base is None else odom_T_child @ child_T_base
+                    yield stamp_ns(message), known
 
     def _first_camera(self, reader: AnyReader) -> Camera | None:
         first = next(self._messages(reader, self._info_topic), None)
