@@ -1345,7 +1345,7 @@ def test_a_camera_that_is_sought_makes_no_places_and_shows_nothing(walk, elsewhe
 
 
 def test_what_cannot_be_followed_is_no_place(walk, moved, monkeypatch):
-    """A wall that has nothing on it is not kept, and another that just fits is not taken up."""
+    """A wall that has nothing on it is not kept, and another that just fits is not gone back to."""
     blank = reference(np.full((112, 140), 0.5, np.float32), walk.depth[0], walk.poses[0])
     assert Places().with_place(blank).references == ()
     monkeypatch.setattr(alignment_module, "LASTING_FIT", 1.0)
@@ -1356,7 +1356,7 @@ def test_what_cannot_be_followed_is_no_place(walk, moved, monkeypatch):
         Track.started(r.picture, r.world_T_camera, r.correction, Focal())
         for r in (moved.reference(), blank)
     )
-    lost, _ = follow(replace(wall, left=first), again, np.eye(4), np.inf, places, True, False, 1)
+    lost, _ = follow(replace(wall, left=first), again, np.eye(4), np.inf, Places(), True, False, 1)
     assert lost.left is first
 
 

@@ -23,10 +23,11 @@ from test_mapping_alignment import (
 
 from zipmap_ros.frame import Frame
 from zipmap_ros.geometry import BODY_T_OPTICAL, invert, rotation_angle_deg, se3_exp
-from zipmap_ros.mapping.alignment import Fit, Reference
+from zipmap_ros.mapping.alignment import MORE, SURE, TURNED, Fit, Reference
 from zipmap_ros.mapping.focal import Focal
 from zipmap_ros.mapping.level import PRIOR
-from zipmap_ros.mapping.track import MORE, SURE, TURNED, Expected, Track
+from zipmap_ros.mapping.places import SURELY, Places
+from zipmap_ros.mapping.track import Expected, Track
 from zipmap_ros.mapping.turning import SEEN, STEP_DEG, _correlations
 from zipmap_ros.synthetic import World
 
@@ -148,6 +149,29 @@ def test_a_camera_that_turns_is_followed_by_rough_stamps(kitchen: World, start: 
         estimates += mapper.add_frame(Frame(stamp_ns, rgb, camera=CAMERA))
     off = errors(estimates, poses)
     assert off[:, 0].max() < 0.03 and off[:, 1].max() < 0.5
+
+
+@pytest.mark.parametrize("i", range(1, 1 + len(TURNS_DEG)))
+def test_a_camera_that_looks_elsewhere_is_found_where_nobody_knew(moved: Walk, i: int) -> None:
+    """It may look so far aside that it does not follow the place."""
+    places = Places().with_place(moved.reference())
+    fit = places.anywhere(as_picture(moved.grey[i], moved.depth[i]), np.inf)
+    assert fit is not None and not fit.lasts
+    distance, angle = missed(fit, moved, i)
+    assert distance < 0.02 and angle < 0.5
+
+
+def test_what_shows_a_place_is_much_like_it(moved: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of other rooms some images are aligned too, by what is alike in all of them."""
+    reference = moved.reference()
+    fit = reference.align(moved.grey[0], CAMERA, moved.poses[0])
+    places, picture = Places().with_place(reference), as_picture(moved.grey[0], moved.depth[0])
+    monkeypatch.setattr(Reference, "turned", lambda *arguments: None)
+    for alike, found in ((SURELY, True), (SURELY - 0.01, False)):
+        as_much = replace(fit, alike=alike)
+        monkeypatch.setattr(Reference, "align", lambda *arguments, fit=as_much: fit)
+        assert (places.anywhere(picture, np.inf) is not None) == found
+        assert places.anywhere(picture, np.inf, 0.9) is None
 
 
 def test_odometry_knows_turns_better(dropped: Walk, monkeypatch) -> None:

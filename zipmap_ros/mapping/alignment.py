@@ -50,6 +50,9 @@ LONGEST_STEP = np.array([0.15, 0.1])  # of the descent: share of the depth, radi
 FARTHEST = np.array([0.2, 0.14])
 FAILED_FIT, FAILED_VIEW, FAILED_ALIKE = 0.35, 0.25, 0.3
 GOOD_RESIDUAL = 0.06  # of brightness: a pixel that fits
+# Correlation above which an alignment is not doubted; else it is looked for further away: what is
+# found there must be so much alike, and more so than what is doubted.
+SURE, TURNED, MORE = 0.85, 0.7, 0.1
 # Depth is refined where the camera is further from the reference (share of the depth) than this,
 # and further than the last time: a camera that stands tells nothing new, however long it stands.
 BASELINE, BASELINE_GROWTH = 0.02, 1.2
@@ -204,6 +207,26 @@ class Reference:
         as_it_is = Fit(T, self, covariance, np.zeros(2), light, alike, bool(lasts))
         target = Target(grey, camera, hidden)
         return self._refined(as_it_is, finest, target, focal_information, prior) or as_it_is
+
+    def align_turned(
+        self,
+        fit: Fit | None,
+        grey: Image,
+        camera: Camera,
+        guess: Array,
+        focal_information: float = np.inf,
+        hidden: Mask | None = None,
+    ) -> Fit | None:
+        """Also where the camera has turned further from the guess than ``align`` finds, which then
+        ends anywhere: ``fit``, what that gave, or what is found there if it is much more alike."""
+        if fit is not None and fit.alike > SURE:
+            return fit
+        turned_guess = self.turned(grey, camera, guess, hidden)
+        if turned_guess is None:
+            return fit
+        other = self.align(grey, camera, turned_guess, focal_information, hidden)
+        least = max(TURNED, fit.alike + MORE if fit is not None else 0.0)
+        return other if other is not None and other.alike > least else fit
 
     def turned(
         self, grey: Image, camera: Camera, guess: Array, hidden: Mask | None = None

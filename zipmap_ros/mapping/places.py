@@ -31,6 +31,8 @@ MOST = 200
 # (degrees). So many of the nearest are tried.
 NEAR_SHARE, NEAR_DEG = 0.25, 15.0
 TRIED = 2
+# Correlation from which an image from anywhere shows a place: of other places few have as much.
+SURELY = 0.8
 SHOWN = 4  # that tell what an unseen view looks like
 APART = 0.3  # of what is near: a place closer to another tells nothing new
 BLURRED = 20  # pixels a row of a blurred image
@@ -70,8 +72,8 @@ class Places:
     ) -> Fit | None:
         """Lay an image over one of the places that look most like it, where it is as ``alike``."""
         for place in self.alike(picture):
-            fit = _fit(place, picture, place.world_T_camera, focal_information)
-            if fit is not None and fit.alike >= alike:
+            fit = _seen(place, picture, focal_information)
+            if fit is not None and fit.alike >= max(alike, SURELY):
                 return fit
         return None
 
@@ -91,6 +93,14 @@ class Places:
     @cached_property
     def _blurred_images(self) -> list[Image]:
         return [_blurred(place.picture.grey) for place in self.references]
+
+
+def _seen(place: Reference, picture: Picture, focal_information: float) -> Fit | None:
+    """An image laid over a place about where that was seen from, turned as it may be."""
+    place, guess = _bare(place), place.world_T_camera
+    grey, camera, hidden = picture.grey, picture.camera, picture.hidden
+    fit = place.align(grey, camera, guess, focal_information, hidden)
+    return place.align_turned(fit, grey, camera, guess, focal_information, hidden)
 
 
 def _fit(place: Reference, picture: Picture, guess: Array, focal_information: float) -> Fit | None:

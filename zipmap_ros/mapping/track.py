@@ -12,7 +12,6 @@ from zipmap_ros.geometry import Array, adjoint, invert, rigid, se3_exp, se3_log
 from zipmap_ros.mapping.alignment import BASELINE, Fit, Picture, Reference
 from zipmap_ros.mapping.correction import Correction
 from zipmap_ros.mapping.focal import Focal
-from zipmap_ros.mapping.level import PRIOR
 from zipmap_ros.mapping.places import Places
 from zipmap_ros.mapping.still import Still
 from zipmap_ros.mapping.window import LONGEST, refined
@@ -23,9 +22,6 @@ SOUGHT_AFTER = 5  # images in a row that could not be aligned: the camera may be
 # Standard deviations of a motion that nothing was aligned for (share of the depth, radians), by the
 # network as measured, and where nothing led there, which says that nothing is known.
 LED, FOUND = (0.1, 0.09), (1.0, 1.0)
-# Correlation above which an alignment is not doubted; else it is looked for further away: what is
-# found there must be so much alike, and more so than what is doubted.
-SURE, TURNED, MORE = 0.85, 0.7, 0.1
 # How far two cameras of one body went tells how their scales differ: which share of that an image
 # mends, and of which ratio at most (its logarithm).
 TIED, FASTEST = 0.2, 0.5
@@ -168,19 +164,15 @@ class Track:
     def laid_over(self, picture: Picture, known: float, expected: Expected) -> Fit | None:
         """Its next image, laid over its reference; None where that fails. As in ``followed``."""
         grey, camera, hidden = picture.grey, picture.camera, picture.hidden
-
-        def laid(guess: Array, prior: Array = PRIOR) -> Fit | None:
-            return self.reference.align(grey, camera, guess, known, hidden, prior)
-
-        fits = (laid(guess, prior) for guess, prior in expected.guesses)
+        fits = (
+            self.reference.align(grey, camera, guess, known, hidden, prior)
+            for guess, prior in expected.guesses
+        )
         fit = next((fit for fit in fits if fit is not None), None)
-        if expected.said is not None or (fit is not None and fit.alike > SURE):
+        if expected.said is not None:
             return fit
-        # It may have turned further than alignment finds, which then ends anywhere.
-        guess = self.reference.turned(grey, camera, expected.guesses[-1][0], hidden)
-        other = None if guess is None else laid(guess)
-        least = max(TURNED, fit.alike + MORE if fit is not None else 0.0)
-        return other if other is not None and other.alike > least else fit
+        guess = expected.guesses[-1][0]
+        return self.reference.align_turned(fit, grey, camera, guess, known, hidden)
 
     def followed(
         self,
