@@ -12,7 +12,14 @@ import pytest
 import torch
 from known_world import CAMERA, frame, path
 
-from zipmap_ros.geometry import Camera, look_at, pose, se3_exp, transform_points
+from zipmap_ros.geometry import (
+    Camera,
+    look_at,
+    matrix_from_quaternion,
+    pose,
+    se3_exp,
+    transform_points,
+)
 from zipmap_ros.mapping import MappingError
 from zipmap_ros.mapping import keyframes as keyframes_module
 from zipmap_ros.mapping.gauge import Gauge, scaled
@@ -189,9 +196,10 @@ def test_prepare_says_what_is_wrong(changes, reason):
 
 def test_a_selection_of_points_is_even_over_the_image():
     depth = torch.ones(42, 56)
-    arguments = CAMERA, np.eye(4), 1.0, 9.0, 100
-    y = frame_points(depth, depth, torch.zeros(3, 42, 56), *arguments).points[:, 1]
-    assert len(y) == 100 and y.min() < -0.6 and y.max() > 0.6
+    for most in (100, 1500, 42 * 56 - 1):
+        arguments = CAMERA, np.eye(4), 1.0, 9.0, most
+        y = frame_points(depth, depth, torch.zeros(3, 42, 56), *arguments).points[:, 1]
+        assert len(y) == most and y.min() < -0.6 and y.max() > 0.6
 
 
 def test_the_points_of_a_frame_are_where_its_pixels_centres_are():
@@ -201,6 +209,21 @@ def test_the_points_of_a_frame_are_where_its_pixels_centres_are():
     cloud = frame_points(depth, torch.ones(4, 6), torch.zeros(3, 4, 6), camera, T, 1.0, 99.0, 1000)
     expected = transform_points(T, camera.unproject(depth.numpy())).reshape(-1, 3)
     np.testing.assert_allclose(cloud.points, expected, atol=1e-4)
+
+
+def test_the_points_of_a_frame_are_the_confident_near_ones_and_have_their_colours() -> None:
+    depth = torch.full((16, 16), 2.0)
+    depth[:4], depth[4] = 2.5, float("inf")
+    confidence = torch.arange(256.0).reshape(16, 16)
+    value = torch.arange(256).reshape(16, 16)
+    pixels = torch.stack([value, 255 - value, value // 2 - 0.4]) / 255
+    camera = Camera(16, 16, 9.0, 9.0, 8.0, 8.0)
+    cloud = frame_points(depth, confidence, pixels, camera, np.eye(4), 100.0, 2.0, 1000)
+    kept = np.arange(100, 256)
+    np.testing.assert_array_equal(cloud.confidence, kept)
+    np.testing.assert_array_equal(cloud.colors, np.stack([kept, 255 - kept, kept // 2], 1))
+    cloud = frame_points(depth, confidence, pixels, camera, np.eye(4), 0.0, 2.5, 1000)
+    np.testing.assert_array_equal(cloud.confidence, np.delete(np.arange(256), np.s_[64:80]))
 
 
 def test_a_change_of_gauge_moves_points_as_it_moves_poses():
@@ -534,8 +557,20 @@ def test_trajectory_is_bounded_moved_and_written_as_tum():
     line = trajectory.to_tum().splitlines()[0].split()
     assert line[0] == "1700000000.000000003" and len(line) == 8
     np.testing.assert_allclose([float(x) for x in line[1:4]], trajectory.poses[0, :3, 3], atol=1e-9)
+    written = matrix_from_quaternion([float(x) for x in line[4:]])
+    np.testing.assert_allclose(written, trajectory.poses[0, :3, :3], atol=1e-8)
     trajectory.append(1_700_000_000_000_000_006, "", T)
     assert len(trajectory) == 3, "also after it was moved"
+
+
+def test_a_trajectory_that_is_moved_keeps_its_cameras_and_may_be_empty() -> None:
+    trajectory = Trajectory(3)
+    trajectory.transform(moved(1), 2.0)
+    assert len(trajectory) == 0 and trajectory.poses.shape == (0, 4, 4)
+    for stamp, source in enumerate(("front", "back")):
+        trajectory.append(stamp, source, moved(stamp))
+    trajectory.transform(moved(1), 2.0)
+    assert trajectory.sources == ["front", "back"] and trajectory.stamps_ns.tolist() == [0, 1]
 
 
 def test_what_is_known_of_a_motion_is_in_map_units() -> None:

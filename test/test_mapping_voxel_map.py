@@ -284,6 +284,15 @@ def test_ply_holds_every_point(tmp_path):
     write_ply(tmp_path / "map.ply", cloud)
     data = (tmp_path / "map.ply").read_bytes()
     header, body = data.split(b"end_header\n")
-    assert b"element vertex 10" in header and len(body) == 10 * (3 * 4 + 3 + 4)
-    xyz = np.frombuffer(body[:12], "<f4")
-    np.testing.assert_array_equal(xyz, cloud.points[0])
+    assert header.decode().splitlines() == [
+        "ply",
+        "format binary_little_endian 1.0",
+        "element vertex 10",
+        *(f"property float {name}" for name in "xyz"),
+        *(f"property uchar {name}" for name in ("red", "green", "blue")),
+        "property float confidence",
+    ]
+    vertices = np.frombuffer(body, [("xyz", "<f4", 3), ("rgb", "u1", 3), ("confidence", "<f4")])
+    np.testing.assert_array_equal(vertices["xyz"], cloud.points)
+    np.testing.assert_array_equal(vertices["rgb"], cloud.colors)
+    np.testing.assert_array_equal(vertices["confidence"], cloud.confidence)

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -22,7 +26,18 @@ from zipmap_ros.geometry import Camera
 from zipmap_ros.mapping import StreamMapper, load_network
 from zipmap_ros.mapping.prepare import prepare
 from zipmap_ros.model import ModelConfig, ModelError, ZipMap, save_checkpoint
-from zipmap_ros.model.compiled import CompiledStream, _flat, compile_stream
+from zipmap_ros.model import compiled as compiled_module
+from zipmap_ros.model.compiled import (
+    CompiledStream,
+    _flat,
+    _is_ours,
+    _name,
+    _processor,
+    _Step,
+    cache_folder,
+    compile_stream,
+)
+from zipmap_ros.model.package import Package
 from zipmap_ros.parameters import Parameters
 
 WIDTH, HEIGHT = 64, 48  # of the camera's images
@@ -221,6 +236,59 @@ def test_a_package_that_others_can_write_is_not_run(parameters, cache):
         package.chmod(0o600)
 
 
+def test_what_others_can_write_or_own_is_not_the_users(tmp_path, monkeypatch) -> None:
+    """The file and three folders; folders may be open to the user's own group, or as /tmp is."""
+    top, folder = tmp_path / "a", tmp_path / "a" / "b" / "c"
+    folder.mkdir(parents=True)
+    package = folder / "x.pt2"
+    package.write_bytes(b"x")
+    for place in (top, top / "b", folder):
+        os.chown(place, -1, os.getgid())
+        place.chmod(0o755)
+    package.chmod(0o600)
+    assert _is_ours(package) and _is_ours(folder)
+    for place, mode, ours in (
+        (package, 0o620, False),
+        (package, 0o1602, False),
+        (package, 0o644, True),
+        (folder, 0o775, True),
+        (folder, 0o757, False),
+        (top, 0o757, False),
+        (top, 0o1777, True),
+        (tmp_path, 0o777, True),
+    ):
+        before = place.stat().st_mode
+        place.chmod(mode)
+        assert _is_ours(package) == ours, (place, oct(mode))
+        place.chmod(before & 0o7777)
+    top.chmod(0o775)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getgid", lambda: top.stat().st_gid + 1)
+        assert not _is_ours(package)
+    top.chmod(0o755)
+    stat = Path.stat
+    for owner, ours in ((0, True), (os.getuid() + 1, False)):
+
+        def owned(path: Path, owner: int = owner, **how: bool) -> os.stat_result:
+            found = list(stat(path, **how))
+            return os.stat_result([*found[:4], owner if path == top else found[4], *found[5:]])
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "stat", owned)
+            assert _is_ours(package) == ours, owner
+
+
+def test_the_cache_is_that_of_the_user(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for value, where in (
+        ("", tmp_path / "home" / ".cache"),
+        ("~/mine", tmp_path / "home" / "mine"),
+        (str(tmp_path), tmp_path),
+    ):
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert cache_folder() == where / "zipmap_ros" / "compiled"
+
+
 def test_a_package_in_a_place_of_others_is_not_run(parameters, cache, tmp_path):
     """Who can write the folder, or a link, puts what he likes there."""
     (package,) = (cache / "zipmap_ros" / "compiled").glob("*.pt2")
@@ -247,6 +315,40 @@ def test_a_damaged_package_is_not_run(parameters, cache, tmp_path):
     with pytest.warns(RuntimeWarning, match="is not used"):
         compiled = CompiledStream(model, sha256, tmp_path)
     assert compiled.shapes == ()
+
+
+def test_a_chunk_of_several_frames_counts_them_all(tmp_path) -> None:
+    """With what is compiled in place of the package."""
+    model, images = ZipMap(ModelConfig.tiny()).eval(), torch.rand(1, 2, 3, 28, 42)
+    compiled = CompiledStream(model, SHA256, tmp_path)
+    state = compiled(images, model.new_state())[1]
+    compiled._packages[2, 28, 42] = _Step(model)
+    found, expected = compiled(images, state), model.stream(images, state, 2, ("depth",))
+    torch.testing.assert_close(found[0].depth, expected[0].depth)
+    assert found[1].frames_seen == expected[1].frames_seen == 4
+
+
+def test_a_package_says_when_it_fails_and_is_freed(monkeypatch, tmp_path) -> None:
+    path, called = tmp_path / "x.pt2", []
+    with ZipFile(path, "w") as archive:
+        archive.writestr("model.so", b"x")
+    monkeypatch.setattr("zipmap_ros.model.package.ctypes.CDLL", lambda _: None)
+    failing: list[str] = []
+
+    def function(_library: None, name: str, _arguments: tuple) -> Callable[..., int]:
+        return lambda *_: called.append(name) or (7 if name in failing else 0)
+
+    monkeypatch.setattr("zipmap_ros.model.package._function", function)
+    for name in ("CreateWithDevice", "GetNumOutputs", "Run"):
+        failing[:] = [name]
+        with pytest.raises(RuntimeError, match="failed with code 7"):
+            Package(path)()
+    gc.collect()
+    called.clear()
+    failing.clear()
+    assert Package(path)() == ()
+    gc.collect()
+    assert called == ["CreateWithDevice", "GetNumOutputs", "Run", "Delete"]
 
 
 def test_compiling_leaves_one_package_of_each_shape(parameters, cache, monkeypatch, capsys):
@@ -279,9 +381,25 @@ def test_a_new_cache_is_the_users_alone_whatever_the_umask(monkeypatch, tmp_path
     assert all(place.stat().st_mode & 0o077 == 0 for place in (new, *new.parents[:3]))
 
 
+def test_the_name_tells_all_that_a_package_depends_on(monkeypatch) -> None:
+    model = ZipMap(ModelConfig.tiny()).eval()
+    names = {_name(model, SHA256), _name(model, "1" * 64)}
+    for place, name, other in (
+        (model, "compute_dtype", torch.bfloat16),
+        (model, "head_dtype", torch.bfloat16),
+        (compiled_module, "_processor", lambda: "another"),
+        (compiled_module, "_source", lambda: "other code"),
+        (torch, "__version__", "2.99"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, other)
+            names.add(_name(model, SHA256))
+    assert len(names) == 7
+
+
 def test_compiling_leaves_what_others_use(monkeypatch, tmp_path):
-    """Packages of another number format or processor; of its own the last one stays, and what
-    another takes away meanwhile is away. The compiler is one that writes a file."""
+    """Packages of another number format, shape or processor; of its own the last one stays, and
+    what another takes away meanwhile is away. The compiler is one that writes a file."""
     model = ZipMap(ModelConfig.tiny()).eval()
 
     def compiler(program: object, package_path: str, **_: object) -> None:
@@ -290,16 +408,16 @@ def test_compiling_leaves_what_others_use(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.export, "export", lambda *_, **__: None)
     monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", compiler)
 
-    def made() -> Path:
-        return compile_stream(model, SHA256, 28, 42, 1, tmp_path)
+    def made(width: int = 42, chunk: int = 1) -> Path:
+        return compile_stream(model, SHA256, 28, width, chunk, tmp_path)
 
-    first = made()
+    first, wide, pairs = made(), made(width=56), made(chunk=2)
     with monkeypatch.context() as patch:
         patch.setattr("zipmap_ros.model.compiled._processor", lambda: "another")
         elsewhere = made()
     model.compute_dtype = torch.bfloat16
     rough = made()
-    assert {first, elsewhere, rough} == set(tmp_path.iterdir())
+    assert {first, wide, pairs, elsewhere, rough} == set(tmp_path.iterdir())
     unlink = Path.unlink
 
     def late(path: Path, missing_ok: bool = False) -> None:
@@ -309,13 +427,45 @@ def test_compiling_leaves_what_others_use(monkeypatch, tmp_path):
     monkeypatch.setattr("zipmap_ros.model.compiled._source", lambda: "other code")
     monkeypatch.setattr(Path, "unlink", late)
     newer = made()
-    assert {first, elsewhere, newer} == set(tmp_path.iterdir())
+    assert {first, wide, pairs, elsewhere, newer} == set(tmp_path.iterdir())
+
+
+def test_a_failure_without_a_reason_is_named(monkeypatch, tmp_path) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(torch.export, "export", fails)
+    with pytest.raises(ModelError, match=r"such as g\+\+: AssertionError$"):
+        compile_stream(ZipMap(ModelConfig.tiny()).eval(), SHA256, 28, 42, 1, tmp_path)
+
+
+def test_a_processor_is_what_it_can_do(monkeypatch) -> None:
+    """As Linux lists it for x86 and for ARM; elsewhere, as torch knows it."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    for listed, found in (
+        ("model name : x\nflags : fpu avx2\nflags : fpu avx2\n", "flags : fpu avx2"),
+        ("BogoMIPS : 50\nFeatures : fp asimd\n", "Features : fp asimd"),
+        ("isa : rv64imafdcv\n", capability),
+        (None, capability),
+    ):
+
+        def read_text(path: Path, text: str | None = listed) -> str:
+            if text is None:
+                raise FileNotFoundError(path)
+            return text
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_text", read_text)
+            assert _processor.__wrapped__() == found
 
 
 def test_only_networks_that_stream_are_compiled():
-    """In eval mode."""
-    with pytest.raises(ModelError, match="streams, in eval mode"):
-        compile_stream(ZipMap(ModelConfig.tiny()), SHA256, 28, 42)
+    """In eval mode and on the CPU."""
+    tiny = ModelConfig.tiny()
+    whole = ZipMap(replace(tiny, camera_head="refine"))
+    for wrong in (ZipMap(tiny), ZipMap(tiny).eval().to("meta"), whole.eval()):
+        with pytest.raises(ModelError, match="streams, in eval mode"):
+            compile_stream(wrong, SHA256, 28, 42)
 
 
 @pytest.mark.parametrize("size", ["640", "0x480", "640x", "axb"])

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -16,12 +18,16 @@ from zipmap_ros.synthetic import (
     CLEARANCE,
     LAYOUTS,
     MOTIONS,
+    Motion,
     SyntheticError,
     Textures,
     World,
     render,
     trajectories,
 )
+from zipmap_ros.synthetic.furniture import bin
+from zipmap_ros.synthetic.layouts import Piece, Plan
+from zipmap_ros.synthetic.look import Look
 from zipmap_ros.synthetic.render import render_scenes
 from zipmap_ros.synthetic.scene import (
     BOX,
@@ -34,6 +40,8 @@ from zipmap_ros.synthetic.scene import (
     SceneBuilder,
 )
 from zipmap_ros.synthetic.space import FAN, Space
+from zipmap_ros.synthetic.textures import TEXELS_PER_TEXTURE
+from zipmap_ros.synthetic.trajectory import trajectories as scene_trajectories
 
 CAMERA = Camera.from_fov(64, 48, 70)
 
@@ -87,6 +95,17 @@ def test_things_stand_where_they_are_placed():
         se3_exp(angle * np.eye(6)[k]) for k, angle in ((5, 0.3), (4, 0.4), (3, 0.5))
     )
     np.testing.assert_allclose(scene.axes[2], (yaw @ pitch @ roll)[:3, :3], atol=1e-12)
+
+
+def test_round_things_stand_on_their_base() -> None:
+    builder = SceneBuilder((6.0, 5.0, 3.0), Material(0))
+    place = Placement(builder, 3.0, 2.0, 0.5)
+    place.cylinder((0.1, 0.2, 0.0), 0.3, 0.8, Material(0))
+    place.ellipsoid((0.1, 0.2, 0.0), (0.6, 0.4, 0.2), Material(0))
+    scene = builder.build()
+    assert scene.kind.tolist() == [SHELL, CYLINDER, ELLIPSOID]
+    np.testing.assert_allclose(scene.centre[1:], [(3.1, 2.2, 0.9), (3.1, 2.2, 0.6)])
+    np.testing.assert_allclose(scene.half[1:], [(0.3, 0.3, 0.4), (0.3, 0.2, 0.1)])
 
 
 def test_depth_of_an_empty_room_is_exact():
@@ -264,6 +283,40 @@ def test_paths_look_into_the_room():
         assert median.mean() > 1.5
 
 
+def test_a_camera_is_held_as_its_motion_says() -> None:
+    """Of a motion that leaves nothing to chance: at its height, pitched, level, downside down."""
+    none, pitch = (0.0, 0.0), np.deg2rad(-20)
+    motion = Motion((0.03, 0.03), (3.0, 3.0), (1.2, 1.2), none, (-20.0, -20.0), none, none, none)
+    worlds = [World(seed, layout="hall") for seed in range(4)]
+    paths = trajectories(worlds, 120, motion).numpy()
+    np.testing.assert_allclose(paths[..., 2, 2], np.sin(pitch), atol=1e-9)
+    np.testing.assert_allclose(paths[..., 2, 0], 0.0, atol=1e-9)
+    np.testing.assert_allclose(paths[..., 2, 1], -np.cos(pitch), atol=1e-9)
+    assert np.median(np.abs(paths[:, -40:, 2, 3] - 1.2)) < 0.1
+    robots = trajectories(worlds, 20, replace(motion, steered=True)).numpy()
+    np.testing.assert_allclose(robots[..., 2, 3], 1.2, atol=1e-9)
+    around = trajectories(worlds, 120, replace(motion, pan_deg=(30.0, 30.0))).numpy()
+    turns = rotation_angle_deg(np.swapaxes(paths[..., :3, :3], -1, -2) @ around[..., :3, :3])
+    assert 10 < turns.max() < 90
+
+
+def test_a_world_without_room_is_refused() -> None:
+    builder = SceneBuilder((4.0, 4.0, 2.5), Material(0))
+    builder.add(BOX, (2.0, 2.0, 1.25), (1.9, 1.9, 1.2), Material(0))
+    with pytest.raises(SyntheticError, match=r"no place 0.4 m from all things: use another seed"):
+        scene_trajectories(builder.build(), [0], 2)
+
+
+def test_each_world_has_its_own_path() -> None:
+    """Also where the worlds are alike."""
+    paths = []
+    for seed in (1, 2):
+        world = World(5)
+        world.seed = seed
+        paths.append(world.trajectory(2, "hand"))
+    assert not torch.allclose(paths[0], paths[1], atol=1e-3)
+
+
 def test_speed_can_be_chosen():
     world = World(9, layout="hall")
     motion = replace(MOTIONS["hand"], speed_m=(0.03, 0.03), turn_deg=(0.5, 0.5))
@@ -283,7 +336,30 @@ def test_every_layout_gives_rooms_with_light_and_things(layout):
     assert (brightness > 12).all()
     assert (brightness < 245).all()
     assert min(len(world.scene.kind) for world in worlds) > 15
+    for world in worlds:
+        size = torch.tensor(world.size)
+        lamps = world.scene.lights[0, world.scene.lights[0, :, 3] > 0, :3]
+        assert len(lamps) and ((lamps > 0) & (lamps < size)).all()
+        centre = world.scene.centre[:, :2]
+        assert ((centre > -0.1) & (centre < size[:2] + 0.1)).all()
     assert rgb.float().std((2, 3)).mean() > 10
+
+
+def test_a_doorway_is_open_and_things_stand_beside_each_other() -> None:
+    rng = Random(0)
+    plan = Plan(rng, Look(rng, Textures.procedural().roles), (6.0, 5.0, 2.6))
+    plan.wall((3.0, 0.0), (3.0, 5.0))
+    ((x, y, radius),) = plan.taken
+    assert x == pytest.approx(3.0) and 1.0 < y < 4.0
+    places = np.array([[[x, y, 1.0], [x, y, 2.3], [x, y - 0.8, 2.3], [x, y + 0.8, 2.3]]])
+    clear = Space(plan.builder.build()).clearance(places)[0][0]
+    assert clear[0] > 0.4 and (clear[1:] < 0).all()
+    assert not plan.is_free(x - radius - 0.2, y, 0.3) and plan.is_free(x - radius - 0.4, y, 0.3)
+    piece = Piece(bin, (0.4, 0.4), (0.4, 0.4))
+    assert not plan.place(piece, x, y, 0.0, 0.4, 0.4)
+    assert plan.place(piece, 0.5, 0.5, 0.0, 0.4, 0.4)
+    assert not plan.place(piece, 0.8, 0.5, 0.0, 0.4, 0.4)
+    assert plan.place(piece, 1.0, 0.5, 0.0, 0.4, 0.4)
 
 
 def test_two_hundred_seeds_have_room_for_a_path():
@@ -311,8 +387,29 @@ def test_a_world_wears_the_textures_that_it_is_given(tmp_path):
     textures = Textures.load(tmp_path)
     plain, red = World(1), World(1, textures=textures)
     assert torch.equal(red.textures.texels, textures.texels)
+    (photo,) = textures.roles["photo"]
+    assert (red.scene.material[:, 0] == photo).any()
     with pytest.raises(SyntheticError, match="share one Textures"):
         render([plain, red], trajectories([plain, red], 1), CAMERA)
+
+
+def test_materials_are_of_the_part_the_style_and_the_photographs() -> None:
+    roles = Textures.procedural().roles
+    look = Look(Random(1), roles)
+    assert look.kept("floor") is look.kept("floor") and look.kept("floor") != look.material("floor")
+    lamp = look.material("metal", (1.1, 1.0, 0.9), emission=1.3)
+    assert lamp.tint == (1.1, 1.0, 0.9) and lamp.emission == 1.3 and 0.5 <= lamp.size <= 1.0
+    white = (1 + look.warmth, 1.0, 1 - look.warmth)
+    poster = look.material("poster")
+    assert poster.texture in roles["poster"] and poster.size == 0.0 and poster.tint == white
+    assert look.material("floor").tint != white
+    look = Look(Random(1), {**roles, "photo": [999]})
+    posters = [look.material("poster") for _ in range(300)]
+    assert 0.5 < np.mean([poster.texture == 999 for poster in posters]) < 0.7
+    assert all(poster.size == 0.0 for poster in posters)
+    floors = [look.material("floor") for _ in range(300)]
+    assert all(0.8 <= floor.size <= 3.0 for floor in floors)
+    assert all(floor.tint[1] == 1.0 for floor in floors if floor.texture == 999)
 
 
 def test_a_texture_that_is_no_picture_is_named(tmp_path):
@@ -325,6 +422,101 @@ def test_a_texture_that_is_no_picture_is_named(tmp_path):
         (tmp_path / "cut.jpg").write_bytes(content)
         with pytest.raises(SyntheticError, match=r"cut.jpg cannot be read .*: take it out"):
             Textures.load(tmp_path)
+
+
+def test_every_picture_of_a_folder_is_taken_in_the_order_of_names(tmp_path, monkeypatch) -> None:
+    for i, name in enumerate(("d.JPG", "b.jpeg", "c.png", "a.png")):
+        Image.new("RGB", (8, 8), (60 * i, 0, 0)).save(tmp_path / name)
+    listed = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda *a: sorted(listed(*a), reverse=True))
+    textures = Textures.load(tmp_path)
+    starts = [index * TEXELS_PER_TEXTURE for index in textures.roles["photo"]]
+    red = np.array([int(textures.texels[start]) & 255 for start in starts])
+    np.testing.assert_allclose(red, [180, 60, 120, 0], atol=4)  # a JPEG is not exact
+
+
+def test_a_picture_hangs_upright(tmp_path) -> None:
+    """Stretched once over a board, as someone sees it who stands before it."""
+    corners = np.array([[[250, 0, 0], [0, 250, 0]], [[0, 0, 250], [250, 250, 0]]], np.uint8)
+    Image.fromarray(corners.repeat(32, 0).repeat(32, 1)).save(tmp_path / "corners.png")
+    textures = Textures.load(tmp_path)
+    (picture,) = textures.roles["photo"]
+    builder = SceneBuilder((4.0, 4.0, 4.0), Material(0))
+    builder.add(BOX, (2.0, 3.0, 2.0), (0.8, 0.05, 0.5), Material(picture, size=0.0))
+    builder.ambient = (1.0, 1.0, 1.0)
+    pose = torch.from_numpy(look_at((2.0, 1.0, 2.0), (2.0, 3.0, 2.0)))[None, None]
+    rgb = render_scenes(builder.build(), textures.texels, pose, CAMERA)[0][0, 0].numpy()
+    u, v = round(0.4 * CAMERA.fx / 1.95), round(0.25 * CAMERA.fy / 1.95)  # the corners' middles
+    found = rgb[24 - v : 24 + v + 1 : 2 * v, 32 - u : 32 + u + 1 : 2 * u].astype(int)
+    np.testing.assert_allclose(found, corners, atol=3)
+
+
+def test_a_stretched_picture_does_not_flicker_far_away(tmp_path) -> None:
+    checker = np.kron([[0, 255], [255, 0]], np.ones((8, 8))).astype(np.uint8)
+    Image.fromarray(np.tile(checker, (8, 8))).convert("RGB").save(tmp_path / "checker.png")
+    textures = Textures.load(tmp_path)
+    builder = SceneBuilder((4.0, 4.0, 4.0), Material(0))
+    picture = Material(textures.roles["photo"][0], size=0.0)
+    builder.add(BOX, (3.5, 2.0, 2.0), (0.01, 0.3, 0.3), picture)
+    builder.ambient = (1.0, 1.0, 1.0)
+    pose = torch.from_numpy(look_at((0.5, 2.0, 2.0), (4.0, 2.0, 2.0)))[None, None]
+    rgb = render_scenes(builder.build(), textures.texels, pose, CAMERA)[0][0, 0, ..., 0]
+    assert np.ptp(rgb[21:27, 29:35].numpy().astype(int)) < 40
+
+
+def test_light_is_that_of_the_lamps_and_what_comes_from_above_beside_and_below(tmp_path) -> None:
+    """A slow oracle: normals from where the hit points are, three lamps, the fourth gives none."""
+    Image.new("RGB", (8, 8), (255, 255, 255)).save(tmp_path / "white.png")
+    textures, size = Textures.load(tmp_path), np.array([6.0, 5.0, 3.0])
+    white = Material(textures.roles["photo"][0], tint=(0.9, 0.6, 0.3))
+    builder = SceneBuilder((6.0, 5.0, 3.0), white)
+    ball, half = np.array([3.0, 2.5, 1.2]), np.array([0.5, 0.7, 0.4])
+    builder.add(ELLIPSOID, (3.0, 2.5, 1.2), (0.5, 0.7, 0.4), white)
+    builder.add(CYLINDER, (1.5, 1.5, 0.5), (0.4, 0.4, 0.5), white)
+    builder.add(BOX, (3.0, 4.9, 1.5), (0.6, 0.05, 0.5), replace(white, emission=0.25))
+    builder.ambient = above, beside, below = 0.1, 0.06, 0.03
+    builder.lights = [(1.0, 1, 2.5, 3), (5.0, 4, 2.8, 0.8), (3.0, 0.5, 0.4, 0.6), (4.0, 2, 2, 9)]
+    eyes = ((5.0, 1.0, 2.5), (0.4, 0.4, 2.7), (3.0, 1.0, 0.1), (1.0, 4.0, 1.0))
+    poses = np.array([look_at(eye, (2.7, 2.5, 1.0)) for eye in eyes])
+    scene = builder.build()
+    rgb, depth = render_scenes(scene, textures.texels, torch.from_numpy(poses)[None], CAMERA)
+    local = np.stack([CAMERA.unproject(image) for image in depth[0].numpy()])
+    points = np.einsum("nij,nhwj->nhwi", poses[:, :3, :3], local) + poses[:, None, None, :3, 3]
+
+    walls = np.concatenate([points, size - points], -1).argmin(-1)
+    normal = np.concatenate([np.eye(3), -np.eye(3)])[walls]
+    out = (points - ball) / half
+    on_ball = np.abs((out**2).sum(-1) - 1) < 1e-3
+    normal[on_ball] = (out / half)[on_ball]
+    aside = (points - (1.5, 1.5, 0.5)) * (1, 1, 0)
+    on_side = (np.abs(np.linalg.norm(aside, axis=-1) - 0.4) < 1e-4) & (points[..., 2] < 0.9999)
+    normal[on_side] = aside[on_side]
+    on_top = (np.linalg.norm(aside, axis=-1) < 0.4) & (np.abs(points[..., 2] - 1) < 1e-4)
+    normal[on_top] = 0, 0, 1
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
+
+    rise = normal[..., 2]
+    light = beside + np.where(rise > 0, (above - beside) * rise, (beside - below) * rise)
+    for *place, strength in builder.lights[:3]:
+        to_lamp = np.array(place) - points
+        distance = np.linalg.norm(to_lamp, axis=-1)
+        cosine = (normal * to_lamp).sum(-1) / distance
+        light += strength * np.maximum(cosine, 0) / (1 + distance**2 / 4)
+    screen = (np.abs(points - (3.0, 4.9, 1.5)) < (0.601, 0.051, 0.501)).all(-1)
+    light[screen] = 0.25
+    assert min(part.sum() for part in (on_ball, on_side, on_top, screen)) > 30
+    expected = np.minimum(255 * np.sqrt(light)[..., None] * white.tint, 255)
+    assert (expected == 255).any()
+    wrong = np.abs(rgb[0].numpy() - expected).max(-1) > 2
+    assert wrong.mean() < 2e-3  # a ray that grazes an edge may fall to either side
+
+
+def test_what_is_flat_is_seen_and_what_touches_the_lens_is_not() -> None:
+    builder = SceneBuilder((4.0, 4.0, 4.0), Material(0))
+    builder.add(BOX, (2.0, 3.0, 2.0), (1.0, 0.0, 1.0), Material(0))
+    builder.add(BOX, (2.0, 1.03, 2.0), (0.1, 0.02, 0.1), Material(0))
+    _, depth = _render(builder, look_at((2.0, 1.0, 2.0), (2.0, 3.0, 2.0)), CAMERA)
+    assert depth[24, 32] == pytest.approx(2.0, abs=2e-3)
 
 
 def test_texture_has_real_scale_and_does_not_flicker_far_away(tmp_path):
@@ -365,15 +557,20 @@ def test_wrong_requests_say_what_is_wrong():
     for cameras in ([CAMERA, CAMERA], []):
         with pytest.raises(SyntheticError, match="give one camera"):
             render([world], path[None], cameras)
+    with pytest.raises(SyntheticError, match="of the same image size"):
+        render([world, world], torch.stack([path, path]), [CAMERA, replace(CAMERA, height=47)])
     with pytest.raises(SyntheticError, match="antialias is 0"):
         world.render(path, CAMERA, 0)
-    path[0, 0, 3] += 100
-    for wrong in (path, path * torch.nan):
+    beyond = path.clone()
+    beyond[0, 0, 3] = world.size[0] + 0.01
+    for wrong in (beyond, path * torch.nan):
         with pytest.raises(SyntheticError, match="outside of its world"):
             world.render(wrong, CAMERA)
     distorted = Camera(64, 48, 50, 50, 32, 24, "plumb_bob", (0.1, 0, 0, 0))
     with pytest.raises(SyntheticError, match="pinhole"):
         world.render(world.trajectory(1), distorted)
+    with pytest.raises(SyntheticError, match="pinhole"):
+        render([world, world], torch.stack([path, path]), [CAMERA, distorted])
 
 
 def test_rendering_needs_torch_and_numpy_only():

@@ -457,6 +457,9 @@ def test_pictures_have_a_digest(tmp_path: Path) -> None:
     one = folder_digest(tmp_path)
     (tmp_path / "note.txt").write_bytes(b"not looked at")
     assert folder_digest(tmp_path) == one and len(one) == 16
+    (tmp_path / "a.png").rename(tmp_path / "b.png")
+    assert folder_digest(tmp_path) != one
+    (tmp_path / "b.png").rename(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes(b"2")
     assert folder_digest(tmp_path) != one
 

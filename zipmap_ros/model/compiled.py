@@ -227,7 +227,8 @@ def _source() -> str:
 def _processor() -> str:
     """What the processor can do, as Linux lists it; elsewhere, what torch knows of it."""
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return torch.backends.cpu.get_cpu_capability()
-    return next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
+        lines = []
+    listed = (line for line in lines if line.startswith(("flags", "Features")))
+    return next(listed, torch.backends.cpu.get_cpu_capability())
