@@ -29,7 +29,7 @@ from zipmap_ros.mapping import StreamMapper
 from zipmap_ros.mapping.alignment import Fit, Picture
 from zipmap_ros.mapping.places import Places
 from zipmap_ros.mapping.prepare import prepare
-from zipmap_ros.mapping.tracks import _picture
+from zipmap_ros.mapping.tracks import picture_of
 from zipmap_ros.model import ZipMap, load_checkpoint, shipped_checkpoint
 from zipmap_ros.sources.synthetic import frames_along
 from zipmap_ros.synthetic import World
@@ -63,11 +63,11 @@ def near(world: World, walk: list[Frame], seed: int) -> list[Frame]:
     return frames
 
 
-def picture_of(model: ZipMap, frame: Frame) -> Picture:
+def sought(model: ZipMap, frame: Frame) -> Picture:
     """An image to look for; its depth does not matter."""
     view = prepare(replace(frame, depth=None, map_T_camera=None), model.config, True)
     assert view.camera is not None
-    return _picture(view, np.ones(view.pixels.shape[1:], np.float32), view.camera)
+    return picture_of(view, np.ones(view.pixels.shape[1:], np.float32), view.camera)
 
 
 def outcome(fit: Fit | None, frame: Frame, at: dict[int, Frame]) -> str:
@@ -107,10 +107,10 @@ def rows_of(model: ZipMap) -> Iterator[dict[str, object]]:
         walk = seen(world, world.trajectory(WALK, "hand", seed).numpy())
         places, at = mapped(model, walk)
         other = world.trajectory(ELSEWHERE * APART, "hand", seed + 1).numpy()[::APART]
-        sought = near(world, walk, seed), seen(world, other)
-        for count, frames in zip(counts.values(), sought, strict=True):
+        kinds = near(world, walk, seed), seen(world, other)
+        for count, frames in zip(counts.values(), kinds, strict=True):
             for frame in frames:
-                count[outcome(places.anywhere(picture_of(model, frame), np.inf), frame, at)] += 1
+                count[outcome(places.anywhere(sought(model, frame), np.inf), frame, at)] += 1
     for kind, count in counts.items():
         yield {"images": kind, "sought": count.total()} | {name: count[name] for name in OUTCOMES}
 

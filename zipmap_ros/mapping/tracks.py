@@ -190,7 +190,7 @@ class Tracks:
         # Where the network's own motion leads.
         expected = (self.correction if offset is None else offset) @ pose
         scale = float(np.mean([t.correction.mean for t in self.cameras.values()] or [1.0]))
-        picture, places = _picture(view, depth, camera), self.places
+        picture, places = picture_of(view, depth, camera), self.places
         shape = picture.grey.shape
         still = before.still if before is not None else Still.unknown(shape)
         picture = replace(picture, hidden=still.hidden(shape))
@@ -337,14 +337,14 @@ def _leader(
 
 
 def _picture_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Of the `_picture` of a frame with a depth of this shape."""
+    """Of the `picture_of` a frame with a depth of this shape."""
     while shape[1] > WIDEST:
         shape = shape[0] // 2, shape[1] // 2
     return shape
 
 
-def _picture(view: View, depth: Image, camera: Camera) -> Picture:
-    """Of at most WIDEST pixels a row."""
+def picture_of(view: View, depth: Image, camera: Camera) -> Picture:
+    """A frame, with its (h, w) depth and its camera, to align: of at most WIDEST pixels a row."""
     red, green, blue = view.pixels.numpy()
     grey, rgb = 0.299 * red + 0.587 * green + 0.114 * blue, view.rgb
     while grey.shape[1] > WIDEST:

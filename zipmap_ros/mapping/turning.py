@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How far a camera turned, where that is more than alignment finds by itself: by trying.
 
-Small images change slowly with a turn, so few have to be tried; which of them fits best tells
-correlation. That is the use of small images in Klein and Murray, Improving the Agility of
+Small images change slowly with a turn, so few turns have to be tried; correlation tells which of
+them fits best. That is the use of small images in Klein and Murray, Improving the Agility of
 Keyframe-Based SLAM (ECCV 2008), by search in place of descent.
 """
 
@@ -16,6 +16,7 @@ from zipmap_ros.mapping.pixels import Image, Mask, moved, pinhole, sample
 
 STEP_DEG, UP, ASIDE = 2.5, 4, 8  # between two that are tried, and how many to each side
 SEEN = 0.4  # share of the pixels that must be in view
+# (K, 3, 3) rotations of the camera; the middle one is none.
 TURNS = np.array(
     [
         se3_exp(np.deg2rad([0, 0, 0, up * STEP_DEG, aside * STEP_DEG, 0]))[:3, :3]
