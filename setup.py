@@ -21,7 +21,7 @@ setup(
     version=VERSION,
     description="Streaming 3D reconstruction from a camera, as library and ROS 2 node",
     license="Apache-2.0",
-    python_requires=">=3.10,<3.14",
+    python_requires=">=3.10,<3.15",
     packages=find_packages(include=["zipmap_ros", "zipmap_ros.*"]),
     package_data={"zipmap_ros": ["py.typed", "weights/*"]},
     data_files=[

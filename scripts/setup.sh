@@ -10,15 +10,26 @@ say() { printf '\033[1m== %s\033[0m\n' "$*" >&2; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 find_python() {
-    local candidate
+    local candidate newest=13  # of the wheels of Cyclone DDS, which embedded/ takes
+    [ "$ros" = no ] || newest=14
     for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11 python3.10; do
-        if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' \
-            2>/dev/null; then
+        if "$candidate" -c "
+import sys
+sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $newest))" 2>/dev/null; then
             command -v "$candidate"
             return
         fi
     done
-    fail "Python 3.10 to 3.13 is needed; name one with: make PYTHON=/path/to/python3"
+    fail "Python 3.10 to 3.$newest is needed; name one with: make PYTHON=/path/to/python3"
+}
+
+# What colcon does not ask for is missed only when a node starts.
+check_ros() {
+    "$python" -c 'import colcon_core, colcon_output, colcon_ros' ||
+        fail "colcon is missing; install it with: sudo apt install python3-colcon-common-extensions"
+    "$python" -c 'import diagnostic_updater, launch_pytest, launch_ros, sensor_msgs_py, tf2_ros' ||
+        fail "packages of ROS 2 are missing, see above; install those that package.xml names with: \
+rosdep install --from-paths . --ignore-src"
 }
 
 make_venv() {
@@ -51,10 +62,14 @@ install_packages() {
     install_torch
     say "3/3 zipmap_ros and what it needs"
     if [ "$ros" = yes ]; then
-        # ROS 2's compiled modules (of its messages) are bound to the numpy that came with them.
-        local numpy
+        # ROS 2's compiled modules (of its messages) are bound to the numpy that came with them; its
+        # plugins of pytest, up to Kilted (Python 3.12), to pytest 7.
+        local numpy pytest
         numpy=$("$python" -c 'import numpy; print(numpy.__version__)')
-        "$venv_python" -m pip install -r requirements-dev.txt -e '.[dev]' "numpy==$numpy"
+        pytest=$("$python" -c 'import sys; print("==7.4.4" if sys.version_info < (3, 14) else "")')
+        grep -v '^pytest==' requirements-dev.txt > .venv/requirements.txt
+        "$venv_python" -m pip install -r .venv/requirements.txt -e '.[dev]' "pytest$pytest" \
+            "numpy==$numpy"
     else
         "$venv_python" -m pip install -r requirements-dev.txt -e embedded -e '.[dev]'
     fi
@@ -63,10 +78,13 @@ install_packages() {
 with: sudo apt install libglib2.0-0 libgomp1"
 }
 
+ros=no
+if [ -n "${ROS_DISTRO:-}" ] && "${PYTHON:-python3}" -c 'import rclpy' 2>/dev/null; then
+    ros=yes
+fi
 python=$(find_python)
 venv_python=$PWD/.venv/bin/python
-ros=no
-if [ -n "${ROS_DISTRO:-}" ] && "$python" -c 'import rclpy' 2>/dev/null; then ros=yes; fi
+[ "$ros" = no ] || check_ros
 
 hash=$({ echo "$ros" "$PWD"; cat scripts/setup.sh requirements-dev.txt setup.py package.xml \
     embedded/pyproject.toml; } | sha256sum | cut -c1-16)

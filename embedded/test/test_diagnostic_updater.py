@@ -47,11 +47,18 @@ def test_levels_are_merged_to_the_worst():
     assert (other.level, other.message) == (OK, "")
 
 
+def test_values_are_text():
+    """As in ROS 2, where a number ends the node that wants to publish it."""
+    status = diagnostic_updater.DiagnosticStatusWrapper()
+    with pytest.raises(AssertionError, match="'value' field must be of type 'str'"):
+        status.add("celsius", 71)
+
+
 def test_a_composite_task_says_what_each_part_says():
     def says(level, text):
         def fill(status):
             status.summary(level, text)
-            status.add(text, 1)
+            status.add(text, "1")
             return status
 
         return fill
@@ -208,7 +215,7 @@ def test_the_updater_publishes_all_tasks(node):
 
     def temperature(status):
         status.summary(WARN, "warm")
-        status.add("celsius", 71)
+        status.add("celsius", "71")
         return status
 
     updater.add("temperature", temperature)

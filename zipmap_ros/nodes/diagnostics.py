@@ -50,8 +50,8 @@ class Diagnostics:
                 f"{v:.3f}" for v in (status.latency_p50, status.latency_p95, status.latency_max)
             ),
         )
-        stat.add("frames received", status.frames_received)
-        stat.add("queue length", status.queue_length)
+        stat.add("frames received", str(status.frames_received))
+        stat.add("queue length", str(status.queue_length))
         for drop in status.frames_dropped:
             stat.add(f"dropped: {drop.key}", drop.value)
         return stat
@@ -72,10 +72,10 @@ class Diagnostics:
         level = OK if good else ERROR if status.state == Status.LOST else WARN
         name = STATE_NAMES[status.state]
         stat.summary(level, f"{name}: {status.hint}" if status.hint else name)
-        stat.add("frames used", status.frames_used)
-        stat.add("frames gated", status.frames_gated)
+        stat.add("frames used", str(status.frames_used))
+        stat.add("frames gated", str(status.frames_gated))
         stat.add("state update", f"{status.state_update:.3g}")
-        stat.add("gauge id", status.gauge_id)
+        stat.add("gauge id", str(status.gauge_id))
         return stat
 
     def _scale(self, stat: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
@@ -96,7 +96,7 @@ class Diagnostics:
         stat.summary(OK, f"{status.process_mb:.0f} MB")
         stat.add("process (MB)", f"{status.process_mb:.0f}")
         stat.add("GPU (MB)", f"{status.gpu_mb:.0f}")
-        stat.add("map points", status.map_points)
+        stat.add("map points", str(status.map_points))
         stat.add("map (MB)", f"{status.map_mb:.1f}")
-        stat.add("map points evicted", status.map_evicted)
+        stat.add("map points evicted", str(status.map_evicted))
         return stat

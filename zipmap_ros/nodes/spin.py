@@ -12,6 +12,7 @@ from typing import NoReturn
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import (
+    Executor,
     ExternalShutdownException,
     MultiThreadedExecutor,
     SingleThreadedExecutor,
@@ -59,7 +60,8 @@ def _spin(make_node: Callable[[], Node]) -> int:
         if rclpy.ok():
             raise  # else a callback was still publishing when the signal came
     finally:
-        executor.shutdown(timeout_sec=0.5)
+        # That of rclpy's MultiThreadedExecutor waits, without limit, for callbacks that still run.
+        Executor.shutdown(executor, timeout_sec=0.5)
         node.destroy_node()
         rclpy.try_shutdown()
     return 0

@@ -28,9 +28,9 @@ class DiagnosticStatusWrapper(DiagnosticStatus):
             self.message = message
         self.level = max(level, self.level)
 
-    def add(self, key: str, val: Any) -> None:
-        """Append a key and its value, as text."""
-        self.values.append(KeyValue(key=key, value=str(val)))
+    def add(self, key: str, val: str) -> None:
+        """Append a key and its value. Raises AssertionError for a value that is no text."""
+        self.values.append(KeyValue(key=key, value=val))
 
 
 def _level_and_message(*args: Any) -> tuple[bytes, str]:

@@ -70,8 +70,8 @@ class FrequencyStatus(DiagnosticTask):
             stat.summary(DiagnosticStatus.WARN, "Frequency too high.")
         else:
             stat.summary(DiagnosticStatus.OK, "Desired frequency met")
-        stat.add("Events in window", events)
-        stat.add("Events since startup", count)
+        stat.add("Events in window", str(events))
+        stat.add("Events since startup", str(count))
         stat.add("Duration of window (s)", f"{window:f}")
         stat.add("Actual frequency (Hz)", f"{frequency:f}")
         if bound.get("max") == bound["min"]:
@@ -140,9 +140,9 @@ class TimeStampStatus(DiagnosticTask):
             stat.add("Latest timestamp delay:", f"{self.max_delta:f}")
             stat.add("Earliest acceptable timestamp delay:", f"{self.params.min_acceptable:f}")
             stat.add("Latest acceptable timestamp delay:", f"{self.params.max_acceptable:f}")
-            stat.add("Late diagnostic update count:", self.late_count)
-            stat.add("Early diagnostic update count:", self.early_count)
-            stat.add("Zero seen diagnostic update count:", self.zero_count)
+            stat.add("Late diagnostic update count:", str(self.late_count))
+            stat.add("Early diagnostic update count:", str(self.early_count))
+            stat.add("Zero seen diagnostic update count:", str(self.zero_count))
             self._start_over()
         return stat
 
