@@ -10,17 +10,15 @@ say() { printf '\033[1m== %s\033[0m\n' "$*" >&2; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 find_python() {
-    local candidate newest=13  # of the wheels of Cyclone DDS, which embedded/ takes
-    [ "$ros" = no ] || newest=14
-    for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11 python3.10; do
-        if "$candidate" -c "
-import sys
-sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $newest))" 2>/dev/null; then
+    local candidate
+    for candidate in "${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11 python3.10; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 15))' \
+            2>/dev/null; then
             command -v "$candidate"
             return
         fi
     done
-    fail "Python 3.10 to 3.$newest is needed; name one with: make PYTHON=/path/to/python3"
+    fail "Python 3.10 to 3.14 is needed; name one with: make PYTHON=/path/to/python3"
 }
 
 # What colcon does not ask for is missed only when a node starts.
@@ -55,6 +53,15 @@ urllib.request.urlopen('$cpu/torch/', timeout=5)" 2>/dev/null; then
     fi
 }
 
+# Cyclone DDS has no wheel for Python 3.14; of the one for 3.13 the C library works, which is all
+# that the runtime uses.
+install_cyclonedds() {
+    "$venv_python" -c 'import sys; sys.exit(sys.version_info < (3, 14))' || return 0
+    "$venv_python" -m pip install --no-deps --only-binary=:all: --python-version 3.13 --upgrade \
+        --target "$("$venv_python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+        "$(grep -o 'cyclonedds[^"]*' embedded/pyproject.toml)"
+}
+
 install_packages() {
     say "1/3 Python environment: .venv ($python)"
     [ -x "$venv_python" ] || make_venv
@@ -71,6 +78,7 @@ install_packages() {
         "$venv_python" -m pip install -r .venv/requirements.txt -e '.[dev]' "pytest$pytest" \
             "numpy==$numpy"
     else
+        install_cyclonedds
         "$venv_python" -m pip install -r requirements-dev.txt -e embedded -e '.[dev]'
     fi
     "$venv_python" -c 'import cv2, torch' ||

@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+if sys.version_info >= (3, 14):
+    pytest.skip("Cyclone DDS has no Python binding for 3.14", allow_module_level=True)
+
 from cyclonedds._clayer import ddspy_take, ddspy_write
 from cyclonedds.builtin import (
     BuiltinDataReader,

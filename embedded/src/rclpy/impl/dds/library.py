@@ -163,7 +163,9 @@ def _find() -> str:
     """Path of the library that the cyclonedds wheel carries, without importing its Python half."""
     spec = importlib.util.find_spec("cyclonedds")
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError("Cyclone DDS is not installed: pip install cyclonedds")
+        raise ImportError(
+            "Cyclone DDS is not installed: pip install cyclonedds (3.14: see embedded/README.md)"
+        )
     record = Path(spec.submodule_search_locations[0]) / "__library__.py"
     location = importlib.util.spec_from_file_location("_cyclonedds_library", record)
     assert location is not None and location.loader is not None
