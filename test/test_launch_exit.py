@@ -97,6 +97,44 @@ def test_a_bad_start_value_is_one_clear_line() -> None:
     assert "Traceback" not in output
 
 
+RACE = """
+import sys
+from rclpy.exceptions import InvalidHandle
+from rclpy.node import Node
+from rclpy.task import Future
+from zipmap_ros.nodes.spin import run
+
+class Racer(Node):
+    threads = int(sys.argv[1])
+
+    def __init__(self):
+        super().__init__("racer")
+        self.finished, self.ticks = Future(), 0
+        self.create_timer(0.01, self.tick)
+
+    def tick(self):
+        self.ticks += 1
+        if self.ticks < 3:
+            raise InvalidHandle("cannot use Destroyable because destruction was requested")
+        self.finished.set_result(None)
+
+run(Racer)
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_what_is_destroyed_as_it_is_due_does_not_end_a_node(threads: str) -> None:
+    """rclpy's executors, in Humble at least, raise that: a browser leaves as an image comes."""
+    process = subprocess.run(
+        [sys.executable, "-c", RACE, threads],
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert process.returncode == 0, process.stderr
+
+
 def camera_node(*parameters: str) -> subprocess.Popen[str]:
     words = [word for parameter in parameters for word in ("-p", parameter)]
     return ros2("run", "zipmap_ros", "camera_node", "--ros-args", *words)

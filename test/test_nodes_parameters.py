@@ -49,6 +49,13 @@ def test_every_parameter_is_declared_with_its_default_and_description(node: Node
     assert (bounds.from_value, bounds.to_value) == (0.1, 1000.0)
 
 
+def test_all_parameters_can_be_read_at_once(node: Node) -> None:
+    """As by ros2 param dump and rqt_reconfigure: nodes tell none where one has no value."""
+    NodeParameters(node, lambda old, new: None)
+    values = {parameter.name: parameter.value for parameter in node.get_parameters(list(SPECS))}
+    assert Parameters().updated(values) == Parameters()
+
+
 def test_a_live_change_is_told_once_with_old_and_new(node: Node) -> None:
     changes: list[tuple[int, int]] = []
     declared = NodeParameters(

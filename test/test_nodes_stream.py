@@ -1234,6 +1234,15 @@ def test_a_change_of_rate_makes_timers_anew_in_place_of_the_old(make: Any) -> No
         node.set_parameters([Parameter(name, value=3.0)])
 
 
+def test_timers_that_are_made_anew_are_in_new_callback_groups(make: Any) -> None:
+    """In ROS 2 Humble that of a timer which was destroyed as it was due is stuck."""
+    node = make()
+    before = list(node.timers)
+    node.set_parameters([Parameter("tf_rate_hz", value=8.0)])
+    new = {timer.callback_group for timer in node.timers if timer not in before}
+    assert new and new.isdisjoint(timer.callback_group for timer in before)
+
+
 def test_only_tf_stands_still_with_simulated_time(make: Any) -> None:
     """As when a bag has ended: the status tells it, and who comes then gets the whole map."""
     node = make(use_sim_time=True)

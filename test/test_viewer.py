@@ -561,6 +561,18 @@ def test_nothing_but_the_status_is_heard_while_nobody_looks(
     until(lambda: listeners() == [0] * 5)
 
 
+def test_what_is_watched_is_in_a_new_callback_group_each_time(viewer: ViewerNode) -> None:
+    """In ROS 2 Humble it may be stuck by what was destroyed."""
+    groups = set()
+    for _ in range(2):
+        with join(viewer.server) as browser:
+            look(browser)
+            until(lambda: viewer._watching)
+            groups |= {subscription.callback_group for subscription in viewer._watching}
+        until(lambda: not viewer._watching)
+    assert len(groups) == 2 and viewer.default_callback_group not in groups
+
+
 def test_the_page_lives_on_where_simulated_time_stands(ros_here: Bench) -> None:
     given = {"viewer_port": free_port(), "use_sim_time": True}
     overrides = [Parameter(name, value=value) for name, value in given.items()]

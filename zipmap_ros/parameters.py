@@ -116,7 +116,7 @@ class Parameters:
     cameras: tuple[str, ...] = _parameter(
         (),
         "Names of the cameras; each has its topics under <name>/, and all feed one state. "
-        "Empty: one camera without a name.",
+        'Empty, or [""]: one camera without a name.',
         pattern=_NAME,
         read_only=True,
     )
@@ -288,6 +288,8 @@ class Parameters:
         """
         clean: dict[str, Any] = {}
         for name, value in changes.items():
+            if value == [""]:  # as ROS 2 says it, which cannot tell the type of an empty array
+                value = []
             if reason := validate(name, value):
                 raise ParameterError(reason)
             clean[name] = type(SPECS[name].default)(value)  # 1 to 1.0, a list to a tuple

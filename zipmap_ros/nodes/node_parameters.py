@@ -39,14 +39,13 @@ class NodeParameters:
         self._on_change = on_change
         given: dict[str, Any] = {}
         for spec in SPECS.values():
-            # rclpy cannot tell the type of an empty array: such a parameter starts without value.
-            default = _TYPES[spec.type_name] if spec.default == () else spec.default
+            # rclpy cannot tell the type of an empty array, and where one parameter has no value
+            # nobody can read the others along with it (ros2 param dump, rqt_reconfigure).
+            default = [""] if spec.default == () else spec.default
             try:
-                value = node.declare_parameter(spec.name, default, describe(spec)).value
+                given[spec.name] = node.declare_parameter(spec.name, default, describe(spec)).value
             except InvalidParameterTypeException as error:
                 raise ParameterError(f"{error}: {QUOTE}") from error
-            if value is not None:
-                given[spec.name] = value
         self.values = Parameters().updated(given)
         node.add_on_set_parameters_callback(self._on_set)
 

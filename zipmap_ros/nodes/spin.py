@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import rclpy
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import InvalidHandle, ParameterException
 from rclpy.executors import (
     Executor,
     ExternalShutdownException,
@@ -53,7 +53,12 @@ def _spin(make_node: Callable[[], Node]) -> int:
     executor.add_node(node)
     done = getattr(node, "finished", None) or Future()
     try:
-        executor.spin_until_future_complete(done)
+        while True:
+            try:
+                executor.spin_until_future_complete(done)
+                break
+            except InvalidHandle:  # rclpy's: one thread destroyed what was due on another
+                continue
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception:

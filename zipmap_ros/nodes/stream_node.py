@@ -78,7 +78,6 @@ class StreamNode(LifecycleNode):
         self._declared = NodeParameters(self, self._on_parameters)
         self.threads = THREADS + len(self.values.cameras)
         self._hint = "loading" if self.values.autostart else "configure the node"
-        self._groups = {name: MutuallyExclusiveCallbackGroup() for name in ("status", "tf", "map")}
         self._status_lock = threading.RLock()
         self._status_publisher = self.create_publisher(Status, "~/status", LATCHED)
         self._status = self._make_status()
@@ -411,16 +410,16 @@ class StreamNode(LifecycleNode):
         # Simulated time may stand still, as when a bag has ended: the status still tells what is
         # wrong, and who comes then gets the whole map.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
+        # New ones: in Humble a group is busy for ever whose timer was destroyed as it was due.
+        about_status, about_tf, about_map = (MutuallyExclusiveCallbackGroup() for _ in range(3))
         self._rate_timers = [
-            self.create_timer(
-                1.0 / rate_hz, callback, callback_group=self._groups[group], clock=chosen
-            )
+            self.create_timer(1.0 / rate_hz, callback, callback_group=group, clock=chosen)
             for rate_hz, callback, group, chosen in (
-                (p.status_rate_hz, self._publish_status, "status", steady),
-                (1.0, self._check_silence, "status", steady),
-                (p.tf_rate_hz, self._hold, "tf", clock),
-                (p.map_rate_hz, self._publish_map, "map", steady),
-                (p.path_rate_hz, self._publish_path, "map", steady),
+                (p.status_rate_hz, self._publish_status, about_status, steady),
+                (1.0, self._check_silence, about_status, steady),
+                (p.tf_rate_hz, self._hold, about_tf, clock),
+                (p.map_rate_hz, self._publish_map, about_map, steady),
+                (p.path_rate_hz, self._publish_path, about_map, steady),
             )
         ]
 

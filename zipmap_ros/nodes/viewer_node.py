@@ -203,16 +203,17 @@ class ViewerNode(Node):
 
     def _watch(self) -> None:
         """Subscribe to everything; the map comes at once, it is latched."""
-        self._watching = [
-            self.create_subscription(kind, topic, self._keeper(name), qos)
+        watched = [
+            (kind, topic, self._keeper(name), qos)
             for name, (kind, topic, qos) in self._topics.items()
         ]
-        self._watching += [
-            self.create_subscription(
-                self._image_type, self._image_topic, self._on_image, qos_profile_sensor_data
-            ),
-            self.create_subscription(Odometry, "zipmap/odometry", self._on_odometry, 10),
+        watched += [
+            (self._image_type, self._image_topic, self._on_image, qos_profile_sensor_data),
+            (Odometry, "zipmap/odometry", self._on_odometry, 10),
         ]
+        # A new one: in Humble a group is busy for ever of which one was destroyed as it was due.
+        group = MutuallyExclusiveCallbackGroup()
+        self._watching = [self.create_subscription(*w, callback_group=group) for w in watched]
         self._path_is_old = True
 
     def _unwatch(self) -> None:

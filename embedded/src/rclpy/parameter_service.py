@@ -50,10 +50,10 @@ class ParameterService:
     def _get(self, request: Any, response: Any) -> Any:
         for name in request.names:
             try:
-                parameter = self._node.get_parameter(name)
+                response.values.append(self._node.get_parameter(name).get_parameter_value())
             except (ParameterNotDeclaredException, ParameterUninitializedException):
-                parameter = Parameter(name, Parameter.Type.NOT_SET)
-            response.values.append(parameter.get_parameter_value())
+                response.values = []  # all or none, as in ROS 2
+                break
         return response
 
     def _get_types(self, request: Any, response: Any) -> Any:

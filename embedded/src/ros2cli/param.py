@@ -162,8 +162,11 @@ def dump(args: argparse.Namespace) -> None:
     with graph.hidden_node(args) as node:
         name = graph.require_node(node, args, args.node_name)
         parameters = _list(node, name, [])
+        values = _get(node, name, parameters)
+        if not values:  # where one of them is not set a node tells none
+            values = [v for p in parameters for v in _get(node, name, [p]) or [ParameterValue()]]
         tree: dict[str, Any] = {}
-        for parameter, value in zip(parameters, _get(node, name, parameters), strict=True):
+        for parameter, value in zip(parameters, values, strict=True):
             if value.type == ParameterType.PARAMETER_NOT_SET:  # no file can say so
                 continue
             _plant(tree, parameter, _plain(value))

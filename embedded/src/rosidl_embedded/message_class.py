@@ -185,11 +185,8 @@ def _scalar_check(name: str, field_type: FieldType) -> Check:
     else:
         expected, kind = (float, "float") if base.startswith("float") else (int, "int")
     low, high = _bounds(base, field_type.string_bound)
-    of_numpy: Any = _OF_NUMPY.get(kind, ())
 
     def check(value: Any) -> Any:
-        if type(value) is not expected and isinstance(value, of_numpy):
-            value = value.item()
         assert isinstance(value, expected), (
             f"The '{name}' field must be of type '{kind}', not {type(value).__name__}"
         )
@@ -204,7 +201,6 @@ def _scalar_check(name: str, field_type: FieldType) -> Check:
 
 
 _INFINITY = float("inf")
-_OF_NUMPY: dict[str, type] = {"bool": np.bool_, "float": np.floating, "int": np.integer}
 
 
 def _bounds(base: str, string_bound: int) -> tuple[Any, Any]:
@@ -225,7 +221,10 @@ def _numeric_array_check(name: str, field_type: FieldType) -> Check:
     dtype, size = DTYPES[field_type.base], field_type.size
 
     def check(value: Any) -> Any:
-        if isinstance(value, np.ndarray) and value.dtype == dtype:
+        if isinstance(value, np.ndarray):
+            assert value.dtype == dtype, (
+                f"The '{name}' numpy.ndarray must have the dtype '{dtype}', not '{value.dtype}'"
+            )
             result = value
         else:
             result = np.array(_to_type_code(name, field_type, value), dtype=dtype)
@@ -289,9 +288,8 @@ def _list_check(name: str, field_type: FieldType) -> Check:
 
     def check(value: Any) -> Any:
         _assert_collection(name, value)
-        items = [element(item) for item in value]
-        if field_type.base == "bool" and any(type(item) is not bool for item in value):
-            value = items
+        for item in value:
+            element(item)
         assert not size or (len(value) == size if fixed else len(value) <= size), (
             f"The '{name}' field must have {'' if fixed else 'at most '}{size} elements, "
             f"not {len(value)}"
