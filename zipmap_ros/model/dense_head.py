@@ -58,6 +58,8 @@ def add_position_(x: Tensor, aspect: float) -> Tensor:
     """Add a tenth of the uv embedding to a map (N, C, h, w), in place."""
     C, h, w = x.shape[1:]
     u, v = position_tables(h, w, aspect, C, x.device)
+    if torch.compiler.is_compiling():  # torch 2.14 cannot where a part of a map is written to
+        return torch.cat([x[:, : C // 2] + u, x[:, C // 2 :] + v], dim=1)
     x[:, : C // 2].add_(u)
     x[:, C // 2 :].add_(v)
     return x
