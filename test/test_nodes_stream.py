@@ -573,14 +573,16 @@ def test_a_status_that_is_made_later_is_published_later(make: Any) -> None:
 
 
 def test_after_a_transition_that_throws_the_node_can_be_configured_anew(
-    make: Any, monkeypatch: pytest.MonkeyPatch
+    make: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """And the log has what it threw, once."""
     node = make(tf_mode="camera")
     node.trigger_deactivate()
     with monkeypatch.context() as patch:
         patch.setattr(stream_node_module, "Intake", None)
         node.trigger_activate()
     assert "configure the node anew" in node._status.hint
+    assert capfd.readouterr().err.count("TypeError: 'NoneType' object is not callable") == 1
     node.trigger_configure()
     node.trigger_activate()
     intake(node)._on_frame(frame(node.now_ns()))

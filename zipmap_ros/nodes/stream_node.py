@@ -33,6 +33,7 @@ from zipmap_ros.nodes.services import Services
 from zipmap_ros.nodes.spin import run
 from zipmap_ros.nodes.status import STATE_NAMES, MapperFacts, make_status, unlocated
 from zipmap_ros.nodes.transforms import TransformError, Transforms
+from zipmap_ros.nodes.transitions import logged
 from zipmap_ros.nodes.worker import Counts, Worker, WorkerError
 from zipmap_ros.parameters import Parameters
 
@@ -113,6 +114,7 @@ class StreamNode(LifecycleNode):
         if self.trigger_configure() == SUCCESS:
             self.trigger_activate()
 
+    @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load weights and session; a failure says why, in the log and in the status."""
         from zipmap_ros.mapping import StreamMapper, load_network, load_session
@@ -169,6 +171,7 @@ class StreamNode(LifecycleNode):
         self._publish_status()
         return SUCCESS
 
+    @logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe."""
         result = super().on_activate(state)
@@ -176,6 +179,7 @@ class StreamNode(LifecycleNode):
         self._publish_status()
         return result
 
+    @logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe; state and map stay."""
         self._unsubscribe()
@@ -183,12 +187,14 @@ class StreamNode(LifecycleNode):
         self._publish_status()
         return super().on_deactivate(state)
 
+    @logged
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the network and the map, take topics away; services refuse."""
         self._free()
         self._publish_status()
         return SUCCESS
 
+    @logged
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """As cleanup, whatever the state."""
         self._free()
