@@ -17,6 +17,7 @@ from launch.actions import (
     ExecuteProcess,
     IncludeLaunchDescription,
     OpaqueFunction,
+    TimerAction,
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
@@ -26,14 +27,19 @@ STREAM = PythonLaunchDescriptionSource(str(SHARE / "launch" / "stream.launch.py"
 
 
 def play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """`ros2 bag play` as the arguments say."""
+    """`ros2 bag play` as the arguments say.
+
+    The delay is ours: with its own, Humble's has /clock run meanwhile and jump back when the bag
+    starts, which forgets a session that was loaded, and waits again before each round of a loop.
+    """
     bag, rate, delay, loop = (
         LaunchConfiguration(name).perform(context) for name in ("bag", "rate", "delay", "loop")
     )
-    command = ["ros2", "bag", "play", bag, "--clock", "--rate", rate, "--delay", delay]
+    command = ["ros2", "bag", "play", bag, "--clock", "--rate", rate]
     if loop.lower() == "true":
         command.append("--loop")
-    return [ExecuteProcess(cmd=command, output="screen")]
+    player = ExecuteProcess(cmd=command, output="screen")
+    return [TimerAction(period=float(delay), actions=[player])]
 
 
 def generate_launch_description() -> LaunchDescription:

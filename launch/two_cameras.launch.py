@@ -37,8 +37,15 @@ def camera(name: str) -> list[Node]:
             executable="usb_cam_node_exe",
             name="usb_cam",
             namespace=PathJoinSubstitution([LaunchConfiguration("namespace"), name]),
-            parameters=[{"video_device": LaunchConfiguration(f"{name}_device"), "frame_id": frame}],
-            remappings=[("image_raw", "image")],
+            parameters=[
+                {
+                    "video_device": LaunchConfiguration(f"{name}_device"),
+                    "frame_id": frame,
+                    "brightness": -1,  # as the camera has it, not the driver's 50
+                }
+            ],
+            # Up to Jazzy image_transport does not take compressed images along by itself.
+            remappings=[("image_raw", "image"), ("image_raw/compressed", "image/compressed")],
             output="screen",
         ),
         Node(

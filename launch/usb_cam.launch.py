@@ -52,6 +52,7 @@ def generate_launch_description() -> LaunchDescription:
                         "frame_id": "camera_optical_frame",
                         "image_width": 640,
                         "image_height": 480,
+                        "brightness": -1,  # as the camera has it, not the driver's 50
                     }
                 ],
                 output="screen",

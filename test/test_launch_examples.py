@@ -200,16 +200,30 @@ def test_true_may_be_written_as_in_python(monkeypatch: pytest.MonkeyPatch) -> No
         assert nodes[name]["parameters"][-1]["use_sim_time"] is True
 
 
+def played(monkeypatch: pytest.MonkeyPatch, **given: str) -> tuple[float, list[str]]:
+    """When bag.launch.py plays, and with which command."""
+    module, context = loaded("bag"), LaunchContext()
+    monkeypatch.setattr(module, "ExecuteProcess", lambda cmd, output: cmd)
+    given = {"bag": "/path/run", "rate": "0.5", "delay": "1", "loop": "false", **given}
+    context.launch_configurations.update(given)
+    monkeypatch.setattr(module, "TimerAction", lambda period, actions: (period, *actions))
+    (played,) = module.play(context)
+    return played
+
+
 @pytest.mark.parametrize(("loop", "again"), [("true", True), ("True", True), ("false", False)])
 def test_a_bag_starts_again_if_it_is_to(
     monkeypatch: pytest.MonkeyPatch, loop: str, again: bool
 ) -> None:
-    module, context = loaded("bag"), LaunchContext()
-    monkeypatch.setattr(module, "ExecuteProcess", lambda cmd, output: cmd)
-    given = {"bag": "/path/run", "rate": "0.5", "delay": "1", "loop": loop}
-    context.launch_configurations.update(given)
-    (command,) = module.play(context)
+    _, command = played(monkeypatch, loop=loop)
     assert ("--loop" in command) is again
+
+
+@pytest.mark.parametrize("delay", ["0", "12.5"])
+def test_a_clock_does_not_run_before_its_bag(monkeypatch: pytest.MonkeyPatch, delay: str) -> None:
+    """Humble's `ros2 bag play` has it run for its own --delay, and jump back; it refuses 0."""
+    after, command = played(monkeypatch, delay=delay)
+    assert after == float(delay) and "--delay" not in command
 
 
 def test_rviz_has_the_topics_and_the_time_of_its_node(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,6 +245,16 @@ def test_rviz_has_the_topics_and_the_time_of_its_node(monkeypatch: pytest.Monkey
         "/zipmap/depth/confidence": "/zipmap/left/depth/confidence",
     }
     assert started(monkeypatch, rviz="true")["rviz2"]["remappings"] == []
+
+
+def test_two_cameras_have_their_images_where_the_node_looks_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = loaded("two_cameras")
+    monkeypatch.setattr(module, "Node", lambda **words: words)
+    driver, _ = module.camera("front")
+    rules = dict(driver["remappings"])
+    assert rules == {"image_raw": "image", "image_raw/compressed": "image/compressed"}
 
 
 def test_of_two_cameras_the_one_ahead_is_shown() -> None:

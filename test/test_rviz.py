@@ -110,6 +110,14 @@ def test_there_is_a_file_for_each_use() -> None:
     assert [path.stem for path in FILES] == ["map", "query", "zipmap"]
 
 
+def test_the_size_of_odometry_is_where_rviz_looks_for_it() -> None:
+    """It passes over others: of its displays Odometry alone has sizes below the shape."""
+    displays = parts(CONFIG / "zipmap.rviz", "Displays")
+    (odometry,) = (display for display in displays if kind(display) == "Odometry")
+    assert not [name for name in odometry if name.startswith("Axes")]
+    assert odometry["Shape"] == {"Axes Length": 0.3, "Axes Radius": 0.02, "Value": "Axes"}
+
+
 @pytest.mark.launch(fixture=stream)
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_every_display_finds_its_publisher(path: Path, ros: Bench, status: list[Status]) -> None:
