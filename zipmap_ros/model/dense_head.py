@@ -55,7 +55,7 @@ def position_tables(
 
 
 def add_position_(x: Tensor, aspect: float) -> Tensor:
-    """Add a tenth of the uv embedding to a map (N, C, h, w), in place."""
+    """A map (N, C, h, w) and a tenth of the uv embedding: in place, but where it is compiled."""
     C, h, w = x.shape[1:]
     u, v = position_tables(h, w, aspect, C, x.device)
     if torch.compiler.is_compiling():  # torch 2.14 cannot where a part of a map is written to

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 import rclpy
@@ -53,12 +54,9 @@ def _spin(make_node: Callable[[], Node]) -> int:
     executor.add_node(node)
     done = getattr(node, "finished", None) or Future()
     try:
-        while True:
-            try:
+        while rclpy.ok() and not done.done():
+            with suppress(InvalidHandle):  # rclpy's: one thread destroyed what was due on another
                 executor.spin_until_future_complete(done)
-                break
-            except InvalidHandle:  # rclpy's: one thread destroyed what was due on another
-                continue
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception:

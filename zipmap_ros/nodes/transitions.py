@@ -23,7 +23,7 @@ def logged(transition: Transition) -> Transition:
     def logged_transition(node: Any, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             return transition(node, state)
-        except Exception:
+        except Exception:  # whatever it is, a node that failed can be configured anew
             node.get_logger().error(traceback.format_exc())
             return TransitionCallbackReturn.ERROR
 
