@@ -106,5 +106,5 @@ fi
 if [ "$ros" = yes ]; then
     say "colcon build (ROS 2 $ROS_DISTRO)"
     . .venv/bin/activate
-    python -m colcon build --symlink-install --event-handlers console_cohesion+
+    python -m colcon build --symlink-install
 fi

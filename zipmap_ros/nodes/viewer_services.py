@@ -36,7 +36,7 @@ class ZipmapServices:
 
     def __init__(self, node: Node) -> None:
         group = MutuallyExclusiveCallbackGroup()
-        self._clients = {
+        self._clients: dict[str, Any] = {
             name: node.create_client(kind, f"zipmap/{name}", callback_group=group)
             for name, (kind, _) in SERVICES.items()
         }
@@ -91,7 +91,7 @@ class ZipmapServices:
                 raise ViewerError(f"{client.srv_name} did not answer within {timeout_s:g} s")
         finally:
             self._busy[name].release()
-        response = future.result()
+        response: Any = future.result()
         if not response.success:
             raise ViewerError(response.message)
         return response
