@@ -9,11 +9,14 @@ import rclpy
 from rclpy.executors import MultiThreadedExecutor, TimeoutException
 from rclpy.task import Task
 
+from zipmap_ros.nodes import spin
 from zipmap_ros.nodes.spin import ThreadedExecutor
+
+ENDLESS = 10**6
 
 
 class Offers:
-    """What rclpy before 10 does: a task is offered until a thread has begun with it."""
+    """What rclpy before 10.0.4 does: a task is offered until a thread has begun with it."""
 
     def __init__(self, task):
         self.task, self.times = task, 0
@@ -44,6 +47,7 @@ def offer(executor, monkeypatch, callback):
 
 
 def test_a_callback_that_waits_for_its_thread_is_not_offered_again(executor, monkeypatch):
+    monkeypatch.setattr(spin, "_POLLS", ENDLESS)
     offers = offer(executor, monkeypatch, lambda: None)
     threading.Timer(0.02, offers.task).start()
     with pytest.raises(TimeoutException):
@@ -52,11 +56,13 @@ def test_a_callback_that_waits_for_its_thread_is_not_offered_again(executor, mon
 
 
 def test_a_callback_that_runs_holds_nobody_up(executor, monkeypatch):
-    end = threading.Event()
-    offers = offer(executor, monkeypatch, end.wait)
+    monkeypatch.setattr(spin, "_POLLS", ENDLESS)
+    end, ended = threading.Event(), []
+    offers = offer(executor, monkeypatch, lambda: ended.append(end.wait(10)))
     threading.Thread(target=offers.task).start()
     with pytest.raises(TimeoutException):
         executor.wait_for_ready_callbacks()
+    assert not ended
     end.set()
 
 

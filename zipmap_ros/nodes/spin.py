@@ -28,8 +28,8 @@ _POLL_S, _POLLS = 0.0005, 200
 class ThreadedExecutor(MultiThreadedExecutor):
     """rclpy's, which looks for the next callback only once a thread has begun with the one before.
 
-    Before rclpy 10 it does not wait, is offered the same callback anew, hundreds of times a second,
-    and holds Python's lock while it looks: the network took three times as long
+    Before 10.0.4 it does not wait, is offered the same callback anew, hundreds of times a second,
+    and holds Python's lock while it looks, which the network wants: a third of the images was used
     (https://github.com/ros2/rclpy/issues/1452).
     """
 
