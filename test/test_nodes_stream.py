@@ -647,7 +647,7 @@ def test_what_moves_is_held_only_while_nothing_new_comes(
 def test_services_answer_in_every_state(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken away while its handler runs, one could not send its answer, which ended the node."""
     node = make(tf_mode="camera")
-    served = {service.srv_name: service for service in node.services}
+    served = {node.resolve_service_name(s.srv_name): s for s in node.services}
     assert "/zipmap/query_view" in served
 
     def clean_up(pose: Any, *_: Any) -> Any:
@@ -660,7 +660,7 @@ def test_services_answer_in_every_state(make: Any, monkeypatch: pytest.MonkeyPat
         answer = served["/zipmap/query_view"].callback(QueryView.Request(), QueryView.Response())
         assert not answer.success
         assert answer.message == "the node is not configured: configure the node"
-    assert {service.srv_name: service for service in node.services} == served
+    assert {node.resolve_service_name(s.srv_name): s for s in node.services} == served
     node.trigger_shutdown()
     answer = served["/zipmap/query_view"].callback(QueryView.Request(), QueryView.Response())
     assert answer.message.endswith("start the node anew")

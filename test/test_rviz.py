@@ -12,8 +12,10 @@ import pytest
 import yaml
 from launch import LaunchDescription
 from launch_pytest.actions import ReadyToTest
+from rclpy.duration import Infinite
 from rclpy.qos import (
     DurabilityPolicy,
+    LivelinessPolicy,
     QoSCompatibility,
     QoSProfile,
     ReliabilityPolicy,
@@ -99,7 +101,12 @@ def kind(part: dict[str, Any]) -> str:
 
 
 def profile(topic: dict[str, Any]) -> QoSProfile:
+    """What RViz asks for or offers, with the defaults written out: `qos_check_compatible` takes
+    those of a peer, which come so from the graph, for others than unset ones."""
     return QoSProfile(
+        deadline=Infinite,
+        liveliness=LivelinessPolicy.AUTOMATIC,
+        liveliness_lease_duration=Infinite,
         depth=topic["Depth"],
         reliability=RELIABILITY[topic["Reliability Policy"]],
         durability=DURABILITY[topic["Durability Policy"]],
