@@ -138,7 +138,11 @@ def discover(
 
 
 def settle(node: Node, found: Callable[[], bool] = lambda: False) -> None:
-    """Wait until the graph is complete and stops changing, or `found` holds."""
+    """Wait until the graph is complete and stops changing, or `found` holds.
+
+    Another rclpy does not tell when it is complete: there it has stopped changing.
+    """
+    is_complete = node._ros_graph.is_complete if hasattr(node, "_ros_graph") else lambda: True
     start = changed = time.monotonic()
     seen: Any = None
     while not found():
@@ -150,7 +154,7 @@ def settle(node: Node, found: Callable[[], bool] = lambda: False) -> None:
             node.get_service_names_and_types(),
             node.get_node_names_and_namespaces(),
         )
-        if snapshot != seen or not node._ros_graph.is_complete():
+        if snapshot != seen or not is_complete():
             seen, changed = snapshot, now
         rclpy.spin_once(node, timeout_sec=POLL_S)
 
