@@ -2,13 +2,29 @@
 """Fixtures that several test files use."""
 
 import os
+from pathlib import Path
 
 import launch
 import pytest
+import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from waiting import PATIENCE_S, spin_until
+
+EMBEDDED = Path(rclpy.__file__).is_relative_to(Path(__file__).resolve().parents[1] / "src")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "embedded: about this runtime alone, no other rclpy")
+
+
+def pytest_collection_modifyitems(items):
+    if not EMBEDDED:
+        for item in items:
+            if item.get_closest_marker("embedded"):
+                item.add_marker(pytest.mark.skip(reason="about the embedded runtime alone"))
+
 
 # A domain of this test run's own, for all its processes: others on this machine are not met.
 # Below 102, where Linux hands out no ports of its own to others, above those of single tests.

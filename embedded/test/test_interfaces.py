@@ -53,6 +53,7 @@ rclpy.shutdown()
 """
 
 
+@pytest.mark.embedded
 def test_a_package_of_the_ament_index(tmp_path):
     """Constants, defaults, bounds, nested types and a service, without a build."""
     share = tmp_path / "share"

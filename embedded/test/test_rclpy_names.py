@@ -25,6 +25,7 @@ from std_srvs.srv import Trigger
         (validate_topic_name, "~"),
         (validate_topic_name, "~/image"),
         (validate_topic_name, "/robot/{node}/image"),
+        (validate_topic_name, "a//b"),
         (validate_full_topic_name, "/robot/image"),
         (validate_parameter_name, "camera.name"),
     ],
@@ -48,9 +49,11 @@ def test_good_names(validate, name):
         (validate_topic_name, "", exceptions.InvalidTopicNameException, "empty"),
         (validate_topic_name, "a b", exceptions.InvalidTopicNameException, "alphanumerics"),
         (validate_topic_name, "a/~", exceptions.InvalidTopicNameException, "tilde"),
-        (validate_topic_name, "~a", exceptions.InvalidTopicNameException, "'/' after a '~'"),
-        (validate_topic_name, "a/9", exceptions.InvalidTopicNameException, "starts with a number"),
+        (validate_topic_name, "~{a}", exceptions.InvalidTopicNameException, "not followed by a"),
+        (validate_topic_name, "a/", exceptions.InvalidTopicNameException, "end with"),
+        (validate_topic_name, "a/9", exceptions.InvalidTopicNameException, "number"),
         (validate_topic_name, "{a b}", exceptions.InvalidTopicNameException, "substitution"),
+        (validate_topic_name, "{a", exceptions.InvalidTopicNameException, "{a"),
         (validate_full_topic_name, "image", exceptions.InvalidTopicNameException, "absolute"),
         (validate_full_topic_name, "/{node}", exceptions.InvalidTopicNameException, "alphanum"),
         (validate_parameter_name, "", exceptions.InvalidParameterException, "parameter"),
@@ -66,7 +69,14 @@ def test_bad_names(validate, name, error, reason):
 def test_bad_names_of_services_are_called_so(validate):
     """The same rules, another exception."""
     with pytest.raises(exceptions.InvalidServiceNameException, match="service name"):
-        validate("/a//b", is_service=True)
+        validate("/a b", is_service=True)
+
+
+@pytest.mark.embedded
+def test_a_tilde_stands_alone():
+    """rcl looks for the slash behind it only where no letter follows, and makes `~a` `/cama`."""
+    with pytest.raises(exceptions.InvalidTopicNameException, match="not followed by a"):
+        validate_topic_name("~a")
 
 
 @pytest.mark.parametrize(
@@ -85,22 +95,68 @@ def test_names_are_expanded(name, expected):
     assert expand_topic_name(name, "cam", "/robot") == expected
 
 
-def test_names_cannot_be_expanded_for_a_bad_node():
-    """The node's name and namespace are checked first."""
-    with pytest.raises(exceptions.InvalidNodeNameException):
-        expand_topic_name("image", "a b", "/")
-    with pytest.raises(exceptions.InvalidNamespaceException):
-        expand_topic_name("image", "cam", "robot")
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (("image", "a b", "/"), "node name 'a b' is invalid"),
+        (("image", "cam", "robot"), "node namespace 'robot' is invalid"),
+        (("", "cam", "/"), "topic name '' is invalid"),
+        (("a b", "cam", "/"), "topic name 'a b' is invalid"),
+        (("{nope}", "cam", "/"), "unknown substitution: {nope}"),
+    ],
+)
+def test_names_that_cannot_be_expanded(names, reason):
+    """That of the topic, the node or the namespace."""
+    with pytest.raises(ValueError, match=reason):
+        expand_topic_name(*names)
 
 
-def test_types_are_checked():
-    """Something that is no message or no service is refused."""
+def test_bad_names_are_refused_by_nodes(graph):
+    """Where something is made, resolved, and asked for."""
+    node = graph.init().node()
+    for name in ("a b", "a//b", "a/9", "{ns}/a", ""):
+        with pytest.raises(exceptions.InvalidTopicNameException):
+            node.create_publisher(String, name, 1)
+        with pytest.raises(exceptions.InvalidServiceNameException):
+            node.create_client(Trigger, name)
+        for resolve in (node.resolve_topic_name, node.resolve_service_name):
+            with pytest.raises(RuntimeError, match="failed to resolve name"):
+                resolve(name)
+    for name, error in (
+        ("a b", ValueError),
+        ("", ValueError),
+        ("a//b", exceptions.InvalidTopicNameException),
+    ):
+        for ask in (node.count_publishers, node.get_publishers_info_by_topic):
+            with pytest.raises(error):
+                ask(name)
+
+
+def test_what_is_counted_is_not_remapped(graph):
+    """What is made and listed is."""
+    node = graph.init("--ros-args", "-r", "image:=picture").node()
+    node.create_publisher(String, "image", 1)
+    graph.spin_until(lambda: node.count_publishers("picture"))
+    assert node.count_publishers("image") == 0
+    graph.spin_until(lambda: node.get_publishers_info_by_topic("image"))
+
+
+def test_types_are_checked(graph):
+    """What is no interface is refused, and a message in the place of a service."""
     check_is_valid_msg_type(String)
+    check_is_valid_msg_type(Trigger.Request)
     check_is_valid_srv_type(Trigger)
-    with pytest.raises(exceptions.InvalidTypeSupport):
-        check_is_valid_msg_type(str)
-    with pytest.raises(exceptions.InvalidTypeSupport):
-        check_is_valid_srv_type(String)
+    node = graph.init().node()
+    for check in (check_is_valid_msg_type, lambda kind: node.create_publisher(kind, "x", 1)):
+        with pytest.raises(AttributeError):
+            check(str)
+        with pytest.raises(RuntimeError, match="might be a service or action"):
+            check(Trigger)
+    for check in (check_is_valid_srv_type, lambda kind: node.create_client(kind, "x")):
+        with pytest.raises(AttributeError):
+            check(str)
+        with pytest.raises(RuntimeError, match="might be a message or action"):
+            check(String)
 
 
 # What rclpy's nodes call their own: programs cannot use it there either.
@@ -113,6 +169,7 @@ NAMES_OF_RCLPY = {
 }  # fmt: skip
 
 
+@pytest.mark.embedded
 def test_programs_may_name_attributes_as_they_like(context):
     """A node has none that rclpy's has not, but for those whose names say that they are ours."""
     node = LifecycleNode("tested", context=context, enable_logger_service=True)
@@ -147,5 +204,8 @@ def test_a_node_lives_with_attributes_of_a_program(graph):
     assert node.get_fully_qualified_name() == "/program"
     graph.spin_until(lambda: node.count_publishers("x") == 1)
     node.get_logger().info("here")
+    other = graph.node("other")
+    graph.spin_until(lambda: "program" in other.get_node_names())
+    graph.spin_until(lambda: other.count_publishers("x") == 1)
     node.destroy_node()
-    assert node.get_node_names() == []
+    graph.spin_until(lambda: other.count_publishers("x") == 0)

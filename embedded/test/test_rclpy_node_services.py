@@ -6,9 +6,7 @@ import itertools
 import pytest
 from rcl_interfaces.msg import LoggerLevel
 from rcl_interfaces.srv import GetLoggerLevels, SetLoggerLevels
-from rclpy import client as client_module
 from rclpy import logging
-from rosidl_embedded.type_hash import type_hash
 from std_srvs.srv import Trigger
 from type_description_interfaces.srv import GetTypeDescription
 from waiting import PATIENCE_S
@@ -29,8 +27,14 @@ def call(graph):
     return call
 
 
+@pytest.mark.embedded
 def test_a_type_is_described(call):
-    """With all that it refers to and the texts; a wrong hash and an unknown type say so."""
+    """With all that it refers to and the texts; a wrong hash and an unknown type say so.
+
+    Another rclpy describes types that its node uses alone.
+    """
+    from rosidl_embedded.type_hash import type_hash
+
     wanted = {"type_name": "std_msgs/msg/Header", "type_hash": type_hash("std_msgs/msg/Header")}
     answer = call(GetTypeDescription, "get_type_description", **wanted)
     assert answer.successful
@@ -58,8 +62,11 @@ def test_log_levels_are_set_from_outside(call):
     logging.set_logger_level("served", logging.LoggingSeverity.UNSET)
 
 
+@pytest.mark.embedded
 def test_a_client_takes_no_answer_of_another(graph, monkeypatch):
     """Clients of two processes count their requests alike."""
+    from rclpy import client as client_module
+
     graph.init()
     served, answers = graph.node("served"), itertools.count()
 
@@ -77,6 +84,7 @@ def test_a_client_takes_no_answer_of_another(graph, monkeypatch):
     assert sorted(graph.result(future).message for future in futures) == ["0", "1"]
 
 
+@pytest.mark.embedded
 def test_a_service_forgets_clients_that_have_left(graph):
     """It kept a number for each that ever asked: `ros2 service call` is a client of its own."""
     graph.init()

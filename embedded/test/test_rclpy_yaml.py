@@ -3,10 +3,12 @@
 
 import pytest
 from rclpy.context import Context
-from rclpy.impl.arguments import RCLInvalidROSArgsError, parse_arguments, read_parameter_file
-from rclpy.impl.yaml_text import dump_parameters, load_parameters, load_standard, load_yaml
 from rclpy.node import Node
 from rclpy.parameter import parameter_dict_from_yaml_file
+
+pytest.importorskip("rclpy.impl.arguments", reason="about the embedded runtime's own reader")
+from rclpy.impl.arguments import RCLInvalidROSArgsError, parse_arguments, read_parameter_file
+from rclpy.impl.yaml_text import dump_parameters, load_parameters, load_standard, load_yaml
 
 LOADERS = [load_yaml, load_parameters, load_standard]
 # 9 values in 9 values in ..., 8 times: 43 million.

@@ -60,7 +60,7 @@ class ParameterService:
         types = []
         for name in request.names:
             try:
-                types.append(self._node.get_parameter_type(name).value)
+                types.append(self._node.get_parameter_type(name))
             except ParameterNotDeclaredException:
                 types.append(Parameter.Type.NOT_SET.value)
         response.types = types

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple
 
-from rclpy.duration import Duration, Infinite
+from rclpy.duration import Duration
 
 
 class QoSPolicyKind(IntEnum):
@@ -43,8 +44,8 @@ class QoSPolicyEnum(IntEnum):
 
     @classmethod
     def short_keys(cls) -> list[str]:
-        """Names as written on command lines, `unknown` left out."""
-        return [k.lower() for k in cls.__members__ if k != "UNKNOWN"]
+        """Names as written on command lines."""
+        return [name.lower() for name in cls.__members__]
 
     @classmethod
     def get_from_short_key(cls, name: str) -> int:
@@ -54,8 +55,6 @@ class QoSPolicyEnum(IntEnum):
     @property
     def short_key(self) -> str:
         """The name as written on command lines."""
-        if self.name == "UNKNOWN":
-            raise AttributeError("failed to find value by enum")
         return self.name.lower()
 
 
@@ -147,7 +146,7 @@ class QoSProfile:
             kwargs["history"] = HistoryPolicy.KEEP_LAST
         elif kwargs["history"] == HistoryPolicy.KEEP_LAST and "depth" not in kwargs:
             raise InvalidQoSProfileException("History set to KEEP_LAST without a depth setting.")
-        for name, default in {**_DEFAULTS, "depth": 0, **kwargs}.items():
+        for name, default in {**_DEFAULTS, "depth": 10, **kwargs}.items():
             setattr(self, name, default)
         if self.history == HistoryPolicy.KEEP_LAST and self.depth == 0:
             warnings.warn(
@@ -167,11 +166,13 @@ class QoSProfile:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in _DEFAULTS)
-        return f"{type(self).__qualname__}({fields})"
-
-    __str__ = __repr__
+    def __str__(self) -> str:
+        fields = ", ".join(
+            f"{name}={value.value if isinstance(value, QoSPolicyEnum) else value}"
+            for name in _DEFAULTS
+            for value in (getattr(self, name),)
+        )
+        return f"{type(self).__name__}({fields})"
 
 
 def _policy_property(name: str) -> property:
@@ -217,43 +218,56 @@ class QoSCheckCompatibleResult(NamedTuple):
 
 def qos_check_compatible(
     publisher_qos: QoSProfile, subscription_qos: QoSProfile
-) -> tuple[QoSCompatibility, str]:
-    """Whether a publisher and a subscription with these profiles would match, and why not."""
-    reasons = []
-    if (
-        publisher_qos.reliability == ReliabilityPolicy.BEST_EFFORT
-        and subscription_qos.reliability == ReliabilityPolicy.RELIABLE
+) -> QoSCheckCompatibleResult:
+    """Whether a publisher and a subscription with these profiles would match, and why not.
+
+    A warning where that depends on policies that are left to the middleware.
+    """
+    for compatibility, find in (
+        (QoSCompatibility.ERROR, _errors),
+        (QoSCompatibility.WARNING, _warnings),
     ):
-        reasons.append("ERROR: Best effort publisher and reliable subscription;")
-    if (
-        publisher_qos.durability == DurabilityPolicy.VOLATILE
-        and subscription_qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
-    ):
-        reasons.append("ERROR: Volatile publisher and transient local subscription;")
-    if _is_limit(subscription_qos.deadline):
-        if not _is_limit(publisher_qos.deadline):
-            reasons.append("ERROR: Subscription has a deadline, but publisher does not;")
-        elif subscription_qos.deadline < publisher_qos.deadline:
-            reasons.append("ERROR: Subscription deadline is less than publisher deadline;")
-    if (
-        publisher_qos.liveliness == LivelinessPolicy.AUTOMATIC
-        and subscription_qos.liveliness == LivelinessPolicy.MANUAL_BY_TOPIC
-    ):
-        reasons.append(
-            "ERROR: Publisher's liveliness is automatic and subscription's is manual by topic;"
+        reasons = "".join(
+            f"{compatibility.name}: {reason};" for reason in find(publisher_qos, subscription_qos)
         )
-    if _is_limit(subscription_qos.liveliness_lease_duration):
-        if not _is_limit(publisher_qos.liveliness_lease_duration):
-            reasons.append("ERROR: Subscription has a liveliness lease, but publisher does not;")
-        elif subscription_qos.liveliness_lease_duration < publisher_qos.liveliness_lease_duration:
-            reasons.append("ERROR: Subscription liveliness lease is less than publisher's;")
-    return QoSCheckCompatibleResult(
-        QoSCompatibility.ERROR if reasons else QoSCompatibility.OK, "".join(reasons)
-    )
+        if reasons:
+            return QoSCheckCompatibleResult(compatibility, reasons)
+    return QoSCheckCompatibleResult(QoSCompatibility.OK, "")
 
 
-def _is_limit(duration: Duration) -> bool:
-    return 0 < duration.nanoseconds < Infinite.nanoseconds
+def _errors(publisher: QoSProfile, subscription: QoSProfile) -> Iterator[str]:
+    for name, weak, strong, reason in (
+        ("reliability", ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE,
+         "Best effort publisher and reliable subscription"),
+        ("durability", DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL,
+         "Volatile publisher and transient local subscription"),
+        ("liveliness", LivelinessPolicy.AUTOMATIC, LivelinessPolicy.MANUAL_BY_TOPIC,
+         "Publisher's liveliness is automatic and subscription's is manual by topic"),
+    ):  # fmt: skip
+        if getattr(publisher, name) == weak and getattr(subscription, name) == strong:
+            yield reason
+    for name in ("deadline", "liveliness_lease_duration"):
+        offered, asked = getattr(publisher, name), getattr(subscription, name)
+        what = name.replace("_", " ")
+        if asked.nanoseconds and not offered.nanoseconds:
+            yield f"Subscription has a {what}, but publisher does not"
+        elif asked.nanoseconds and asked < offered:
+            yield f"Subscription {what} is less than publisher"
+
+
+def _warnings(publisher: QoSProfile, subscription: QoSProfile) -> Iterator[str]:
+    for name, weak, strong in (
+        ("reliability", ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE),
+        ("durability", DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL),
+        ("liveliness", LivelinessPolicy.AUTOMATIC, LivelinessPolicy.MANUAL_BY_TOPIC),
+    ):
+        offered, asked = getattr(publisher, name), getattr(subscription, name)
+        unset = [policy.name in ("SYSTEM_DEFAULT", "UNKNOWN") for policy in (offered, asked)]
+        if all(unset) or (unset[0] and asked == strong) or (unset[1] and offered == weak):
+            yield (
+                f"Publisher {name} is {offered.short_key} and "
+                f"subscription {name} is {asked.short_key}"
+            )
 
 
 def _preset(depth: int, **policies: Any) -> QoSProfile:
@@ -299,7 +313,7 @@ class QoSPresetProfiles(Enum):
     @classmethod
     def short_keys(cls) -> list[str]:
         """Names as written on command lines."""
-        return [k.lower() for k in cls.__members__ if k != "UNKNOWN"]
+        return [name.lower() for name in cls.__members__]
 
     @classmethod
     def get_from_short_key(cls, name: str) -> QoSProfile:

@@ -65,24 +65,33 @@ def _path_error(what: str, name: str) -> tuple[str, int] | None:
 
 
 def input_name_error(name: str, kind: str = "topic") -> tuple[str, int] | None:
-    """What is wrong with a name as users write it (relative, `~`, `{node}`), None if nothing."""
+    """What is wrong with a name as users write it (relative, `~`, `{node}`), None if nothing.
+
+    Its length and repeated slashes are those of the full name.
+    """
+    what = f"{kind} name"
     if not name:
-        return f"{kind} name must not be empty", 0
+        return f"{what} must not be empty", 0
+    if name.endswith("/"):
+        return f"{what} must not end with a '/'", len(name) - 1
     for match in _SUBSTITUTION.finditer(name):
-        if not re.fullmatch(r"[A-Za-z_]\w*", match[1]):
-            return f"{kind} name has an invalid substitution", match.start()
-    plain = _SUBSTITUTION.sub("x", name)
+        if not re.fullmatch(r"(?:[A-Za-z_][A-Za-z0-9_]*)?", match[1]):
+            return f"{what} has an invalid substitution", match.start(1)
+    plain = _SUBSTITUTION.sub(lambda match: "x" * len(match[0]), name)
+    bad = re.search(r"[^A-Za-z0-9_/~]", plain)
+    if bad:
+        allowed = "alphanumerics, '_', '/', or what '~' and '{}' stand for"
+        return f"{what} must not contain characters other than {allowed}", bad.start()
     if "~" in plain[1:]:
-        return f"{kind} name must not have tilde '~' unless it is the first character", (
-            name.index("~", 1)
+        return f"{what} must not have tilde '~' unless it is the first character", (
+            plain.index("~", 1)
         )
-    if plain.startswith("~"):
-        if len(plain) == 1:
-            return None
-        if plain[1] != "/":
-            return f"{kind} name must have a '/' after a '~'", 1
-        return full_name_error(plain[1:], kind)
-    return full_name_error(plain if plain.startswith("/") else f"/{plain}", kind)
+    if plain.startswith("~") and plain[1:2] not in ("", "/"):
+        return f"{what} must not have a tilde '~' that is not followed by a '/'", 1
+    digit = _DIGIT_TOKEN.search(plain)
+    if digit:
+        return f"{what} must not have a token that starts with a number", digit.end() - 1
+    return None
 
 
 def expand(name: str, node_name: str, node_namespace: str) -> str:
@@ -93,10 +102,10 @@ def expand(name: str, node_name: str, node_namespace: str) -> str:
         if match[1] == "node":
             return node_name
         if match[1] in ("ns", "namespace"):
-            return node_namespace if node_namespace != "/" else ""
-        raise ValueError(f"unknown substitution '{{{match[1]}}}' in name '{name}'")
+            return node_namespace
+        raise ValueError(f"topic name '{name}' is invalid: unknown substitution: {match[0]}")
 
-    name = _SUBSTITUTION.sub(substitute, name)
-    if name.startswith("~"):
-        return f"{namespace}/{node_name}{name[1:]}"
-    return name if name.startswith("/") else f"{namespace}/{name}"
+    full = _SUBSTITUTION.sub(substitute, name)
+    if full.startswith("~"):
+        return f"{namespace}/{node_name}{full[1:]}"
+    return full if full.startswith("/") else f"{namespace}/{full}"

@@ -7,14 +7,15 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
 from rclpy.client import Client
 from rclpy.clock import Clock
 from rclpy.constants import S_TO_NS
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.exceptions import InvalidHandle, InvalidTypeSupport, needs_full_ros
-from rclpy.expand_topic_name import expand_topic_name
+from rclpy.exceptions import InvalidHandle, NameValidationException, needs_full_ros
 from rclpy.guard_condition import GuardCondition
+from rclpy.impl.names import expand
 from rclpy.publisher import Publisher
 from rclpy.qos import (
     DurabilityPolicy,
@@ -27,6 +28,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions, _declare_qos_para
 from rclpy.service import Service
 from rclpy.subscription import Subscription
 from rclpy.timer import Rate, Timer
+from rclpy.type_support import check_is_valid_msg_type, check_is_valid_srv_type
 from rclpy.validate_full_topic_name import validate_full_topic_name
 from rclpy.validate_topic_name import validate_topic_name
 
@@ -127,25 +129,31 @@ class NodeEntities:
 
     def resolve_topic_name(self, topic: str, *, only_expand: bool = False) -> str:
         """Full name of a topic, remapped unless `only_expand`."""
-        return self._ros_full_topic_name(topic, only_expand=only_expand)
+        return self._ros_resolve(topic, only_expand=only_expand)
 
     def resolve_service_name(self, service: str, *, only_expand: bool = False) -> str:
         """Full name of a service, remapped unless `only_expand`."""
-        return self._ros_full_topic_name(service, is_service=True, only_expand=only_expand)
+        return self._ros_resolve(service, is_service=True, only_expand=only_expand)
+
+    def _ros_resolve(self, name: str, **options: bool) -> str:
+        try:
+            return self._ros_full_topic_name(name, **options)
+        except (NameValidationException, ValueError) as error:
+            raise RCLError(f"failed to resolve name: {error}") from None
 
     def _ros_full_topic_name(
         self, name: str, *, is_service: bool = False, only_expand: bool = False
     ) -> str:
         validate_topic_name(name, is_service=is_service)
-        full = expand_topic_name(name, self._ros_name, self._ros_namespace)
+        full = expand(name, self._ros_name, self._ros_namespace)
         validate_full_topic_name(full, is_service=is_service)
         if only_expand:
             return full
         for rule in self._ros_arguments.remaps:
             if rule.node not in ("", self._ros_name) or rule.source.startswith("__"):
                 continue
-            if expand_topic_name(rule.source, self._ros_name, self._ros_namespace) == full:
-                full = expand_topic_name(rule.target, self._ros_name, self._ros_namespace)
+            if expand(rule.source, self._ros_name, self._ros_namespace) == full:
+                full = expand(rule.target, self._ros_name, self._ros_namespace)
                 validate_full_topic_name(full, is_service=is_service)
                 return full
         return full
@@ -171,13 +179,13 @@ class NodeEntities:
         self._ros_check_handle()
         full = self._ros_full_topic_name(topic)
         profile = _profile(qos_profile)
-        interface = _interface_name(msg_type)
+        check_is_valid_msg_type(msg_type)
         if qos_overriding_options is not None:
             _declare_qos_parameters(
                 Publisher, cast(Any, self), full, profile, qos_overriding_options
             )
         profile = self._ros_resolve_best_available(profile, full, for_writer=True)
-        writer = self._ros_participant.make_writer(f"rt{full}", interface, profile)
+        writer = self._ros_participant.make_writer(f"rt{full}", msg_type._interface_name, profile)
         group = callback_group or self.default_callback_group
         publisher = publisher_class(
             writer, msg_type, full, profile, event_callbacks or PublisherEventCallbacks(), group
@@ -207,13 +215,13 @@ class NodeEntities:
             raise needs_full_ros("content filtering")
         full = self._ros_full_topic_name(topic)
         profile = _profile(qos_profile)
-        interface = _interface_name(msg_type)
+        check_is_valid_msg_type(msg_type)
         if qos_overriding_options is not None:
             _declare_qos_parameters(
                 Subscription, cast(Any, self), full, profile, qos_overriding_options
             )
         profile = self._ros_resolve_best_available(profile, full, for_writer=False)
-        reader = self._ros_participant.make_reader(f"rt{full}", interface, profile)
+        reader = self._ros_participant.make_reader(f"rt{full}", msg_type._interface_name, profile)
         group = callback_group or self.default_callback_group
         subscription: Subscription = Subscription(
             reader, msg_type, full, callback, group, profile, raw,
@@ -434,14 +442,6 @@ def _profile(qos: QoSProfile | int) -> QoSProfile:
     raise TypeError(f"Expected QoSProfile or int, but received {type(qos)!r}")
 
 
-def _interface_name(msg_type: Any) -> str:
-    name = getattr(msg_type, "_interface_name", "")
-    if not name or hasattr(msg_type, "Request"):
-        raise InvalidTypeSupport(f"{msg_type} is not a message class")
-    return name
-
-
 def _service_halves(srv_type: Any) -> tuple[str, str]:
-    if not hasattr(srv_type, "_interface_name") or not hasattr(srv_type, "Request"):
-        raise InvalidTypeSupport(f"{srv_type} is not a service class")
+    check_is_valid_srv_type(srv_type)
     return srv_type.Request._interface_name, srv_type.Response._interface_name

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rclpy.context import Context
+from rclpy.expand_topic_name import expand_topic_name
 from rclpy.impl.dds.graph import Graph, RemoteEndpoint
 from rclpy.impl.dds.type_descriptor import ros_type_name
 from rclpy.impl.names import full_name_error
 from rclpy.topic_endpoint_info import TopicEndpointInfo, TopicEndpointTypeEnum, TypeHash
+from rclpy.validate_full_topic_name import validate_full_topic_name
 
 NamesAndTypes = list[tuple[str, list[str]]]
 
@@ -23,9 +25,17 @@ class NodeGraph:
 
     _ros_graph: Graph
     _context: Context
+    _ros_name: str
+    _ros_namespace: str
 
     def _ros_full_topic_name(self, name: str, *, is_service: bool = False) -> str:
         raise NotImplementedError()
+
+    def _ros_expanded(self, name: str, *, is_service: bool = False) -> str:
+        """The full name, not remapped; raises ValueError or what validates full names raises."""
+        full = expand_topic_name(name, self._ros_name, self._ros_namespace)
+        validate_full_topic_name(full, is_service=is_service)
+        return full
 
     def get_node_names(self) -> list[str]:
         """Names of all nodes, without namespaces."""
@@ -114,7 +124,10 @@ class NodeGraph:
     def _ros_infos(
         self, topic_name: str, no_mangle: bool, writers: bool
     ) -> list[TopicEndpointInfo]:
-        dds_topic = topic_name if no_mangle else f"rt{self._ros_full_topic_name(topic_name)}"
+        if no_mangle:
+            dds_topic = topic_name
+        else:
+            dds_topic = f"rt{self._ros_full_topic_name(self._ros_expanded(topic_name))}"
         kind = TopicEndpointTypeEnum.PUBLISHER if writers else TopicEndpointTypeEnum.SUBSCRIPTION
         infos = []
         for endpoint in self._ros_graph.endpoints(dds_topic):
@@ -135,21 +148,21 @@ class NodeGraph:
         return infos
 
     def count_publishers(self, topic_name: str) -> int:
-        """Number of publishers of a topic."""
-        return self._ros_count(f"rt{self._ros_full_topic_name(topic_name)}", True)
+        """Number of publishers of a topic, whose name is not remapped."""
+        return self._ros_count(f"rt{self._ros_expanded(topic_name)}", True)
 
     def count_subscribers(self, topic_name: str) -> int:
-        """Number of subscriptions of a topic."""
-        return self._ros_count(f"rt{self._ros_full_topic_name(topic_name)}", False)
+        """Number of subscriptions of a topic, whose name is not remapped."""
+        return self._ros_count(f"rt{self._ros_expanded(topic_name)}", False)
 
     def count_clients(self, service_name: str) -> int:
-        """Number of clients of a service."""
-        name = self._ros_full_topic_name(service_name, is_service=True)
+        """Number of clients of a service, whose name is not remapped."""
+        name = self._ros_expanded(service_name, is_service=True)
         return self._ros_count(f"rq{name}Request", True)
 
     def count_services(self, service_name: str) -> int:
-        """Number of servers of a service."""
-        name = self._ros_full_topic_name(service_name, is_service=True)
+        """Number of servers of a service, whose name is not remapped."""
+        name = self._ros_expanded(service_name, is_service=True)
         return self._ros_count(f"rq{name}Request", False)
 
     def _ros_count(self, dds_topic: str, writers: bool) -> int:

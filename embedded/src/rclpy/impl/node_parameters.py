@@ -165,7 +165,7 @@ class NodeParameters:
     @staticmethod
     def _ros_check_type(parameter: Parameter, descriptor: ParameterDescriptor) -> None:
         if not descriptor.dynamic_typing and parameter.type_.value != descriptor.type:
-            raise InvalidParameterTypeException(parameter, Parameter.Type(descriptor.type))
+            raise InvalidParameterTypeException(parameter, Parameter.Type(descriptor.type).name)
 
     def undeclare_parameter(self, name: str) -> None:
         """Forget a parameter.
@@ -231,16 +231,16 @@ class NodeParameters:
             if name.startswith(start)
         }
 
-    def get_parameter_type(self, name: str) -> Parameter.Type:
-        """Type of a parameter; see `get_parameter` for what it raises."""
+    def get_parameter_type(self, name: str) -> int:
+        """Number of a parameter's type; see `get_parameter` for what it raises."""
         if name in self._parameters:
-            return self._parameters[name].type_
+            return self._parameters[name].type_.value
         if self._allow_undeclared_parameters:
-            return Parameter.Type.NOT_SET
+            return Parameter.Type.NOT_SET.value
         raise ParameterNotDeclaredException(name)
 
-    def get_parameter_types(self, names: list[str]) -> list[Parameter.Type]:
-        """Types of several."""
+    def get_parameter_types(self, names: list[str]) -> list[int]:
+        """Those of several."""
         return [self.get_parameter_type(name) for name in names]
 
     def describe_parameter(self, name: str) -> ParameterDescriptor:

@@ -2,7 +2,7 @@
 """Lifecycle nodes: configured, activated, deactivated, cleaned up, shut down."""
 
 from rclpy.lifecycle.managed_entity import ManagedEntity, SimpleManagedEntity
-from rclpy.lifecycle.node import LifecycleNode, LifecycleNodeMixin, Node
+from rclpy.lifecycle.node import LifecycleNode, LifecycleNodeMixin, Node, NodeMixin
 from rclpy.lifecycle.publisher import LifecyclePublisher, Publisher
 from rclpy.lifecycle.state_machine import (
     LifecycleState,
@@ -17,6 +17,7 @@ __all__ = [
     "LifecycleState",
     "ManagedEntity",
     "Node",
+    "NodeMixin",
     "Publisher",
     "SimpleManagedEntity",
     "State",

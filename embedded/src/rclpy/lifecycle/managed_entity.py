@@ -63,14 +63,18 @@ class SimpleManagedEntity(ManagedEntity):
     def when_enabled(
         wrapped: Callable | None = None, *, when_not_enabled: Callable | None = None
     ) -> Any:
-        """Decorate a method that does nothing, or `when_not_enabled()`, while disabled."""
+        """Decorate a method that does nothing, or `when_not_enabled()`, while disabled.
+
+        What it returns is lost.
+        """
 
         def decorate(function: Callable) -> Callable:
             @wraps(function)
-            def only_when_enabled(self: SimpleManagedEntity, *args: Any, **kwargs: Any) -> Any:
-                if not self._enabled:
-                    return when_not_enabled() if when_not_enabled is not None else None
-                return function(self, *args, **kwargs)
+            def only_when_enabled(self: SimpleManagedEntity, *args: Any, **kwargs: Any) -> None:
+                if self._enabled:
+                    function(self, *args, **kwargs)
+                elif when_not_enabled is not None:
+                    when_not_enabled()
 
             return only_when_enabled
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -49,10 +48,10 @@ class LifecycleNodeMixin(ManagedEntity):
         self._managed_entities: set[ManagedEntity] = set()
         self._state_machine = StateMachine()
         self._ros_transition_lock = threading.RLock()
-        self._ros_registered: dict[str, Callable[[LifecycleState], TransitionCallbackReturn]] = {}
+        self._ros_callbacks: dict[str, Callable[[LifecycleState], TransitionCallbackReturn]] = {
+            state: getattr(self, name) for state, name in _CALLBACKS.items()
+        }
         self._ros_transition_event: Any = None
-        for name in _CALLBACKS.values():
-            self._ros_registered[name] = getattr(self, name)
         if enable_communication_interface:
             self._ros_serve(callback_group)
 
@@ -78,7 +77,7 @@ class LifecycleNodeMixin(ManagedEntity):
     # Transitions
 
     def trigger_configure(self) -> TransitionCallbackReturn:
-        """Configure; raises RuntimeError where the state does not allow it."""
+        """Configure; raises RCLError where the state does not allow it."""
         return self._ros_trigger(label="configure")
 
     def trigger_cleanup(self) -> TransitionCallbackReturn:
@@ -102,7 +101,7 @@ class LifecycleNodeMixin(ManagedEntity):
             machine = self._state_machine
             transition = machine.find(number=number, label=label)
             if transition is None or transition.label not in _REQUESTS:
-                raise RuntimeError(
+                raise RCLError(
                     f"transition '{label or number}' is not available from state "
                     f"'{machine.current.label}'"
                 )
@@ -116,7 +115,7 @@ class LifecycleNodeMixin(ManagedEntity):
             return outcome
 
     def _ros_run_callback(self, before: LifecycleState) -> TransitionCallbackReturn:
-        callback = self._ros_registered[_CALLBACKS[self._state_machine.current.label]]
+        callback = self._ros_callbacks[self._state_machine.current.label]
         node: Any = self
         try:
             outcome = callback(before)
@@ -133,57 +132,30 @@ class LifecycleNodeMixin(ManagedEntity):
         return outcome
 
     def _ros_announce_transition(self, transition: LifecycleTransition) -> None:
+        """Say where from and where to: rcl leaves the time and the transition unset."""
         if self._ros_transition_event is None:
             return
         event = lifecycle_msgs.msg.TransitionEvent(
-            timestamp=time.time_ns(), **_transition_fields(transition)
+            start_state=_state(transition.start), goal_state=_state(transition.goal)
         )
         with suppress(RCLError):  # a node may still be shut down once its context is
             self._ros_transition_event.publish(event)
-
-    def register_callback(
-        self, state_id: int, callback: Callable[[LifecycleState], TransitionCallbackReturn]
-    ) -> bool:
-        """Use another callback for a transition state; False for any other state."""
-        for state in STATES.values():
-            if state.state_id == state_id and state.label in _CALLBACKS:
-                self._ros_registered[_CALLBACKS[state.label]] = callback
-                return True
-        return False
-
-    def register_on_configure(self, callback: Callable) -> bool:
-        """Use another callback at configure."""
-        return self.register_callback(STATES["configuring"].state_id, callback)
-
-    def register_on_cleanup(self, callback: Callable) -> bool:
-        """Use another callback at cleanup."""
-        return self.register_callback(STATES["cleaningup"].state_id, callback)
-
-    def register_on_shutdown(self, callback: Callable) -> bool:
-        """Use another callback at shutdown."""
-        return self.register_callback(STATES["shuttingdown"].state_id, callback)
-
-    def register_on_activate(self, callback: Callable) -> bool:
-        """Use another callback at activate."""
-        return self.register_callback(STATES["activating"].state_id, callback)
-
-    def register_on_deactivate(self, callback: Callable) -> bool:
-        """Use another callback at deactivate."""
-        return self.register_callback(STATES["deactivating"].state_id, callback)
-
-    def register_on_error(self, callback: Callable) -> bool:
-        """Use another callback after an error."""
-        return self.register_callback(STATES["errorprocessing"].state_id, callback)
 
     # Managed entities
 
     def add_managed_entity(self, entity: ManagedEntity) -> None:
         """Tell an entity of transitions, too."""
+        if not isinstance(entity, ManagedEntity):
+            raise TypeError(f"{entity!r} is no rclpy.lifecycle.ManagedEntity")
         self._managed_entities.add(entity)
 
     def _ros_tell(self, callback: str, state: LifecycleState) -> TransitionCallbackReturn:
         for entity in list(self._managed_entities):
             outcome = getattr(entity, callback)(state)
+            if not isinstance(outcome, TransitionCallbackReturn):
+                raise TypeError(
+                    f"{callback} of {entity} returned {outcome!r}, no TransitionCallbackReturn"
+                )
             if outcome is not TransitionCallbackReturn.SUCCESS:
                 return outcome
         return TransitionCallbackReturn.SUCCESS
@@ -241,7 +213,7 @@ class LifecycleNodeMixin(ManagedEntity):
         try:
             outcome = self._ros_trigger(number=wanted.id, label=wanted.label)
             response.success = outcome is TransitionCallbackReturn.SUCCESS
-        except RuntimeError as error:
+        except RCLError as error:
             node: Any = self
             node.get_logger().warning(str(error))
         return response
@@ -270,19 +242,15 @@ def _state(state: LifecycleState) -> Any:
     return lifecycle_msgs.msg.State(id=state.state_id, label=state.label)
 
 
-def _transition_fields(transition: LifecycleTransition) -> dict[str, Any]:
-    return {
-        "transition": lifecycle_msgs.msg.Transition(
-            id=transition.transition_id, label=transition.label
-        ),
-        "start_state": _state(transition.start),
-        "goal_state": _state(transition.goal),
-    }
-
-
 def _descriptions(transitions: list[LifecycleTransition]) -> list[Any]:
     return [
-        lifecycle_msgs.msg.TransitionDescription(**_transition_fields(transition))
+        lifecycle_msgs.msg.TransitionDescription(
+            transition=lifecycle_msgs.msg.Transition(
+                id=transition.transition_id, label=transition.label
+            ),
+            start_state=_state(transition.start),
+            goal_state=_state(transition.goal),
+        )
         for transition in transitions
     ]
 
@@ -309,3 +277,4 @@ class LifecycleNode(LifecycleNodeMixin, rclpy.node.Node):
 
 
 Node = LifecycleNode
+NodeMixin = LifecycleNodeMixin

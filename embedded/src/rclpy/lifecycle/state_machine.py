@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import Enum
 from typing import NamedTuple
 
 from lifecycle_msgs.msg import State as StateMessage
@@ -20,12 +20,19 @@ class LifecycleState(NamedTuple):
 State = LifecycleState
 
 
-class TransitionCallbackReturn(IntEnum):
-    """Outcome of a callback."""
+class TransitionCallbackReturn(Enum):
+    """Outcome of a callback; equals no number."""
 
     SUCCESS = TransitionMessage.TRANSITION_CALLBACK_SUCCESS
     FAILURE = TransitionMessage.TRANSITION_CALLBACK_FAILURE
     ERROR = TransitionMessage.TRANSITION_CALLBACK_ERROR
+
+    def __int__(self) -> int:
+        return self.value
+
+    def to_label(self) -> str:
+        """Label of the transition that follows."""
+        return f"transition_{self.name.lower()}"
 
 
 class LifecycleTransition(NamedTuple):
@@ -54,37 +61,27 @@ STATES = _states(
 UNKNOWN = STATES["unknown"]
 
 
-def _requested() -> list[LifecycleTransition]:
-    """Transitions that can be asked for."""
+def _transitions() -> list[LifecycleTransition]:
+    """What can be asked for, each followed by what the outcomes of its callback lead to."""
     rows = [
-        ("configure", "CONFIGURE", "unconfigured", "configuring"),
-        ("cleanup", "CLEANUP", "inactive", "cleaningup"),
-        ("activate", "ACTIVATE", "inactive", "activating"),
-        ("deactivate", "DEACTIVATE", "active", "deactivating"),
-        ("shutdown", "UNCONFIGURED_SHUTDOWN", "unconfigured", "shuttingdown"),
-        ("shutdown", "INACTIVE_SHUTDOWN", "inactive", "shuttingdown"),
-        ("shutdown", "ACTIVE_SHUTDOWN", "active", "shuttingdown"),
-    ]
-    return [_transition(label, name, start, goal) for label, name, start, goal in rows]
-
-
-def _followed() -> list[LifecycleTransition]:
-    """Transitions that follow from a callback's outcome."""
-    goals = {
-        # state: name of its transitions, goal after success, after failure
-        "configuring": ("CONFIGURE", "inactive", "unconfigured"),
-        "cleaningup": ("CLEANUP", "unconfigured", "inactive"),
-        "shuttingdown": ("SHUTDOWN", "finalized", "finalized"),
-        "activating": ("ACTIVATE", "active", "inactive"),
-        "deactivating": ("DEACTIVATE", "inactive", "active"),
-        "errorprocessing": ("ERROR", "unconfigured", "finalized"),
-    }
+        # label, names of transitions, where they start, goal, after success, after failure
+        ("configure", "CONFIGURE", "unconfigured", "configuring", "inactive", "unconfigured"),
+        ("cleanup", "CLEANUP", "inactive", "cleaningup", "unconfigured", "inactive"),
+        ("activate", "ACTIVATE", "inactive", "activating", "active", "inactive"),
+        ("deactivate", "DEACTIVATE", "active", "deactivating", "inactive", "active"),
+        ("shutdown", "SHUTDOWN", "unconfigured inactive active", "shuttingdown",
+         "finalized", "finalized"),
+        ("", "ERROR", "", "errorprocessing", "unconfigured", "finalized"),
+    ]  # fmt: skip
     transitions = []
-    for state, (name, success, failure) in goals.items():
-        error = "finalized" if state == "errorprocessing" else "errorprocessing"
-        for outcome, goal in (("success", success), ("failure", failure), ("error", error)):
+    for label, name, starts, goal, success, failure in rows:
+        for start in starts.split():
+            full = f"{start.upper()}_{name}" if name == "SHUTDOWN" else name
+            transitions.append(_transition(label, full, start, goal))
+        error = "finalized" if name == "ERROR" else "errorprocessing"
+        for outcome, after in (("success", success), ("failure", failure), ("error", error)):
             full = f"ON_{name}_{outcome.upper()}"
-            transitions.append(_transition(f"transition_{outcome}", full, state, goal))
+            transitions.append(_transition(f"transition_{outcome}", full, goal, after))
     return transitions
 
 
@@ -93,7 +90,7 @@ def _transition(label: str, name: str, start: str, goal: str) -> LifecycleTransi
     return LifecycleTransition(number, label, STATES[start], STATES[goal])
 
 
-TRANSITIONS = _requested() + _followed()
+TRANSITIONS = _transitions()
 
 
 class StateMachine:
@@ -117,7 +114,7 @@ class StateMachine:
 
     def follow(self, outcome: TransitionCallbackReturn) -> LifecycleTransition:
         """Leave a transition state by a callback's outcome."""
-        transition = self.find(label=f"transition_{outcome.name.lower()}")
+        transition = self.find(label=outcome.to_label())
         assert transition is not None, f"{self.current.label} is no transition state"
         self.current = transition.goal
         return transition
