@@ -46,6 +46,7 @@ def context():
     context = Context()
     context.init(args=[])
     yield context
+    context.try_shutdown()
     context.destroy()
 
 
@@ -81,4 +82,5 @@ def graph():
     yield graph
     if graph.executor is not None:
         graph.executor.shutdown()
+    graph.context.try_shutdown()
     graph.context.destroy()

@@ -63,6 +63,8 @@ rclpy.shutdown()
 """
 
 
+# What such a child does is undefined on others.
+@pytest.mark.embedded
 @pytest.mark.parametrize("script", [TERMINATED, LEAVING], ids=["terminated", "leaving"])
 def test_a_forked_child_leaves_its_parent_alone(script):
     """It hung at its end, and a signal to it had its parent forget slow readers from then on."""

@@ -209,3 +209,5 @@ def test_a_node_lives_with_attributes_of_a_program(graph):
     graph.spin_until(lambda: other.count_publishers("x") == 1)
     node.destroy_node()
     graph.spin_until(lambda: other.count_publishers("x") == 0)
+    with pytest.raises(exceptions.InvalidHandle):
+        node.get_name()

@@ -11,7 +11,6 @@ import pytest
 from rclpy import executors
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.executors import MultiThreadedExecutor
-from rclpy.impl.executor import Executor
 from rclpy.node import Node
 from rclpy.task import Future
 from spinning import Spinning
@@ -36,6 +35,7 @@ def wait_until(ready):
         time.sleep(0.01)
 
 
+@pytest.mark.embedded
 def test_brief_callbacks_run_where_work_is_found(context, node, monkeypatch):
     """All but the first of each, of which nothing is known, and never in the thread that spins."""
     monkeypatch.setattr(executors, "_BRIEF_S", PATIENCE_S)  # also on a machine that is busy
@@ -104,9 +104,11 @@ def test_what_comes_while_its_group_is_busy_is_not_forgotten(context, node):
     assert got == [("early", True)]
 
 
-@pytest.mark.parametrize("error", [ValueError, SystemExit])
+@pytest.mark.parametrize(
+    "error", [ValueError, pytest.param(SystemExit, marks=pytest.mark.embedded)]
+)
 def test_what_a_callback_raises_comes_out_of_spin(context, node, error):
-    """Also what ends a program."""
+    """Also what ends a program, for which others wait for ever."""
 
     def work():
         raise error("on purpose")
@@ -155,9 +157,10 @@ def lagging(monkeypatch, owner, *names):
         monkeypatch.setattr(owner, name, lags(getattr(owner, name)))
 
 
+@pytest.mark.embedded
 def test_the_thread_that_looked_holds_up_nobody_afterwards(context, node, monkeypatch):
     """It may be about to sleep when spinning ends; nothing else would wake it here."""
-    lagging(monkeypatch, Executor, "wake", "_next_work", "_sleep")
+    lagging(monkeypatch, executors.Executor, "wake", "_next_work", "_sleep")
 
     def spin():
         for _ in range(40):
@@ -172,6 +175,7 @@ def test_the_thread_that_looked_holds_up_nobody_afterwards(context, node, monkey
         assert not thread.is_alive()
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("spinning", [1, 2])
 def test_no_wake_is_lost_between_threads(context, node, monkeypatch, spinning):
     """Threads that lose their turn wherever that could matter, and callbacks of every length.
@@ -179,7 +183,7 @@ def test_no_wake_is_lost_between_threads(context, node, monkeypatch, spinning):
     A node whose entities all share one group has nothing else to wake it: one that is left out of
     a wait by mistake is left out for ever.
     """
-    lagging(monkeypatch, Executor, "wake", "_end", "_next_work", "_sleep")
+    lagging(monkeypatch, executors.Executor, "wake", "_end", "_next_work", "_sleep")
     lagging(monkeypatch, executors._Lead, "lend", "resume", "take")
     monkeypatch.setattr(executors, "_BRIEF_S", PATIENCE_S)
     monkeypatch.setattr(executors, "_STUCK_S", 0.02)

@@ -122,7 +122,7 @@ class Client(ServiceEndpoint, Generic[SrvType]):
         """
         self._check_handle()
         if not self.context.ok():
-            raise RCLError("Failed to check for a service: client's context is invalid")
+            raise RCLError("failed to check service availability: rcl node's context is invalid")
         if self._is_reachable():
             return True
         if self._is_fast_dds_alone():
@@ -149,11 +149,10 @@ class Client(ServiceEndpoint, Generic[SrvType]):
         )
 
     def wait_for_service(self, timeout_sec: float | None = None) -> bool:
-        """Wait until `service_is_ready`; returns whether it is, in time (s) and before a shutdown.
+        """Wait until `service_is_ready`; returns whether it is, in time (s).
 
-        Raises InvalidHandle once destroyed, RCLError where the context was shut down before.
+        Raises InvalidHandle once destroyed, RCLError where the context is shut down.
         """
-        self._check_handle()
         if self.service_is_ready():
             return True
         graph = self._graph
@@ -171,7 +170,7 @@ class Client(ServiceEndpoint, Generic[SrvType]):
                 graph.wait_for(is_over, left and left - (time.monotonic() - begin))
         finally:
             self.context._remove_waker(graph.wake)
-        return self.context.ok() and self._is_reachable()
+        return self.service_is_ready()
 
     @property
     def handle(self) -> tuple[Writer, Reader]:

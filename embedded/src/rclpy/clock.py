@@ -205,7 +205,7 @@ class Clock:
 class ROSClock(Clock):
     """System time, unless something else sets it: then it shows what was set."""
 
-    def __new__(cls, *, clock_type: ClockType = ClockType.ROS_TIME) -> ROSClock:
+    def __new__(cls) -> ROSClock:
         return object.__new__(ROSClock)
 
     def __init__(self, *, clock_type: ClockType = ClockType.ROS_TIME) -> None:
@@ -235,14 +235,17 @@ class ROSClock(Clock):
     def set_ros_time_override(self, time: Time) -> None:
         """Show this time, once ROS time is active."""
         if not isinstance(time, Time):
-            raise TypeError("Time override must be of type rclpy.time.Time")
+            raise TypeError(
+                f"Time must be specified as rclpy.time.Time. Received type: {type(time)}"
+            )
         self._last_set = time.nanoseconds
         if self.ros_time_is_active:
             self._jump(time.nanoseconds, ClockChange.ROS_TIME_NO_CHANGE)
 
     def _jump(self, new: int | None, change: ClockChange) -> None:
-        after = super()._now_ns() if new is None else new
-        jump = TimeJump(change, Duration(nanoseconds=after - self._now_ns()))
+        stays = new is not None and change is ClockChange.ROS_TIME_NO_CHANGE
+        delta = new - self._now_ns() if stays else 0  # times of two sources do not differ
+        jump = TimeJump(change, Duration(nanoseconds=delta))
         concerned = [handle for handle in list(self._jump_handles) if handle._concerns(jump)]
         for handle in concerned:
             if handle._pre_callback is not None:

@@ -35,9 +35,6 @@ class Duration:
             return self.nanoseconds == other.nanoseconds
         return NotImplemented
 
-    def __hash__(self) -> int:
-        return hash(self._nanoseconds)
-
     def __lt__(self, other: Duration) -> bool:
         if isinstance(other, Duration):
             return self.nanoseconds < other.nanoseconds

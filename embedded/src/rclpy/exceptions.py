@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rclpy._rclpy_pybind11 import InvalidHandle as InvalidHandle
+
 
 class NotInitializedException(Exception):
     """Raised when the context is not initialised."""
@@ -14,10 +16,6 @@ class NotInitializedException(Exception):
         super().__init__(
             "rclpy.init() has not been called." + (f" msg:{message}" if message else "")
         )
-
-
-class InvalidHandle(RuntimeError):
-    """Raised when something destroyed is used."""
 
 
 class NoTypeSupportImportedException(Exception):

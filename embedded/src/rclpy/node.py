@@ -11,6 +11,7 @@ from rcl_interfaces.msg import Log, ParameterDescriptor, ParameterEvent
 from rcl_interfaces.msg import SetParametersResult as SetParametersResult
 
 from rclpy import logging
+from rclpy._rclpy_pybind11 import NodeNameNonExistentError as NodeNameNonExistentError
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.clock import Clock, ROSClock
 from rclpy.context import Context
@@ -128,14 +129,17 @@ class Node(NodeEntities, NodeParameters, NodeGraph):
 
     def get_name(self) -> str:
         """The name, remapped."""
+        self._ros_check_handle()
         return self._ros_name
 
     def get_namespace(self) -> str:
         """The namespace, remapped."""
+        self._ros_check_handle()
         return self._ros_namespace
 
     def get_fully_qualified_name(self) -> str:
         """Namespace and name."""
+        self._ros_check_handle()
         return f"{self._ros_namespace.rstrip('/')}/{self._ros_name}"
 
     def get_clock(self) -> Clock:

@@ -28,8 +28,8 @@ class QoSPolicyKind(IntEnum):
 
 
 def qos_policy_name_from_kind(policy_kind: QoSPolicyKind | int) -> str:
-    """`RELIABILITY` -> `RELIABILITY_QOS_POLICY`, as ROS writes it."""
-    return f"{QoSPolicyKind(policy_kind).name}_QOS_POLICY"
+    """A policy's name, in capitals."""
+    return QoSPolicyKind(policy_kind).name
 
 
 class InvalidQoSProfileException(Exception):

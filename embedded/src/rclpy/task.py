@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
@@ -84,12 +85,25 @@ class Future:
         self._call_callbacks()
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
-        """Call `callback(future)` when done: by the executor if there is one, else at once."""
+        """Call `callback(future)` when done: by the executor if there is one, else at once.
+
+        What it raises comes out of here where it is done already and there is no executor.
+        """
         with self._lock:
             if not self._done and not self._cancelled:
                 self._callbacks.append(callback)
                 return
-        self._call(callback)
+        if not self._hand_over(callback):
+            callback(self)
+
+    def remove_done_callback(self, callback: Callable[[Any], None]) -> bool:
+        """Do not call back after all; False where nobody would have."""
+        with self._lock:
+            try:
+                self._callbacks.remove(callback)
+            except ValueError:
+                return False
+            return True
 
     def _set_executor(self, executor: Executor | None) -> None:
         self._executor = None if executor is None else weakref.ref(executor)
@@ -101,17 +115,19 @@ class Future:
         with self._lock:
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
-            self._call(callback)
+            if not self._hand_over(callback):
+                try:
+                    callback(self)
+                except Exception as error:
+                    warnings.warn(f"Unhandled exception in done callback: {error}", stacklevel=3)
 
-    def _call(self, callback: Callable[[Any], None]) -> None:
+    def _hand_over(self, callback: Callable[[Any], None]) -> bool:
+        """Have the executor call back; whether there is one and it may."""
         executor = self._get_executor()
-        if executor is not None and not getattr(callback, "_immediate", False):
-            executor.create_task(callback, self)
-            return
-        try:
-            callback(self)
-        except Exception as error:
-            print(f"Unhandled exception in done callback: {error}", file=sys.stderr)
+        if executor is None or getattr(callback, "_immediate", False):
+            return False
+        executor.create_task(callback, self)
+        return True
 
     def _wake_when_done(self, wake: Callable[[], None]) -> None:
         """Call `wake()` in the thread that completes the future; it must not block."""

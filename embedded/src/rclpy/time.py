@@ -53,7 +53,10 @@ class Time:
 
     def __add__(self, other: Duration) -> Time:
         if isinstance(other, Duration):
-            return self._shifted(other.nanoseconds)
+            try:
+                return self._shifted(other.nanoseconds)
+            except OverflowError as error:
+                raise OverflowError("Addition leads to overflow in C storage.") from error
         return NotImplemented
 
     __radd__ = __add__
@@ -69,16 +72,14 @@ class Time:
             self._check(other, "Can't subtract times with different clock types")
             return Duration(nanoseconds=self.nanoseconds - other.nanoseconds)
         if isinstance(other, Duration):
-            return self._shifted(-other.nanoseconds)
+            try:
+                return self._shifted(-other.nanoseconds)
+            except ValueError as error:
+                raise ValueError("Subtraction leads to negative time.") from error
         return NotImplemented
 
     def _shifted(self, nanoseconds: int) -> Time:
-        try:
-            return Time(nanoseconds=self.nanoseconds + nanoseconds, clock_type=self.clock_type)
-        except OverflowError as error:
-            raise OverflowError("Addition leads to overflow in C storage.") from error
-        except ValueError as error:
-            raise ValueError("Subtraction leads to negative time") from error
+        return Time(nanoseconds=self.nanoseconds + nanoseconds, clock_type=self.clock_type)
 
     def _check(self, other: Time, message: str) -> None:
         if self.clock_type != other.clock_type:
@@ -89,9 +90,6 @@ class Time:
             self._check(other, "Can't compare times with different clock types")
             return self.nanoseconds == other.nanoseconds
         return NotImplemented
-
-    def __hash__(self) -> int:
-        return hash((self._nanoseconds, self._clock_type))
 
     def __lt__(self, other: Time) -> bool:
         if isinstance(other, Time):

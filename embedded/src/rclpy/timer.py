@@ -51,7 +51,6 @@ class Timer(Executable):
         self._period = int(timer_period_ns)
         self._canceled = not autostart
         self._destroyed = False
-        self._wants_info = callback is not None and _takes_argument(callback)
         self._last = clock._now_ns()
         self._next = self._last + self._period
         self._on_reset: Callable[[], None] | None = None
@@ -159,21 +158,17 @@ class Timer(Executable):
     def _execute(self, taken: TimerInfo) -> Any:
         if self.callback is None:
             return None
-        return self.callback(taken) if self._wants_info else self.callback()
+        name = _info_parameter(self.callback)
+        return self.callback() if name is None else self.callback(**{name: taken})
 
 
-def _takes_argument(callback: Callable) -> bool:
+def _info_parameter(callback: Callable) -> str | None:
+    """Name of the parameter that is annotated with TimerInfo, where there is one."""
     try:
-        signature(callback).bind(object())
-    except TypeError:
-        return False
+        parameters = signature(callback).parameters.values()
     except ValueError:
-        return False
-    try:
-        signature(callback).bind()
-    except TypeError:
-        return True
-    return False
+        return None
+    return next((p.name for p in parameters if p.annotation == TimerInfo), None)
 
 
 class Rate:

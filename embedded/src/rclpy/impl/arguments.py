@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rclpy._rclpy_pybind11 import RCLInvalidROSArgsError, UnknownROSArgsError
+
 _SWITCHES = {
     "--enable-stdout-logs": ("log_to_console", True),
     "--disable-stdout-logs": ("log_to_console", False),
@@ -21,18 +23,6 @@ _REMAP = re.compile(r"(?:(?P<node>[A-Za-z_]\w*):)?(?P<source>[^:=]+):=(?P<target
 _PARAMETER = re.compile(
     r"(?:(?P<node>[A-Za-z_/][\w/]*):)?(?P<name>[^:=]+):=(?P<value>.*)", re.DOTALL
 )
-
-
-class RCLInvalidROSArgsError(RuntimeError):
-    """An argument after --ros-args that cannot be read."""
-
-
-class UnknownROSArgsError(RuntimeError):
-    """An argument after --ros-args that does not exist."""
-
-    def __init__(self, unknown: list[str]) -> None:
-        super().__init__(f"Found unknown ROS arguments: {unknown}")
-        self.unknown_args = unknown
 
 
 @dataclass(frozen=True)
@@ -115,7 +105,7 @@ def parse_arguments(args: list[str] | None) -> Arguments:
             raise RCLInvalidROSArgsError(f"Couldn't parse trailing {flag} flag. No value found.")
         reader(parsed, value_text)
     if unknown:
-        raise UnknownROSArgsError(unknown)
+        raise UnknownROSArgsError(str(unknown))
     return parsed
 
 

@@ -136,6 +136,7 @@ class NodeEntities:
         return self._ros_resolve(service, is_service=True, only_expand=only_expand)
 
     def _ros_resolve(self, name: str, **options: bool) -> str:
+        self._ros_check_handle()
         try:
             return self._ros_full_topic_name(name, **options)
         except (NameValidationException, ValueError) as error:
@@ -293,7 +294,6 @@ class NodeEntities:
         autostart: bool = True,
     ) -> Timer:
         """Call back every `timer_period_sec` seconds of the clock (the node's by default)."""
-        self._ros_check_handle()
         timer = Timer(
             callback, callback_group or self.default_callback_group,
             int(float(timer_period_sec) * S_TO_NS), clock or self._clock,
@@ -307,7 +307,6 @@ class NodeEntities:
         self, callback: Callable, callback_group: CallbackGroup | None = None
     ) -> GuardCondition:
         """Call back when triggered."""
-        self._ros_check_handle()
         group = callback_group or self.default_callback_group
         guard = GuardCondition(callback, group, context=self._context)
         self._ros_adopt(self._guards, guard)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rclpy._rclpy_pybind11 import NodeNameNonExistentError, RCLError
 from rclpy.context import Context
 from rclpy.expand_topic_name import expand_topic_name
 from rclpy.impl.dds.graph import Graph, RemoteEndpoint
@@ -16,10 +17,6 @@ from rclpy.validate_full_topic_name import validate_full_topic_name
 NamesAndTypes = list[tuple[str, list[str]]]
 
 
-class NodeNameNonExistentError(RuntimeError):
-    """There is no node of that name."""
-
-
 class NodeGraph:
     """The part of a node that looks at the others."""
 
@@ -27,6 +24,17 @@ class NodeGraph:
     _context: Context
     _ros_name: str
     _ros_namespace: str
+
+    @property
+    def _ros_seen(self) -> Graph:
+        """The graph; raises InvalidHandle once destroyed, RCLError once shut down."""
+        self._ros_check_handle()
+        if not self._context.ok():
+            raise RCLError("Failed to look at the graph: rcl node's context is invalid")
+        return self._ros_graph
+
+    def _ros_check_handle(self) -> None:
+        raise NotImplementedError()
 
     def _ros_full_topic_name(self, name: str, *, is_service: bool = False) -> str:
         raise NotImplementedError()
@@ -39,30 +47,30 @@ class NodeGraph:
 
     def get_node_names(self) -> list[str]:
         """Names of all nodes, without namespaces."""
-        return [name for _, name in self._ros_graph.nodes()]
+        return [name for _, name in self._ros_seen.nodes()]
 
     def get_fully_qualified_node_names(self) -> list[str]:
         """Full names of all nodes."""
-        return [f"{space.rstrip('/')}/{name}" for space, name in self._ros_graph.nodes()]
+        return [f"{space.rstrip('/')}/{name}" for space, name in self._ros_seen.nodes()]
 
     def get_node_names_and_namespaces(self) -> list[tuple[str, str]]:
         """(name, namespace) of all nodes."""
-        return [(name, space) for space, name in self._ros_graph.nodes()]
+        return [(name, space) for space, name in self._ros_seen.nodes()]
 
     def get_node_names_and_namespaces_with_enclaves(self) -> list[tuple[str, str, str]]:
         """(name, namespace, enclave) of all nodes; enclaves other than / need a full ROS 2."""
-        return [(name, space, "/") for space, name in self._ros_graph.nodes()]
+        return [(name, space, "/") for space, name in self._ros_seen.nodes()]
 
     def get_topic_names_and_types(self, no_demangle: bool = False) -> NamesAndTypes:
         """(topic, types) of all topics; DDS's own names where `no_demangle`."""
-        endpoints = self._ros_graph.endpoints()
+        endpoints = self._ros_seen.endpoints()
         if no_demangle:
             return _collect((e.dds_topic, e.type_name) for e in endpoints)
         return _collect(_topics(endpoints))
 
     def get_service_names_and_types(self) -> NamesAndTypes:
         """(service, types) of all services."""
-        return _collect(_services(self._ros_graph.endpoints()))
+        return _collect(_services(self._ros_seen.endpoints()))
 
     def get_publisher_names_and_types_by_node(
         self, node_name: str, node_namespace: str, no_demangle: bool = False
@@ -91,7 +99,7 @@ class NodeGraph:
         return _collect(_services(e for e in _requests(endpoints) if e.is_writer))
 
     def _ros_endpoints_of(self, node_name: str, node_namespace: str) -> list[RemoteEndpoint]:
-        endpoints = self._ros_graph.endpoints_of((node_namespace, node_name))
+        endpoints = self._ros_seen.endpoints_of((node_namespace, node_name))
         if endpoints is None:
             raise NodeNameNonExistentError(
                 f"Cannot get information of node '{node_namespace.rstrip('/')}/{node_name}': "
@@ -130,10 +138,10 @@ class NodeGraph:
             dds_topic = f"rt{self._ros_full_topic_name(self._ros_expanded(topic_name))}"
         kind = TopicEndpointTypeEnum.PUBLISHER if writers else TopicEndpointTypeEnum.SUBSCRIPTION
         infos = []
-        for endpoint in self._ros_graph.endpoints(dds_topic):
+        for endpoint in self._ros_seen.endpoints(dds_topic):
             if endpoint.is_writer == writers:
                 unknown = ("_NODE_NAMESPACE_UNKNOWN_", "_NODE_NAME_UNKNOWN_")
-                space, name = self._ros_graph.owner_of(endpoint.guid) or unknown
+                space, name = self._ros_seen.owner_of(endpoint.guid) or unknown
                 infos.append(
                     TopicEndpointInfo(
                         name,
@@ -166,16 +174,12 @@ class NodeGraph:
         return self._ros_count(f"rq{name}Request", False)
 
     def _ros_count(self, dds_topic: str, writers: bool) -> int:
-        return sum(e.is_writer == writers for e in self._ros_graph.endpoints(dds_topic))
+        return sum(e.is_writer == writers for e in self._ros_seen.endpoints(dds_topic))
 
     def wait_for_node(self, fully_qualified_node_name: str, timeout: float) -> bool:
         """Wait until a node is there; returns whether it is, in time (s)."""
         return self._ros_graph.wait_for(
-            lambda: (
-                fully_qualified_node_name in self.get_fully_qualified_node_names()
-                or not self._context.ok()
-            ),
-            timeout,
+            lambda: fully_qualified_node_name in self.get_fully_qualified_node_names(), timeout
         )
 
 

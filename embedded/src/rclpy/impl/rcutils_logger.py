@@ -21,6 +21,7 @@ class _Place:
     """What happened at one place in the code."""
 
     severity: LoggingSeverity
+    filters: dict[str, Any]
     calls: int = 0
     last_ns: int = 0
 
@@ -30,7 +31,7 @@ class RcutilsLogger:
 
     def __init__(self, name: str = "") -> None:
         self._name = name
-        self._places: dict[tuple[str, str, int], _Place] = {}
+        self._places: dict[tuple[tuple[str, str, int], int], _Place] = {}
 
     @property
     def name(self) -> str:
@@ -83,8 +84,8 @@ class RcutilsLogger:
         """Log a message; returns whether it was put out.
 
         `once`, `skip_first` and `throttle_duration_sec` (with `throttle_time_source_type`, a
-        clock) filter by the calling line. Raises TypeError for other keywords, ValueError where
-        one line changes its severity.
+        clock) filter by the call's place in the code. Raises TypeError for other keywords,
+        ValueError where one place changes its severity or filters.
         """
         unknown = kwargs.keys() - _FILTERS
         if unknown:
@@ -92,18 +93,25 @@ class RcutilsLogger:
         if "throttle_time_source_type" in kwargs and "throttle_duration_sec" not in kwargs:
             raise TypeError("throttle_time_source_type needs throttle_duration_sec")
         severity = LoggingSeverity(severity)
-        place = _caller()
-        if not self._passes(severity, place, kwargs) or not self.is_enabled_for(severity):
+        if not self.is_enabled_for(severity):
+            return False
+        place, index = _caller()
+        if not self._passes(severity, (place, index), kwargs):
             return False
         logging._put_out(severity, self._name, str(message), time.time_ns(), place)
         return True
 
     def _passes(
-        self, severity: LoggingSeverity, place: tuple[str, str, int], filters: dict
+        self, severity: LoggingSeverity, place: tuple[tuple[str, str, int], int], given: dict
     ) -> bool:
-        state = self._places.setdefault(place, _Place(severity))
+        filters = {name: value for name, value in given.items() if value}
+        state = self._places.setdefault(place, _Place(severity, filters))
         if state.severity != severity:
             raise ValueError("Logger severity cannot be changed between calls.")
+        if filters.keys() != state.filters.keys():
+            raise ValueError("Requested logging filters cannot be changed between calls.")
+        if filters != state.filters:
+            raise ValueError("Logging filter parameters cannot be changed between calls.")
         if not filters:
             return True
         state.calls += 1
@@ -122,10 +130,10 @@ class RcutilsLogger:
         return True
 
 
-def _caller() -> tuple[str, str, int]:
-    """File, function and line of the first caller outside this file."""
+def _caller() -> tuple[tuple[str, str, int], int]:
+    """The first caller outside this file: file, function and line, and where in the line."""
     frame: Any = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back
     code = frame.f_code
-    return os.path.abspath(code.co_filename), code.co_name, frame.f_lineno
+    return (os.path.abspath(code.co_filename), code.co_name, frame.f_lineno), frame.f_lasti
