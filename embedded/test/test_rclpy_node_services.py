@@ -97,3 +97,12 @@ def test_a_service_forgets_clients_that_have_left(graph):
         asking.destroy_client(client)
         graph.spin_until(lambda: asking.count_clients("/t") == 0)
     assert len(service._known_clients) == 1
+
+
+def test_names_are_kept_as_given_and_in_full(graph):
+    """`srv_name` is what the program wrote, `service_name` where it is served or asked."""
+    node = graph.init("--ros-args", "-r", "/there:=/elsewhere").node("tested")
+    service = node.create_service(Trigger, "~/here", lambda _, response: response)
+    client = node.create_client(Trigger, "there")
+    assert (service.srv_name, service.service_name) == ("~/here", "/tested/here")
+    assert (client.srv_name, client.service_name) == ("there", "/elsewhere")

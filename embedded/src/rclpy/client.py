@@ -37,12 +37,15 @@ class Client(ServiceEndpoint, Generic[SrvType]):
         client_impl: tuple[Writer, Reader],
         srv_type: type[SrvType],
         srv_name: str,
+        service_name: str,
         qos_profile: QoSProfile,
         callback_group: CallbackGroup,
         graph: Graph,
     ) -> None:
         writer, reader = client_impl
-        super().__init__(writer, reader, srv_type, srv_name, qos_profile, callback_group, graph)
+        super().__init__(
+            writer, reader, srv_type, srv_name, service_name, qos_profile, callback_group, graph
+        )
         self.context = context
         self._pending: dict[int, Future] = {}
         self._lock = threading.Lock()

@@ -27,13 +27,16 @@ class Service(ServiceEndpoint, Generic[SrvType]):
         service_impl: tuple[Reader, Writer],
         srv_type: type[SrvType],
         srv_name: str,
+        service_name: str,
         callback: Callable[[Any, Any], Any],
         callback_group: CallbackGroup,
         qos_profile: QoSProfile,
         graph: Graph,
     ) -> None:
         reader, writer = service_impl
-        super().__init__(writer, reader, srv_type, srv_name, qos_profile, callback_group, graph)
+        super().__init__(
+            writer, reader, srv_type, srv_name, service_name, qos_profile, callback_group, graph
+        )
         self.callback = callback
         self._known_clients: set[int] = set()
 

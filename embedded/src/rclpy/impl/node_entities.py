@@ -249,7 +249,7 @@ class NodeEntities:
         reader = self._ros_participant.make_reader(f"rr{full}Reply", response, qos_profile, owner)
         writer = self._ros_participant.make_writer(f"rq{full}Request", request, qos_profile, owner)
         client: Client = Client(
-            self._context, (writer, reader), srv_type, full, qos_profile,
+            self._context, (writer, reader), srv_type, srv_name, full, qos_profile,
             callback_group or self.default_callback_group, self._ros_graph,
         )  # fmt: skip
         self._ros_adopt(self._clients, client)
@@ -275,7 +275,7 @@ class NodeEntities:
         writer = self._ros_participant.make_writer(f"rr{full}Reply", response, qos_profile, owner)
         reader = self._ros_participant.make_reader(f"rq{full}Request", request, qos_profile, owner)
         service: Service = Service(
-            (reader, writer), srv_type, full, callback,
+            (reader, writer), srv_type, srv_name, full, callback,
             callback_group or self.default_callback_group, qos_profile, self._ros_graph,
         )  # fmt: skip
         self._ros_adopt(self._services, service)

@@ -31,7 +31,10 @@ class RequestHeader(NamedTuple):
 
 
 class ServiceEndpoint(Executable):
-    """One side of a service; a malformed sample is dropped, a node warns once for each side."""
+    """One side of a service; a malformed sample is dropped, a node warns once for each side.
+
+    `srv_name` is the name as it was given, `service_name` the full one, remapped.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class ServiceEndpoint(Executable):
         reader: Reader,
         srv_type: Any,
         srv_name: str,
+        service_name: str,
         qos_profile: QoSProfile,
         callback_group: CallbackGroup,
         graph: Graph,
@@ -48,18 +52,14 @@ class ServiceEndpoint(Executable):
         self.callback_group = callback_group
         self.srv_type = srv_type
         self.srv_name = srv_name
+        self.service_name = service_name
         self.qos_profile = qos_profile
         self._graph = graph
 
     @property
-    def service_name(self) -> str:
-        """Fully qualified name, remapped."""
-        return self.srv_name
-
-    @property
     def logger_name(self) -> str:
         """Name of the logger."""
-        return self.srv_name
+        return self.service_name
 
     def configure_introspection(
         self, clock: Any, service_event_qos_profile: Any, state: Any
@@ -101,13 +101,13 @@ class ServiceEndpoint(Executable):
 
     def _warn(self, what: str, error: cdr.CdrError) -> None:
         self._warn_once(
-            f"{what} '{self.srv_name}'",
+            f"{what} '{self.service_name}'",
             f"was malformed and dropped: {error}; further ones are dropped without a word",
         )
 
     def _warn_of_fast_dds(self) -> None:
         self._warn_once(
-            f"service '{self.srv_name}'",
+            f"service '{self.service_name}'",
             "has a server or client with Fast DDS, which is passed over: services work between "
             "machines with Cyclone DDS only (RMW_IMPLEMENTATION=rmw_cyclonedds_cpp)",
         )
