@@ -42,7 +42,7 @@ class ThreadedExecutor(MultiThreadedExecutor):
             if task is None or task.executing() or task.done():
                 break
             time.sleep(_POLL_S)
-        ready = super().wait_for_ready_callbacks(*args, **kwargs)
+        ready: Any = super().wait_for_ready_callbacks(*args, **kwargs)
         self._handed = ready[0]
         return ready
 
