@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Runs a command beside a real rclpy without installing ROS 2: scripts/with_rclpy.sh kilted make test
-# rclpy, Fast DDS, messages and build tools come from unofficial wheels (ros-python-wheels on PyPI,
-# Python 3.11 or 3.12); of what they lack, tf2_msgs is built here and the Python packages (launch,
-# tf2_ros, `ros2` ...) are those of embedded/, which need nothing but rclpy's public names.
-# Wants a C++ compiler and CMake. Use a checkout of its own: .venv and build/ are for one ROS 2 only.
+# rclpy, Fast DDS, messages and build tools come from unofficial wheels (ros-python-wheels on PyPI);
+# of what they lack, tf2_msgs is built here, and launch, tf2_ros, `ros2` ... are those of embedded/.
+# Wants Python 3.11, a C++ compiler and CMake. Use a checkout of its own: .venv and build/ are for
+# one ROS 2 only.
 set -euo pipefail
 distro=${1:?usage: scripts/with_rclpy.sh jazzy|kilted COMMAND...}
 shift
@@ -46,7 +46,8 @@ lay_packages() {
     printf 'Metadata-Version: 2.1\nName: launch-pytest\nVersion: 1.0\n' \
         > "$overlay/launch_pytest-1.0.dist-info/METADATA"
     ln -sfn "$embedded"/src/rosidl_runtime_py/*.py "$overlay/rosidl_runtime_py"
-    rm -f "$overlay/rosidl_runtime_py/utilities.py"  # theirs makes classes, which rclpy does not take
+    # This one makes classes of its own, which rclpy does not take. It is a link: never write to it.
+    rm -f "$overlay/rosidl_runtime_py/utilities.py"
     cat > "$overlay/rosidl_runtime_py/utilities.py" <<'PY'
 from importlib import import_module
 
@@ -100,7 +101,6 @@ source_wheels() {
 
 if [ ! -f "$home/ready" ]; then
     install_wheels
-    lay_packages
     source_wheels
     build_tf2_msgs
     touch "$home/ready"

@@ -118,7 +118,7 @@ class Future:
             if not self._hand_over(callback):
                 try:
                     callback(self)
-                except Exception as error:
+                except Exception as error:  # whatever it is, the others are called too
                     warnings.warn(f"Unhandled exception in done callback: {error}", stacklevel=3)
 
     def _hand_over(self, callback: Callable[[Any], None]) -> bool:
