@@ -18,6 +18,8 @@ import torch
 from known_world import blobs
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from rclpy._rclpy_pybind11 import RCLError
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -99,8 +101,17 @@ class Bench:
         self.node = Node("bench", context=self.context)
         self.executor = MultiThreadedExecutor(2, context=self.context)
         self.executor.add_node(self.node)
-        self._thread = threading.Thread(target=self.executor.spin, daemon=True)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
+
+    def _spin(self) -> None:
+        # In rclpy up to Kilted a timer that one thread cancels, or an entity that it destroys,
+        # while it is due on another ends the other's spin.
+        while True:
+            try:
+                return self.executor.spin()
+            except (InvalidHandle, RCLError):
+                continue
 
     def close(self) -> None:
         """Leave the graph."""

@@ -224,11 +224,15 @@ def test_beside_odometry_of_others_only_map_to_odom_is_ours(ros: Bench) -> None:
     odometry_comes = True
     until(robot.tracks)
     until(lambda: len(robot.poses) > 3)
-    message = robot.poses[-1]
-    stamp_ns = convert.stamp_to_ns(message.header.stamp)
-    # The whole chain is the pose; its odometry part is the robot's, not ours.
-    map_T_base = robot.find("wheels_map", "wheels_base", stamp_ns)
-    np.testing.assert_allclose(map_T_base, convert.pose_to_matrix(message.pose), atol=1e-6)
+
+    # The whole chain is the pose, once TF of its stamp has come; its odometry part is the robot's.
+    def on_tf() -> bool:
+        message = robot.poses[-1]
+        stamp_ns = convert.stamp_to_ns(message.header.stamp)
+        map_T_base = robot.find("wheels_map", "wheels_base", stamp_ns)
+        return np.allclose(map_T_base, convert.pose_to_matrix(message.pose), rtol=0, atol=1e-6)
+
+    until(on_tf, "no pose is that of TF at its stamp")
     timer.cancel()
     sent = {
         (t.header.frame_id, t.child_frame_id): convert.transform_to_matrix(t.transform)
