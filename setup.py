@@ -36,7 +36,7 @@ setup(
         "transforms3d>=0.4.2",
         "opencv-python-headless>=4.9",
         "pillow>=9.1",
-        "matplotlib>=3.5",
+        "matplotlib>=3.7",
         "tqdm>=4.60",
         "rosbags>=0.11.6",
         "viser>=1.1,<2",

@@ -114,7 +114,7 @@ def test_a_folder_becomes_trajectory_map_depth_and_report(done):
         assert depth.shape == file["confidence"].shape == (42, 56)
         assert file["stamp_ns"].dtype == np.int64
     assert K[0, 2] == 28 and K[1, 2] == 21
-    png = np.array(Image.open(done / "depth" / "000007.png"))
+    png = cv2.imread(str(done / "depth" / "000007.png"), cv2.IMREAD_UNCHANGED)
     assert png.dtype == np.uint16
     np.testing.assert_allclose(png, depth * 1000, atol=0.51)
 

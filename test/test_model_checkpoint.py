@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import pickle
@@ -26,6 +27,7 @@ from zipmap_ros.model import (
     load_checkpoint,
     save_checkpoint,
 )
+from zipmap_ros.model.files import new_file
 
 
 @pytest.fixture
@@ -266,6 +268,16 @@ def test_a_file_that_could_not_be_written_is_not_there(model, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (tmp_path / "old.safetensors").read_bytes() == before
     assert not (tmp_path / "new.safetensors").exists()
+
+
+def test_a_writer_that_fails_half_way_spoils_nothing(tmp_path):
+    """As safetensors before 0.8 does on a full disk."""
+    path = tmp_path / "old.safetensors"
+    path.write_bytes(b"whole")
+    with pytest.raises(OSError), new_file(path) as file:
+        file.write_bytes(b"ha")
+        raise OSError(errno.ENOSPC, "no space left on device")
+    assert path.read_bytes() == b"whole" and list(tmp_path.iterdir()) == [path]
 
 
 def test_what_could_not_be_read_is_not_written(model, tmp_path):

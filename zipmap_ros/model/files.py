@@ -20,18 +20,19 @@ def file_sha256(path: str | Path) -> str:
 
 @contextmanager
 def new_file(path: str | Path) -> Iterator[Path]:
-    """What is written to the path inside gets the mode that other new files have.
+    """What is written to the path inside takes the place of ``path``, or leaves it as it was.
 
-    safetensors makes files for their owner alone, as of 0.8: a map that a robot saved as root could
-    not be copied by who drives it. Where writing fails, no empty file is left.
+    safetensors before 0.8 spoils a file that it cannot write anew, and as of 0.8 makes files for
+    their owner alone: a map that a robot saved as root could not be copied by who drives it.
     """
     path = Path(path)
-    path.touch()
-    mode = path.stat().st_mode
+    part = path.with_name(f".{path.name}.new")
+    part.unlink(missing_ok=True)
+    part.touch()
+    mode = (path if path.exists() else part).stat().st_mode
     try:
-        yield path
-    except Exception:  # of the system, of safetensors, of what it was given
-        if not path.stat().st_size:
-            path.unlink()
-        raise
-    path.chmod(mode)
+        yield part
+        part.chmod(mode)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
