@@ -8,6 +8,7 @@ Every argument of stream.launch.py may be given as well. Frames that the network
 dropped: `zipmap reconstruct` takes every one.
 """
 
+import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
@@ -35,6 +36,7 @@ def play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     bag, rate, delay, loop = (
         LaunchConfiguration(name).perform(context) for name in ("bag", "rate", "delay", "loop")
     )
+    bag = os.path.expanduser(bag)  # shells leave the ~ of bag:=~/run
     command = ["ros2", "bag", "play", bag, "--clock", "--rate", rate]
     if loop.lower() == "true":
         command.append("--loop")

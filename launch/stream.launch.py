@@ -129,6 +129,7 @@ def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         a.name: LaunchConfiguration(a.name).perform(context) for a in ARGUMENTS
     }
     given |= {name: given[name].lower() == "true" for name in FLAGS}
+    given["params_file"] = file(given, "params_file")
     given["sim_time"] = {}
     if given["use_sim_time"]:
         given["sim_time"] = {"use_sim_time": given["use_sim_time"].lower() == "true"}
@@ -241,6 +242,15 @@ def number(given: dict[str, Any], name: str) -> float:
         return float(given[name])
     except ValueError:
         raise ValueError(f"{name}:={given[name]} is no number") from None
+
+
+def file(given: dict[str, Any], name: str) -> str:
+    """The path that an argument gives. Raises ValueError where there is no file: launch would go
+    on without it."""
+    path = Path(given[name]).expanduser()  # shells leave the ~ of params_file:=~/mine.yaml
+    if not path.is_file():
+        raise ValueError(f"{name}:={given[name]} is no file")
+    return str(path)
 
 
 def remapped(given: dict[str, Any], *topics: str) -> list[tuple[str, str]]:

@@ -373,7 +373,7 @@ def test_bad_checkpoints_and_parameters_are_one_line(capsys, tmp_path, folder, c
         ("/**:\n  ros__parameters:\n    map_voxel_m: -1.0", "must be in"),
         ("/**:\n  other: 1", "no ROS 2 parameter file"),
         ("a: [", "cannot read parameters"),
-        ("- 1", "cannot read parameters"),
+        ("- 1", "it holds a list, not names of nodes"),
         ("a: 2001-99-99", "cannot read parameters"),
         ('a: !!int ""', "cannot read parameters"),
         ("&a\nx: *a", "cannot read parameters"),

@@ -21,7 +21,16 @@ import torch
 from zipmap_ros.evaluation import EvaluationError
 from zipmap_ros.evaluation.datasets import SPLITS, Clip, Dataset, open_dataset
 from zipmap_ros.evaluation.machine import STEPS_NOTE, TRAINING_NOTE, describe_model
-from zipmap_ros.evaluation.report import UNTRAINED, Column, Evaluation, Row, _cell, _table
+from zipmap_ros.evaluation.report import (
+    UNTRAINED,
+    Column,
+    Evaluation,
+    Example,
+    Row,
+    _cell,
+    _table,
+    write_html,
+)
 from zipmap_ros.evaluation.run import Plan, _Gathered, _judge, _runs, main
 from zipmap_ros.evaluation.runs import STILL, VELOCITY, Run
 from zipmap_ros.frame import Frame
@@ -225,6 +234,28 @@ def test_too_little_memory_costs_a_row_and_not_the_report(
         "batch, 4 frames: the device has too little memory"
         in (tmp_path / "report.html").read_text()
     )
+
+
+def test_too_little_memory_for_all_leaves_a_report_without_figures(
+    kitchen, tmp_path, monkeypatch, capsys
+):
+    """A network that does not stream, on images without a truth: drawing no curve was an error."""
+
+    def refuse(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    weights = tmp_path / "batch.safetensors"
+    save_checkpoint(ZipMap(replace(ModelConfig.tiny(), camera_head="refine")), weights)
+    (tmp_path / "photos").mkdir()
+    for image in kitchen.glob("*.jpg"):
+        shutil.copy(image, tmp_path / "photos" / image.name.replace(".color", ""))
+    arguments = [str(weights), "--data", f"folder:{tmp_path / 'photos'}", "--lengths", "4"]
+    arguments += ["--out", str(tmp_path)]
+    monkeypatch.setattr("zipmap_ros.evaluation.run.batch_run", refuse)
+    assert main(arguments) == 2 and "CUDA out of memory" in capsys.readouterr().err
+    monkeypatch.setattr("zipmap_ros.evaluation.run._warm_up", lambda *_: None)
+    assert main(arguments) == 0
+    assert "the device has too little memory" in (tmp_path / "report.html").read_text("utf-8")
 
 
 def test_an_interrupt_is_not_a_traceback(checkpoint, kitchen, tmp_path, monkeypatch, capsys):
@@ -466,6 +497,17 @@ def test_tables_show_what_is_known():
     assert _table(rows, [ERROR]) == ""
     printed = Evaluation({}, {}, {}, rows, []).summary().splitlines()
     assert printed[1].split() == ["kitchen", "8", "batch", "–", "–", "0.123", "–"]
+
+
+def test_the_html_is_what_it_says_of_itself_in_any_locale(tmp_path, monkeypatch):
+    """In ISO 8859-1 an evaluation ended at the delta of a heading."""
+    monkeypatch.setattr(io, "text_encoding", lambda encoding, *_: encoding or "latin-1")
+    rows = [Row("kitchen", 8, "batch", {"depth.delta_1_25": 50.0}, {}, [], [])]
+    frame = Frame(0, np.zeros((8, 8, 3), np.uint8))
+    example = Example("kitchen", 8, "clip", [frame], [], None)
+    page = tmp_path / "report.html"
+    write_html(Evaluation({}, {"file": "ä"}, {}, rows, [example]), page)
+    assert "δ" in page.read_text("utf-8")
 
 
 def test_figures_are_compared_with_guesses_of_their_own_length():

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from test_evaluation_runs import perfect_run, sphere_frames
 
+from zipmap_ros.evaluation.plots import view_sheet
 from zipmap_ros.evaluation.runs import Views, has_depth, has_poses, hidden_frames
-from zipmap_ros.evaluation.scores import aligned_clouds, score, view_scores
+from zipmap_ros.evaluation.scores import aligned_clouds, calibration, score, view_scores
 
 
 def test_points_off_the_surface_cost_the_map_precision_and_not_recall():
@@ -36,6 +37,16 @@ def test_a_depth_that_no_scale_brings_to_the_true_one_is_judged_as_predicted():
     run = perfect_run(frames)
     scores = score(replace(run, depth=np.zeros_like(run.depth)), frames)
     assert "depth_raw.abs_rel" in scores and "depth.abs_rel" not in scores
+
+
+def test_an_infinite_confidence_has_no_deciles():
+    """Of a network that diverged: it ended the evaluation."""
+    frames = sphere_frames(3)
+    run = perfect_run(frames)
+    run = replace(run, confidence=np.ones_like(run.depth))
+    assert calibration(run, frames) is not None
+    run.confidence[0, 0, 0] = np.inf
+    assert calibration(run, frames) is None
 
 
 def test_what_is_near_is_part_of_the_map():
@@ -72,7 +83,9 @@ def test_unseen_views_are_judged_where_the_truth_is_known():
     assert known["query.psnr_db"] == pytest.approx(20.0, abs=1e-3)
     assert known["query.abs_rel"] == pytest.approx(0.0, abs=1e-6)
     assert known["query.pixels"] == 2 * 42 * 28
+    assert view_sheet(views, frames) is not None
     views.depth[0, 0, 0] = np.inf
+    assert view_sheet(views, frames) is None
     assert view_scores(views, frames).keys() == {"query.psnr_db"}
     unknown = [replace(frame, depth=None) for frame in frames]
     assert view_scores(replace(views, depth=seen[..., 0]), unknown).keys() == {"query.psnr_db"}

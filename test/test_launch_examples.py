@@ -161,10 +161,14 @@ def test_the_web_view_shows_the_camera_that_was_asked_for(monkeypatch: pytest.Mo
     assert page["parameters"][1]["viewer_camera"] == "left"
 
 
-def test_what_is_not_given_is_left_to_the_parameter_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    nodes = started(monkeypatch, viewer="true", params_file="mine.yaml")
+def test_what_is_not_given_is_left_to_the_parameter_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.yaml").touch()
+    nodes = started(monkeypatch, viewer="true", params_file="~/mine.yaml")
     for name in ("stream_node", "viewer_node"):
-        assert nodes[name]["parameters"] == ["mine.yaml"]
+        assert nodes[name]["parameters"] == [str(tmp_path / "mine.yaml")]
     given = {"use_sim_time": "false", "viewer_port": "8081", "device": "cpu"}
     nodes = started(monkeypatch, viewer="true", **given)
     assert nodes["stream_node"]["parameters"][1] == {"use_sim_time": False, "device": "cpu"}
@@ -184,11 +188,18 @@ def test_nodes_start_again_if_they_are_to(monkeypatch: pytest.MonkeyPatch, respa
     assert "respawn" not in nodes["camera_node"]  # a film that has ended would start again
 
 
-@pytest.mark.parametrize("given", [{"viewer": "yes"}, {"viewer_port": "abc", "viewer": "true"}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"viewer": "yes"},
+        {"viewer_port": "abc", "viewer": "true"},
+        {"params_file": "/nowhere.yaml"},  # launch would go on with every default
+    ],
+)
 def test_an_argument_that_cannot_be_is_named(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
 ) -> None:
-    with pytest.raises(Exception, match=r"yes|viewer_port:=abc is no number"):
+    with pytest.raises(Exception, match=r"yes|viewer_port:=abc is no number|nowhere\.yaml is no"):
         started(monkeypatch, **given)
 
 
@@ -217,6 +228,12 @@ def test_a_bag_starts_again_if_it_is_to(
 ) -> None:
     _, command = played(monkeypatch, loop=loop)
     assert ("--loop" in command) is again
+
+
+def test_a_bag_may_be_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/robot")
+    _, command = played(monkeypatch, bag="~/run")
+    assert command[3] == "/home/robot/run"
 
 
 @pytest.mark.parametrize("delay", ["0", "12.5"])

@@ -135,6 +135,41 @@ def test_what_is_destroyed_as_it_is_due_does_not_end_a_node(threads: str) -> Non
     assert process.returncode == 0, process.stderr
 
 
+IMPATIENT = """
+import os
+import signal
+import rclpy
+from rclpy.node import Node
+from zipmap_ros.nodes.spin import run
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+class Leaver(Node):
+    def __init__(self):
+        super().__init__("leaver")
+        self.create_timer(0.0, interrupt)
+
+    def destroy_node(self):
+        interrupt()
+        super().destroy_node()
+
+init = rclpy.init
+"""
+
+
+@pytest.mark.parametrize("begin", ["init", "interrupt"])
+def test_who_presses_ctrl_c_at_once_or_twice_sees_no_traceback(begin: str) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", f"{IMPATIENT}\nrclpy.init = {begin}\nrun(Leaver)"],
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+
+
 def camera_node(*parameters: str) -> subprocess.Popen[str]:
     words = [word for parameter in parameters for word in ("-p", parameter)]
     return ros2("run", "zipmap_ros", "camera_node", "--ros-args", *words)

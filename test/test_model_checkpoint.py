@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from zipmap_ros.model import (
@@ -252,6 +252,16 @@ def test_hash(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert file_sha256(tmp_path / "f") == expected
+
+
+def test_the_same_network_is_the_same_file(model, tmp_path):
+    """Sessions and compiled networks know it by its SHA-256, which was another at each export."""
+    notes = dict.fromkeys("abcdefgh", "ä\n\x01")
+    for path in (tmp_path / "a.safetensors", tmp_path / "b.safetensors"):
+        save_checkpoint(model, path, notes)
+    assert file_sha256(tmp_path / "a.safetensors") == file_sha256(tmp_path / "b.safetensors")
+    with safe_open(str(path), "pt") as file:
+        assert file.metadata().items() > notes.items()
 
 
 def test_a_file_that_could_not_be_written_is_not_there(model, tmp_path):

@@ -111,6 +111,15 @@ def test_depth_that_comes_after_later_images_is_waited_for_in_order() -> None:
     assert drops == ["reset"]
 
 
+def test_images_whose_stamps_stand_still_wait_for_no_depth() -> None:
+    """Their time never comes: they were kept, each of them, for ever."""
+    camera, frames, _, _ = camera_input(scale_source="depth")
+    camera._on_depth(depth_image(BEGUN_NS))
+    for i in range(20):
+        camera._on_image(image(BEGUN_NS + 100_000_000, scene(i)))
+    assert len(frames) >= 19
+
+
 def test_depth_of_the_nearest_stamp_is_taken() -> None:
     camera, frames, _, _ = camera_input(scale_source="depth")
     for ms, metres in ((-15, 1.0), (2, 2.0), (12, 3.0)):

@@ -262,7 +262,7 @@ def test_uncalibrated_and_impossible_camera_infos() -> None:
     assert convert.camera_info_to_camera(CameraInfo(width=4, height=4)) is None
     info = convert.camera_to_camera_info(Camera(64, 48, 50.0, 50.0, 32.0, 24.0), HEADER)
     k = list(info.k)
-    for i, bad in ((0, -1.0), (0, float("nan")), (4, 0.0)):
+    for i, bad in ((0, -1.0), (0, float("nan")), (4, 0.0), (0, 1.0), (4, 1.0)):
         info.k = [*k[:i], bad, *k[i + 1 :]]
         with pytest.raises(ConvertError, match="calibrate"):
             convert.camera_info_to_camera(info)

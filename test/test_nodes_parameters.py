@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import ast
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +69,28 @@ def test_a_live_change_is_told_once_with_old_and_new(node: Node) -> None:
     assert changes == [(1, 3)]
 
 
+def test_of_two_changes_at_once_none_is_lost(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """~/set_mode sets a parameter as well, on another thread than the parameter services."""
+    declared = NodeParameters(node, lambda old, new: None)
+    updated = Parameters.updated
+
+    def slowly(values: Parameters, changes: dict[str, object]) -> Parameters:
+        time.sleep(0.05)
+        return updated(values, changes)
+
+    monkeypatch.setattr(Parameters, "updated", slowly)
+    changes = {"mode": "localization", "queue_frames": 7}
+    threads = [
+        threading.Thread(target=node.set_parameters, args=([Parameter(name, value=value)],))
+        for name, value in changes.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (declared.values.mode, declared.values.queue_frames) == ("localization", 7)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
@@ -99,8 +123,23 @@ def test_start_values_are_taken_and_checked(context: rclpy.Context) -> None:
     with pytest.raises(ParameterError, match="must differ"):
         NodeParameters(node, lambda old, new: None)
     node.destroy_node()
-    node = Node("m", context=context, parameter_overrides=[Parameter("undistort", value=False)])
-    with pytest.raises(ParameterError, match=r"'undistort' to 'False'.* on or off wants quotes"):
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("undistort", False, "on or off wants quotes"),
+        ("map_max_mb", 256, "want a decimal point here"),
+        ("queue_frames", 4.0, "want no decimal point"),
+        ("autostart", "true", "want no quotes"),
+        ("cameras", "front", "want brackets"),
+    ],
+)
+def test_who_gives_a_value_of_another_type_is_told_how_to_write_it(
+    context: rclpy.Context, name: str, value: object, advice: str
+) -> None:
+    node = Node("m", context=context, parameter_overrides=[Parameter(name, value=value)])
+    with pytest.raises(ParameterError, match=rf"'{name}' to '{value}'.* {advice}"):
         NodeParameters(node, lambda old, new: None)
     node.destroy_node()
 

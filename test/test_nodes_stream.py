@@ -22,6 +22,8 @@ from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped, TransformS
 from nav_msgs.msg import Odometry
 from nav_msgs.msg import Path as PathMessage
 from rclpy.clock import ClockType
+from rclpy.exceptions import InvalidHandle
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rosbench import (
     CAMERA,
@@ -52,6 +54,7 @@ from zipmap_ros.nodes.intake import Intake
 from zipmap_ros.nodes.services import requested_camera
 from zipmap_ros.nodes.stream_node import StreamNode
 from zipmap_ros.nodes.transforms import TransformError
+from zipmap_ros.nodes.transitions import logged
 from zipmap_ros.srv import LoadMap, QueryView, SaveMap, SetPose
 
 DOMAIN = 67
@@ -319,6 +322,21 @@ def test_a_lone_old_stamp_is_no_jump_of_time(make: Any) -> None:
     until(lambda: node.facts.gauge_id > gauge_id)
 
 
+def test_a_lone_stamp_from_ahead_of_time_is_neither_mapped_nor_a_jump(make: Any) -> None:
+    """Mapped, it was on TF for an hour, and the three images after it forgot the scene."""
+    node = make(tf_mode="camera")
+    gauge_id, now_ns = node.facts.gauge_id, node.now_ns()
+    in_order, ahead_ns = intake(node)._in_order, now_ns + 3600 * convert.NS
+    assert not in_order(frame(ahead_ns)), "nor is a driver's first"
+    assert in_order(frame(now_ns))
+    for i in range(1, 5):  # two publishers, an hour apart
+        assert not in_order(frame(ahead_ns + i))
+        assert in_order(frame(now_ns + i))
+    assert dropped(node) == {"out_of_order": 5}
+    assert node.facts.gauge_id == gauge_id
+    assert [in_order(frame(ahead_ns + i)) for i in range(3)] == [False, True, True], "a clock set"
+
+
 def test_old_stamps_that_fall_are_no_jump_of_time(make: Any) -> None:
     node = make(tf_mode="camera")
     in_order, now_ns = intake(node)._in_order, node.now_ns()
@@ -376,7 +394,7 @@ def test_a_short_or_slow_bag_that_starts_again_is_noticed(
     node = make(tf_mode="camera")
     jumps: list[str] = []
     node.time_jumped = jumps.append
-    began_ns = node.now_ns()
+    began_ns = node.now_ns() - 60 * convert.NS
     for _ in range(3):
         for i in range(images):
             intake(node)._in_order(frame(began_ns + int(i * step_s * convert.NS)))
@@ -587,6 +605,23 @@ def test_after_a_transition_that_throws_the_node_can_be_configured_anew(
     node.trigger_activate()
     intake(node)._on_frame(frame(node.now_ns()))
     until(lambda: node._status.state == Status.TRACKING)
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_transition_that_a_signal_cuts_off_leaves_no_traceback(running: bool) -> None:
+    """Ctrl-C while the weights are loaded: what is made then is refused."""
+    said: list[str] = []
+    node = SimpleNamespace(
+        context=SimpleNamespace(ok=lambda: running),
+        get_logger=lambda: SimpleNamespace(error=said.append),
+    )
+
+    @logged
+    def on_configure(node: Any, state: Any) -> TransitionCallbackReturn:
+        raise InvalidHandle("cannot use Destroyable because destruction was requested")
+
+    assert on_configure(node, None) == TransitionCallbackReturn.ERROR
+    assert bool(said) is running
 
 
 def test_cleanup_leaves_no_network_behind(make: Any) -> None:

@@ -474,6 +474,16 @@ def test_each_camera_is_held_and_moves_with_the_map_if_it_was_the_last(ros: Benc
     tree.close()
 
 
+def test_a_camera_whose_frame_is_another_now_is_held_there_alone(ros: Bench) -> None:
+    """Its driver was started again: the old frame stayed on TF, as if something were there."""
+    tree = Tree(ros, tf_mode="camera", map_frame="map_u")
+    for name, frame_id in (("left", "l_u"), ("right", "r_u"), ("left", "new_u"), ("left", "new_u")):
+        seen = replace(estimate(tree.now_ns, at(1.0), frame_id), source=name)
+        tree.transforms.publish(seen, 1)
+    assert tree.transforms._held.keys() == {("map_u", "r_u"), ("map_u", "new_u")}
+    tree.close()
+
+
 def test_frames_with_a_slash_are_those_without(ros: Bench) -> None:
     tree = Tree(ros, tf_mode="map_to_odom", **frames("t"))
     request = PoseStamped(pose=convert.matrix_to_pose(at(2.0)))

@@ -102,8 +102,10 @@ def test_the_oldest_frame_goes_when_the_queue_is_full(bench: Bench) -> None:
     assert (counts.received, counts.dropped) == (8, {"queue_full": 4})
 
 
-@pytest.mark.parametrize(("reason", "delivered"), [("time_jump", [2]), ("paused", [1, 2])])
-def test_what_is_mapped_while_time_jumps_back_is_of_no_time_any_more(
+@pytest.mark.parametrize(
+    ("reason", "delivered"), [("time_jump", [2]), ("inactive", [2]), ("paused", [1, 2])]
+)
+def test_what_is_mapped_while_time_jumps_back_or_the_node_is_stopped_is_shown_to_nobody(
     bench: Bench, reason: str, delivered: list[int]
 ) -> None:
     bench.mapper.gate.clear()

@@ -263,9 +263,23 @@ def test_depth_that_breaks_off_is_left_out_and_said(tmp_path):
     (tmp_path / "frame-1.depth.png").write_bytes(b"\x89PNG half")
     write(tmp_path / "frame-2.color.png", picture(2))
     write(tmp_path / "frame-2.depth.png", picture(2))  # of three channels
-    with pytest.warns(RuntimeWarning, match=r"depth\.png is no depth image"):
+    write(tmp_path / "frame-3.color.png", picture(3))
+    cv2.imwrite(str(tmp_path / "frame-3.depth.png"), picture(3)[..., 0])  # of 8 bits
+    with pytest.warns(RuntimeWarning, match=r"depth\.png is no depth image") as said:
         frames = list(open_source("folder", str(tmp_path)))
-    assert all(frame.depth is None and frame.rgb.size for frame in frames)
+    assert all(frame.depth is None and frame.rgb.size for frame in frames) and len(said) == 3
+
+
+@pytest.mark.parametrize("kind", ["folder", "tum"])
+def test_depth_of_another_size_is_left_out_and_said(tmp_path, kind):
+    """Its image was refused with it, and an evaluation ended."""
+    write(tmp_path / "frame-1.color.png", picture(1))
+    (tmp_path / "rgb.txt").write_text("1.1 frame-1.color.png\n")
+    (tmp_path / "depth.txt").write_text("1.1 frame-1.depth.png\n")
+    cv2.imwrite(str(tmp_path / "frame-1.depth.png"), np.full((12, 16), 1500, np.uint16))
+    with pytest.warns(RuntimeWarning, match="left out: depth in .* has 16x12 pixels, images 32x24"):
+        (frame,) = open_source(kind, str(tmp_path))
+    assert frame.depth is None and frame.rgb.size
 
 
 @pytest.mark.parametrize(

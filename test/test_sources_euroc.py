@@ -195,3 +195,16 @@ def test_an_image_that_cannot_be_read_costs_itself_alone(sequence):
     with pytest.warns(RuntimeWarning, match=str(IMAGES[1])):
         sizes = [frame.rgb.size for frame in EurocSource(str(sequence))]
     assert [size > 0 for size in sizes] == [True, False, True, True]
+
+
+def test_data_to_judge_on_may_lie_in_the_home_folder(sequence, monkeypatch):
+    """Shells leave the ~ of euroc:~/V1_01 alone."""
+    monkeypatch.setenv("HOME", str(sequence.parent))
+    judged = open_dataset(f"euroc:~/{sequence.name}", 9, 1, 1, ModelConfig.tiny())
+    assert len(judged.sequences[0].frames) == 3
+
+
+def test_a_mark_of_the_encoding_before_the_first_word_is_none_of_it(sequence):
+    images = sequence / "mav0/cam0/data.csv"
+    images.write_text(images.read_text(), "utf-8-sig")
+    assert len(open_source("euroc", str(sequence))) == 4

@@ -40,7 +40,7 @@ from rosbench import (
     tiny_checkpoint,
     until,
 )
-from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from tf2_ros import StaticTransformBroadcaster
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -50,7 +50,7 @@ from zipmap_ros.geometry import Camera, invert, look_at, quaternion_from_matrix
 from zipmap_ros.msg import Status
 from zipmap_ros.nodes import convert
 from zipmap_ros.nodes.viewer_cloud import MAX_BLOCKS, Ball, CloudSettings, MapCloud
-from zipmap_ros.nodes.viewer_node import PARAMETERS, TICK_S, Eye, ViewerNode
+from zipmap_ros.nodes.viewer_node import MOST_IMAGES, PARAMETERS, TICK_S, Eye, ViewerNode
 from zipmap_ros.nodes.viewer_panel import CHOSEN, PICTURE, depth_words, status_html
 from zipmap_ros.nodes.viewer_pictures import beside, depth_picture, fit, shrink
 from zipmap_ros.nodes.viewer_scene import MAX_POSES, PATH_CHUNK, Budget, Scene, Settings
@@ -740,6 +740,13 @@ def test_a_page_that_is_opened_again_finds_the_camera_and_those_of_before(
     ros_here.node.destroy_publisher(said)
 
 
+def test_images_that_wait_for_their_pose_are_few(viewer: ViewerNode) -> None:
+    """Of a driver that publishes them without data they were ever more."""
+    for _ in range(MOST_IMAGES + 5):
+        viewer._on_image(Image())
+    assert len(viewer._images) == MOST_IMAGES
+
+
 @pytest.mark.filterwarnings("ignore:Queued a")
 def test_a_page_that_is_gone_before_it_is_known_is_no_visitor(viewer: ViewerNode) -> None:
     """Of a page that is closed at once the server may say that it went, then that it came."""
@@ -879,28 +886,30 @@ def test_sliders_and_boxes_are_for_all_browsers(viewer: ViewerNode) -> None:
 
 
 def test_the_camera_is_where_tf_mounts_it(ros_here: Bench, viewer: ViewerNode) -> None:
-    """Poses are those of the base; what is drawn is the camera."""
+    """Poses are those of the base; what is drawn is the camera, also where images do not come."""
     base_T_camera = look_at([0.4, 0.0, 0.3], [2.0, 0.0, 0.3])
     map_T_base = look_at([5.0, 1.0, 0.0], [6.0, 1.0, 0.0], [0.0, 0.0, 1.0])
     static = StaticTransformBroadcaster(ros_here.node)
     mount = TransformStamped(child_frame_id="lens", header=convert.make_header(0, "base"))
     mount.transform = convert.matrix_to_transform(base_T_camera)
     static.sendTransform(mount)
-    images = ros_here.node.create_publisher(Image, "image", 5)
+    infos = ros_here.node.create_publisher(CameraInfo, "zipmap/depth/camera_info", 5)
+    info = convert.camera_to_camera_info(CAMERA, convert.make_header(7, "lens"))
     poses = ros_here.node.create_publisher(Odometry, "zipmap/odometry", 10)
     odometry = Odometry(header=convert.make_header(7, "world"), child_frame_id="base")
     odometry.pose.pose = convert.matrix_to_pose(map_T_base)
 
     def publish() -> None:
-        images.publish(image(7, scene(0), "lens"))
+        infos.publish(info)
         poses.publish(odometry)
 
     timer = ros_here.node.create_timer(0.1, publish)
     with join(viewer.server) as browser:
         look(browser)
-        until(lambda: viewer.eye is not None and viewer.eye.stamp_ns == 7)
+        there = map_T_base @ base_T_camera
+        until(lambda: viewer.eye and np.allclose(viewer.eye.map_T_camera, there))
+        assert viewer.eye.stamp_ns == 7
     timer.cancel()
-    np.testing.assert_allclose(viewer.eye.map_T_camera, map_T_base @ base_T_camera, atol=1e-9)
 
 
 def test_a_page_looks_at_the_whole_map_until_its_user_moves(

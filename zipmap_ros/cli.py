@@ -330,6 +330,8 @@ def _read_parameters(path: str) -> dict[str, Any]:
 
     try:
         tree = yaml.safe_load(Path(path).read_text()) or {}
+        if not isinstance(tree, dict):
+            raise TypeError(f"it holds a {type(tree).__name__}, not names of nodes")
         nodes = list(_nodes(tree))
     except Exception as error:  # PyYAML raises of every kind, as for 2001-99-99 and deep nesting
         raise InputError(f"cannot read parameters from {path}: {error}") from error

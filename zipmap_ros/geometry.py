@@ -31,6 +31,8 @@ DISTORTION_LENGTHS = {
     "rational_polynomial": _OPENCV_LENGTHS,
     "equidistant": (4,),
 }
+# Of the longer side of the image: no lens has a shorter focal length, but a k of ones or in mm.
+SHORTEST = 0.02
 
 
 class GeometryError(ValueError):
@@ -157,7 +159,9 @@ def camera_from_info(info: Any, rectified: bool = False) -> Camera | None:
     if rectified:
         P = np.asarray(info.p, dtype=np.float64).reshape(3, 4)
         K, distortion = P[:, :3] if P[0, 0] else K, ()
-    if not np.isfinite([*K.flat, *distortion]).all() or K[0, 0] < 0 or K[1, 1] <= 0:
+    shortest = SHORTEST * max(info.width, info.height)
+    is_short = min(K[0, 0], K[1, 1]) <= shortest
+    if not np.isfinite([*K.flat, *distortion]).all() or is_short:
         raise GeometryError(f"camera_info has k {K.ravel().tolist()} and d {distortion}: calibrate")
     if not info.width or not info.height:
         raise GeometryError("camera_info has no width and height")

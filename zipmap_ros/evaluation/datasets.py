@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -73,7 +74,7 @@ def open_dataset(
                                         carry is used
     Of a recording with true poses, frames without one are passed over. ``every`` takes one frame of
     so many of a recording. Frames come as the network of ``config`` sees them.
-    Raises EvaluationError for anything it cannot load.
+    A leading ~ of a path is the home folder. Raises EvaluationError for anything it cannot load.
     """
     kind, _, path = name.partition(":")
     if kind not in KINDS:
@@ -82,6 +83,7 @@ def open_dataset(
         return Dataset(name, _worlds(path or "test", length, count, config))
     if not path:
         raise EvaluationError(f"{kind} needs a path: {kind}:PATH")
+    path = os.path.expanduser(path)  # which shells leave alone after a colon
     if not Path(path).exists():
         raise EvaluationError(f"there is no {path}: check the path after {kind}:")
     frames = _recorded(kind, path, topic, length, every, config)

@@ -30,7 +30,8 @@ _CLOUD_POINTS = 20_000
 
 
 def curves(panels: Sequence[tuple[str, dict[str, list[tuple[int, float]]]]]) -> Figure:
-    """One panel for each (title, {mode: [(length, value)]}); guesses are dashed grey."""
+    """One panel for each (title, {mode: [(length, value)]}), of one at least; guesses are dashed
+    grey."""
     figure, axes = _grid(1, len(panels), (3.6, 3.0))
     for axis, (title, lines) in zip(axes[0], panels, strict=True):
         for mode, points in lines.items():
@@ -46,9 +47,8 @@ def curves(panels: Sequence[tuple[str, dict[str, list[tuple[int, float]]]]]) -> 
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("frames", fontsize=8)
         axis.grid(alpha=0.3)
-    if panels:
-        handles, labels = axes[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, fontsize=7, loc="outside lower center", ncols=3)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=7, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -108,8 +108,11 @@ def depth_sheet(run: Run, frames: Sequence[Frame]) -> Figure | None:
     return figure
 
 
-def view_sheet(views: Views, frames: Sequence[Frame]) -> Figure:
-    """Unseen views: the true image and depth, and what the state answered."""
+def view_sheet(views: Views, frames: Sequence[Frame]) -> Figure | None:
+    """Unseen views: the true image and depth, and what the state answered; None where its depth is
+    not finite."""
+    if not np.isfinite(views.depth).all():
+        return None
     picks = np.unique(np.linspace(0, len(views.index) - 1, _SHOWN).round().astype(int))
     truth = true_depth([frames[i] for i in views.index])
     known = truth[np.isfinite(truth)]

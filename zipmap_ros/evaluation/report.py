@@ -173,7 +173,7 @@ def write_html(evaluation: Evaluation, path: Path) -> None:
             of = f"{row.mode}, {row.length} frames: "
             parts += [f"<p>{escape(of + problem)}</p>" for problem in row.problems]
         parts += [_image(title, figure) for title, figure in _figures(rows, example)]
-    path.write_text(_PAGE.format(body="\n".join(parts)))
+    path.write_text(_PAGE.format(body="\n".join(parts)), encoding="utf-8")
 
 
 def _figures(rows: Sequence[Row], example: Example) -> Iterator[tuple[str, Figure]]:
@@ -186,7 +186,8 @@ def _figures(rows: Sequence[Row], example: Example) -> Iterator[tuple[str, Figur
                 lines.setdefault(row.mode, []).append((row.length, row.mean[key]))
         if lines:
             panels.append((column.heading, lines))
-    yield "By sequence length", plots.curves(panels)
+    if panels:
+        yield "By sequence length", plots.curves(panels)
     longest = [row for row in rows if row.length == example.length]
     where = f"{example.name} ({example.length} frames)"
     figure = plots.trajectories(example.runs, example.frames)
@@ -203,8 +204,9 @@ def _figures(rows: Sequence[Row], example: Example) -> Iterator[tuple[str, Figur
     figure = plots.maps(example.runs, example.frames)
     if figure:
         yield f"Maps from above, after Sim(3) alignment: {where}", figure
-    if example.views is not None:
-        yield f"Unseen views: {where}", plots.view_sheet(example.views, example.frames)
+    figure = plots.view_sheet(example.views, example.frames) if example.views else None
+    if figure:
+        yield f"Unseen views: {where}", figure
 
 
 def _table(rows: Sequence[Row], columns: Sequence[Column]) -> str:

@@ -114,7 +114,14 @@ def main(argv: list[str] | None = None) -> int:
         evaluation = _evaluate_all(arguments)
         text = write_json(evaluation, folder / "report.json")
         write_html(evaluation, folder / "report.html")
-    except (EvaluationError, MappingError, ModelError, SyntheticError, OSError) as error:
+    except (
+        EvaluationError,
+        MappingError,
+        ModelError,
+        SyntheticError,
+        OSError,
+        torch.OutOfMemoryError,
+    ) as error:
         print(f"zipmap evaluate: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -87,10 +87,12 @@ def depth_scores(run: Run, frames: Sequence[Frame]) -> dict[str, float]:
 
 
 def calibration(run: Run, frames: Sequence[Frame]) -> Array | None:
-    """(10,) AbsRel (Weiszfeld scale) by decile of confidence; None without depth or confidence,
-    and for a depth that no scale brings to the true one."""
+    """(10,) AbsRel (Weiszfeld scale) by decile of confidence; None without depth, without finite
+    confidence, and for a depth that no scale brings to the true one."""
     seen = [frames[i] for i in run.index]
     if run.confidence is None or not run.finite or not has_depth(seen):
+        return None
+    if not np.isfinite(run.confidence).all():
         return None
     depth, truth = _some(run.depth), _some(true_depth(seen))
     scale = metrics.robust_scale(depth, truth)

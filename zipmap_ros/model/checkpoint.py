@@ -9,12 +9,11 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from zipmap_ros.model.config import VARIANTS, ModelConfig
 from zipmap_ros.model.errors import ModelError
-from zipmap_ros.model.files import new_file
+from zipmap_ros.model.files import save_tensors
 from zipmap_ros.model.zipmap import ZipMap
 
 MODEL_FORMAT = "zipmap_model_1"
@@ -63,8 +62,7 @@ def save_checkpoint(model: ZipMap, path: str | Path, notes: dict[str, str] | Non
         raise ModelError(f"the checkpoint is to be {path}: give a name that ends in .safetensors")
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     metadata = {**(notes or {}), "format": MODEL_FORMAT, "config": model.config.to_json()}
-    with new_file(path) as file:
-        save_file(tensors, file, metadata=metadata)
+    save_tensors(tensors, path, metadata)
 
 
 def build(

@@ -18,12 +18,11 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from zipmap_ros.model.errors import ModelError
-from zipmap_ros.model.files import new_file
+from zipmap_ros.model.files import save_tensors
 from zipmap_ros.model.layers import kernels_of, slab_tokens
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -214,8 +213,7 @@ class SceneState:
             for name, tensor in weights._asdict().items()
         }
         metadata = {"format": STATE_FORMAT, "frames_seen": str(self.frames_seen)}
-        with new_file(path) as file:
-            save_file(tensors, file, metadata=metadata)
+        save_tensors(tensors, path, metadata)
 
     @classmethod
     def load(cls, path: str | Path, device: torch.device | str = "cpu") -> SceneState:

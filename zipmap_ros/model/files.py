@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
 
 
 def file_sha256(path: str | Path) -> str:
@@ -16,6 +20,20 @@ def file_sha256(path: str | Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def save_tensors(tensors: dict[str, Tensor], path: str | Path, metadata: dict[str, str]) -> None:
+    """Write safetensors. The same tensors and metadata are the same bytes, and one SHA-256."""
+    with new_file(path) as written:
+        save_file(tensors, written, metadata=metadata)
+        with open(written, "r+b") as file:  # safetensors itself writes metadata in any order
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size))
+            header["__metadata__"] = dict(sorted(metadata.items()))
+            text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+            assert len(text) <= size, "the tensors come right after it"
+            file.seek(8)
+            file.write(text.ljust(size))
 
 
 @contextmanager

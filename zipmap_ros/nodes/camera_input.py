@@ -265,7 +265,7 @@ class CameraInput:
         if len(waiting) == 1 or latest_ns is None:
             return len(waiting) == 1
         newer_ns = waiting[-1].stamp_ns - waiting[0].stamp_ns
-        return 0 <= newer_ns <= latest_ns + DEPTH_DELAY_NS
+        return 0 < newer_ns <= latest_ns + DEPTH_DELAY_NS
 
     def _count_without_depth(self, nearest_ns: int | None) -> None:
         """One more image whose depth never came: it is mapped, but no scale is found from it."""

@@ -62,6 +62,7 @@ class Intake:
         # All by the name of the camera.
         self._last_stamps = last_stamps
         self._older: dict[str, list[int]] = {}  # last stamps, since one was newer
+        self._ahead: set[str] = set()  # whose last image was from ahead of time
         self._stale: dict[str, tuple[int, str]] = {}  # images in a row that were none, and why
         self._jumped: dict[str, int] = {}  # how often the queue was emptied when a frame said so
         self._told: dict[str, str] = {}  # the frame whose mount the mapper knows
@@ -143,8 +144,12 @@ class Intake:
     def _in_order(self, frame: Frame) -> bool:
         """Whether the frame is newer than the last, or of a time that has jumped back.
 
-        A lone old stamp is no jump: a driver's first, or those of a second publisher.
+        A lone old stamp is no jump: a driver's first, or those of a second publisher. Nor is one
+        from ahead of time.
         """
+        if self._is_first_ahead(frame):
+            self._worker.drop("out_of_order")
+            return False
         last_ns = self._last_stamps.get(frame.source, frame.stamp_ns - 1)
         if frame.stamp_ns > last_ns:
             self._older.pop(frame.source, None)
@@ -163,6 +168,20 @@ class Intake:
         self._last_stamps[frame.source] = frame.stamp_ns
         self._seen = True
         return True
+
+    def _is_first_ahead(self, frame: Frame) -> bool:
+        """Whether a frame, and not the one before it, is of a time to come by this node's clock: a
+        slip, or a clock that was set, as the next one will tell.
+
+        Believed, a slip keeps the present away from TF, and looks like a jump back afterwards.
+        """
+        now_ns = self._node.now_ns()
+        if not now_ns or frame.stamp_ns <= now_ns + TIME_JUMP_NS:
+            self._ahead.discard(frame.source)
+            return False
+        is_first = frame.source not in self._ahead
+        self._ahead.add(frame.source)
+        return is_first
 
     def _count_stale(self, frame: Frame, last_ns: int) -> None:
         """One more image whose stamp is not newer: ten in a row are a driver that sets none."""

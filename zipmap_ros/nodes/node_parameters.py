@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,14 @@ from rclpy.parameter import Parameter
 
 from zipmap_ros.parameters import SPECS, ParameterError, Parameters, Spec
 
-QUOTE = "in a parameter file, text that looks like a number, on or off wants quotes"
+# What to do about a value of another type, by the type that is wanted.
+ADVICE = {
+    "bool": "in a parameter file, true and false want no quotes",
+    "int": "in a parameter file, whole numbers want no decimal point and no quotes",
+    "double": "in a parameter file, numbers want a decimal point here, as 4.0, and no quotes",
+    "string": "in a parameter file, text that looks like a number, on or off wants quotes",
+    "string_array": "in a parameter file, names want brackets around them, as [front, left]",
+}
 _TYPES = {
     "bool": Parameter.Type.BOOL,
     "int": Parameter.Type.INTEGER,
@@ -37,6 +45,7 @@ class NodeParameters:
     def __init__(self, node: Node, on_change: Callable[[Parameters, Parameters], None]) -> None:
         """Declare every parameter. Raises ParameterError for a start value that is refused."""
         self._on_change = on_change
+        self._lock = threading.Lock()  # services set parameters too, on threads of their own
         given: dict[str, Any] = {}
         for spec in SPECS.values():
             # rclpy cannot tell the type of an empty array, and where one parameter has no value
@@ -45,19 +54,20 @@ class NodeParameters:
             try:
                 given[spec.name] = node.declare_parameter(spec.name, default, describe(spec)).value
             except InvalidParameterTypeException as error:
-                raise ParameterError(f"{error}: {QUOTE}") from error
+                raise ParameterError(f"{error}: {ADVICE[spec.type_name]}") from error
         self.values = Parameters().updated(given)
         node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
         ours = {change.name: change.value for change in changes if change.name in SPECS}
-        try:
-            new = self.values.updated(ours)
-        except ParameterError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        old, self.values = self.values, new
-        if ours:
-            self._on_change(old, new)
+        with self._lock:
+            try:
+                new = self.values.updated(ours)
+            except ParameterError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+            old, self.values = self.values, new
+            if ours:
+                self._on_change(old, new)
         return SetParametersResult(successful=True)
 
 

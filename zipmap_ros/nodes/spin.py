@@ -62,8 +62,11 @@ def run(make_node: Callable[[], Node]) -> NoReturn:
 
 
 def _spin(make_node: Callable[[], Node]) -> int:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which rclpy's builds on
-    rclpy.init()
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which rclpy's builds on
+        rclpy.init()
+    except KeyboardInterrupt:
+        return 0
     try:
         node = make_node()
     except (ValueError, ParameterException) as error:  # one line for whoever started us
@@ -88,6 +91,7 @@ def _spin(make_node: Callable[[], Node]) -> int:
         if rclpy.ok():
             raise  # else a callback was still publishing when the signal came
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would end in a traceback
         # That of rclpy's MultiThreadedExecutor waits, without limit, for callbacks that still run.
         Executor.shutdown(executor, timeout_sec=0.5)
         node.destroy_node()

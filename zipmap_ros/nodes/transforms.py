@@ -116,6 +116,7 @@ class Transforms:
         self._odom_T_base: Array | None = None
         self._gauge: tuple[int, float] | None = None
         self._held: dict[tuple[str, str], Array] = {}
+        self._placed: dict[str, tuple[str, str]] = {}  # frames of each camera, without a base
         # Stamp, source and map_T_body of the last estimate.
         self._last: tuple[int, str, Array] | None = None
         self._last_s = -math.inf  # when that was, on the steady clock
@@ -250,7 +251,11 @@ class Transforms:
         self._last = (estimate.stamp_ns, estimate.source, map_T_body)
         self._last_s = time.monotonic()
         if p.tf_mode == "camera":
-            self._send({(p.map_frame, estimate.frame_id): map_T_body}, estimate.stamp_ns)
+            pair = (p.map_frame, estimate.frame_id)
+            if (before := self._placed.get(estimate.source, pair)) != pair:  # its driver renamed it
+                self._held = {held: T for held, T in self._held.items() if held != before}
+            self._placed[estimate.source] = pair
+            self._send({pair: map_T_body}, estimate.stamp_ns)
         elif p.tf_mode == "map_to_odom":
             map_T_odom = map_T_body @ invert(self.odom_T_base(estimate.stamp_ns))
             self._send({(p.map_frame, p.odom_frame): map_T_odom}, estimate.stamp_ns)

@@ -24,7 +24,8 @@ def logged(transition: Transition) -> Transition:
         try:
             return transition(node, state)
         except Exception:  # whatever it is, a node that failed can be configured anew
-            node.get_logger().error(traceback.format_exc())
+            if node.context.ok():  # else a signal came, and with it all went that it builds on
+                node.get_logger().error(traceback.format_exc())
             return TransitionCallbackReturn.ERROR
 
     return logged_transition

@@ -48,7 +48,7 @@ TRAJECTORY_S = 2.0  # between two requests for it
 SILENT_S = 5.0  # a status this old is looked into
 # Turning a whole map into blocks may take this share of the time.
 MAP_SHARE = 0.2
-IMAGE_BYTES = 64_000_000  # images that wait for their pose
+IMAGE_BYTES, MOST_IMAGES = 64_000_000, 1000  # images that wait for their pose
 _REAL, _WHOLE = FloatingPointRange, IntegerRange
 # name -> default, range (or None) and description; docs/viewer.md has them too.
 PARAMETERS: dict[str, tuple[Any, Any, str]] = {
@@ -120,12 +120,12 @@ class ViewerNode(Node):
         self._topics: dict[str, tuple[type, str, Any]] = {
             "depth": (Image, f"{depth}/image", LATEST),
             "confidence": (Image, f"{depth}/confidence", LATEST),
-            "camera": (CameraInfo, f"{depth}/camera_info", LATEST),
             "points": (PointCloud2, "zipmap/points", LATEST),
             "map": (PointCloud2, "zipmap/map", LATCHED),
         }
+        self._info_topic = f"{depth}/camera_info"
         self._latest: dict[str, Any] = {}
-        self._images: deque[Image | CompressedImage] = deque()
+        self._images: deque[Image | CompressedImage] = deque(maxlen=MOST_IMAGES)
         self._lens = ""
         self._watching: list[Any] = []
         self._visitors: dict[int, Visitor] = {}
@@ -190,8 +190,12 @@ class ViewerNode(Node):
         self._status, self._status_s = message, time.monotonic()
         self._robot.map_frame = message.header.frame_id or self._robot.map_frame
 
+    def _on_camera(self, message: CameraInfo) -> None:
+        self._lens = message.header.frame_id  # as the node reads that of an image, which may lack
+        with self._lock:
+            self._latest["camera"] = message
+
     def _on_image(self, message: Image | CompressedImage) -> None:
-        self._lens = message.header.frame_id
         images = self._images
         images.append(message)
         while sum(len(m.data) for m in images) > IMAGE_BYTES and len(images) > 1:
@@ -209,6 +213,7 @@ class ViewerNode(Node):
         ]
         watched += [
             (self._image_type, self._image_topic, self._on_image, qos_profile_sensor_data),
+            (CameraInfo, self._info_topic, self._on_camera, LATEST),
             (Odometry, "zipmap/odometry", self._on_odometry, 10),
         ]
         # A new one: in Humble a group is busy for ever of which one was destroyed as it was due.
@@ -220,7 +225,7 @@ class ViewerNode(Node):
         for subscription in self._watching:
             self.destroy_subscription(subscription)
         self._watching = []
-        self._images = deque()  # another thread may be reading the old one
+        self._images = deque(maxlen=MOST_IMAGES)  # another thread may be reading the old one
         with self._lock:
             self._latest.clear()
 
@@ -313,7 +318,7 @@ class ViewerNode(Node):
         """Take away what was placed in the map of before."""
         self._scene.forget()
         self.eye = None
-        self._images = deque()  # another thread may be reading the old one
+        self._images = deque(maxlen=MOST_IMAGES)  # another thread may be reading the old one
         self._take("points")
         for visitor in visitors:
             visitor.forget()

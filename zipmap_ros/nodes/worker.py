@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _RATE_WINDOW_S = 3.0
+# What is computed while the queue is emptied for these is not handed over: on TF a stamp of before
+# would keep all of the new time away, and a node that is not active is not on it.
+OFF_TF = {"time_jump", "inactive"}
 
 
 class WorkerError(RuntimeError):
@@ -240,8 +243,8 @@ class Worker:
         except Exception as error:  # one bad frame must not end the mapping
             self._report(f"a frame could not be mapped: {type(error).__name__}: {error}")
             estimates = []
-        if self.emptied != emptied and self._emptied_for == "time_jump":
-            estimates = []  # on TF a stamp of before would keep all of the new time away
+        if self.emptied != emptied and self._emptied_for in OFF_TF:
+            estimates = []
         self._hand_over(estimates)
         now_ns = self._now_ns()
         with self._wake:

@@ -29,6 +29,7 @@ from zipmap_ros.sources.source import (
     RecordedSource,
     SourceError,
     read_or,
+    registered,
     without_pixels,
 )
 
@@ -144,12 +145,7 @@ class BagSource(RecordedSource):
     ) -> NDArray[np.float32] | None:
         """That of an image. Raises SourceError for one that does not fit."""
         depth: NDArray[np.float32] | None = depths.at(time_ns)
-        if depth is None or not rgb.size or depth.shape == rgb.shape[:2]:
-            return depth
-        raise SourceError(
-            f"depth on {self._depth_topic} has {depth.shape[1]}x{depth.shape[0]} pixels, "
-            f"images {rgb.shape[1]}x{rgb.shape[0]}: record depth registered to the image"
-        )
+        return None if depth is None else registered(depth, rgb, f"on {self._depth_topic}")
 
     def _messages(self, reader: AnyReader, topic: str) -> Iterator[Any]:
         raw = self._raw(reader, topic)

@@ -79,7 +79,7 @@ class EurocSource(RecordedSource):
 def _read_rows(path: Path, columns: int) -> list[tuple[int, list[str]]]:
     """(stamp_ns, the ``columns - 1`` fields after it) of each row, in order of time."""
     try:
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if row and not row[0].startswith("#")]
         stamped = [(int(row[0]), row[1:columns]) for row in rows]
     except (OSError, ValueError, csv.Error) as error:

@@ -23,6 +23,7 @@ from zipmap_ros.sources.source import (
     RecordedSource,
     SourceError,
     read_or,
+    registered,
     to_stamp_ns,
     true_pose,
     without_pixels,
@@ -58,12 +59,12 @@ class FolderSource(RecordedSource):
 
     def __iter__(self) -> Iterator[Frame]:
         for entry in self._entries:
-            depth = None
+            rgb, depth = read_or(without_pixels(), partial(read_rgb, entry.image)), None
             if entry.depth is not None:
-                depth = read_or(None, partial(read_depth, entry.depth, 1000.0))
+                depth = read_or(None, partial(read_depth, entry.depth, 1000.0, rgb))
             yield Frame(
                 entry.stamp_ns,
-                read_or(without_pixels(), partial(read_rgb, entry.image)),
+                rgb,
                 camera=self._camera,
                 depth=depth,
                 map_T_camera=entry.map_T_camera,
@@ -149,14 +150,15 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def read_depth(path: Path, units_per_metre: float) -> NDArray[np.float32]:
-    """A 16-bit depth image as (H, W) float32 metres along z, NaN where unknown."""
+def read_depth(path: Path, units_per_metre: float, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A 16-bit depth image as (H, W) float32 metres along z, NaN where unknown. Raises SourceError
+    for another, and for one of another size than its image ``rgb``."""
     raw = _pixels(path, cv2.IMREAD_UNCHANGED)
-    if raw is None or raw.ndim != 2:
-        raise SourceError(f"{path} is no depth image of one channel")
+    if raw is None or raw.ndim != 2 or raw.dtype != np.uint16:
+        raise SourceError(f"{path} is no depth image of one channel of 16 bits")
     depth = raw.astype(np.float32) / units_per_metre
     depth[np.isin(raw, _NO_DEPTH)] = np.nan
-    return depth
+    return registered(depth, rgb, f"in {path.parent}")
 
 
 def _pixels(path: Path, flags: int) -> NDArray | None:

@@ -43,6 +43,19 @@ def read_or(otherwise: T, read: Callable[[], T]) -> T:
         return otherwise
 
 
+def registered(
+    depth: NDArray[np.float32], rgb: NDArray[np.uint8], where: str
+) -> NDArray[np.float32]:
+    """``depth`` itself. Raises SourceError where its image, if it could be read, has another
+    size."""
+    if rgb.size and depth.shape != rgb.shape[:2]:
+        raise SourceError(
+            f"depth {where} has {depth.shape[1]}x{depth.shape[0]} pixels, "
+            f"images {rgb.shape[1]}x{rgb.shape[0]}: record depth registered to the image"
+        )
+    return depth
+
+
 def true_pose(T: Array, what: str) -> Array:
     """``T`` (4, 4) itself. Raises SourceError for one with NaN or infinity, which some data sets
     write where tracking was lost, or without a rotation."""
@@ -85,8 +98,8 @@ def to_stamp_ns(seconds: Decimal | Fraction, what: str) -> int:
 class Source(ABC):
     """Frames in order of time; iterating anew starts at the beginning where that is possible.
 
-    A frame whose image cannot be read has one without pixels; depth that cannot be read, and a pose
-    that is none, are left out with a warning.
+    A frame whose image cannot be read has one without pixels; depth that cannot be read or is of
+    another size than the image, and a pose that is none, are left out with a warning.
 
     name       for people, e.g. the file's name
     fps        frames a second at which the source plays in real time

@@ -69,12 +69,12 @@ class TumSource(RecordedSource):
                 stamp_ns,
                 rgb,
                 camera=self._camera if fits else None,
-                depth=self._depth(depth[0]) if depth else None,
+                depth=self._depth(depth[0], rgb) if depth else None,
                 map_T_camera=read_or(None, partial(self._pose, truth)) if truth else None,
             )
 
-    def _depth(self, name: str) -> NDArray[np.float32] | None:
-        return read_or(None, partial(read_depth, self._root / name, DEPTH_UNITS_PER_METRE))
+    def _depth(self, name: str, rgb: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        return read_or(None, partial(read_depth, self._root / name, DEPTH_UNITS_PER_METRE, rgb))
 
     def _pose(self, words: list[str]) -> Array:
         return pose_from_words(words, self.name)
