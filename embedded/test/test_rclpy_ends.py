@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is dropped, destroyed or shut down: nothing of it is left, and using it raises."""
 
+import contextlib
+import functools
 import gc
 import sys
 import threading
@@ -11,9 +13,14 @@ import pytest
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.context import Context
 from rclpy.exceptions import InvalidHandle
-from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.executors import (
+    ExternalShutdownException,
+    MultiThreadedExecutor,
+    SingleThreadedExecutor,
+)
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
+from rclpy.task import Future
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from waiting import PATIENCE_S, check_soon, soon
@@ -115,6 +122,95 @@ def test_a_node_that_was_destroyed_makes_nothing(context, kind):
     node.destroy_node()
 
 
+@pytest.mark.parametrize("by_node", [True, False])
+def test_what_was_destroyed_tells_nothing(context, by_node):
+    """But what it was made with; to destroy it again is no error."""
+    node = Node("tested", context=context)
+    publisher = node.create_publisher(String, "x", 1)
+    subscription = node.create_subscription(String, "x", print, 1)
+    client, service = node.create_client(Trigger, "y"), node.create_service(Trigger, "y", print)
+    timer, guard = node.create_timer(1.0, print), node.create_guard_condition(print)
+    every = {
+        "publisher": publisher, "subscription": subscription, "client": client,
+        "service": service, "timer": timer, "guard_condition": guard,
+    }  # fmt: skip
+    for name, entity in every.items():
+        getattr(node, f"destroy_{name}")(entity) if by_node else entity.destroy()
+        entity.destroy()
+    for ask in (
+        lambda: publisher.topic_name,
+        lambda: publisher.logger_name,
+        lambda: publisher.publish("no message"),
+        publisher.get_subscription_count,
+        publisher.assert_liveliness,
+        publisher.wait_for_all_acked,
+        lambda: subscription.topic_name,
+        lambda: subscription.logger_name,
+        subscription.get_publisher_count,
+        lambda: client.service_name,
+        lambda: client.logger_name,
+        lambda: client.call_async(Trigger.Request()),
+        lambda: service.service_name,
+        lambda: service.logger_name,
+        lambda: timer.timer_period_ns,
+        lambda: setattr(timer, "timer_period_ns", 1),
+        timer.is_ready,
+        timer.is_canceled,
+        timer.cancel,
+        timer.reset,
+        timer.time_since_last_call,
+        timer.time_until_next_call,
+        guard.trigger,
+    ):
+        with pytest.raises(InvalidHandle):
+            ask()
+    assert (publisher.topic, subscription.topic, client.srv_name) == ("x", "x", "y")
+    assert publisher.qos_profile.depth == 1 and timer.clock is node.get_clock()
+
+
+def test_a_destroyed_rate_does_not_sleep(context):
+    node = Node("tested", context=context)
+    rate = node.create_rate(10.0)
+    assert node.destroy_rate(rate)
+    with pytest.raises(RuntimeError):
+        rate.sleep()
+
+
+def test_a_node_makes_nothing_once_its_context_is_shut_down(context):
+    """Nor is the context initialised again."""
+    node = Node("tested", context=context)
+    context.shutdown()
+    for make in (
+        lambda: node.create_publisher(String, "x", 1),
+        lambda: node.create_subscription(String, "x", print, 1),
+        lambda: node.create_client(Trigger, "x"),
+        lambda: node.create_service(Trigger, "x", print),
+        lambda: node.create_timer(1.0, print),
+        lambda: context.init(args=[]),
+    ):
+        with pytest.raises(RuntimeError):  # InvalidHandle from Kilted on, RCLError before
+            make()
+
+
+@pytest.mark.parametrize("kind", [SingleThreadedExecutor, MultiThreadedExecutor])
+@pytest.mark.parametrize("how", ["spin", "spin_once", "spin_until_future_complete"])
+def test_how_spinning_ends_where_another_thread_shuts_down(context, kind, how):
+    """A single thread hears of it, a pool just ends."""
+    executor = kind(context=context)
+    node = Node("tested", context=context)
+    executor.add_node(node)
+    spin = functools.partial(getattr(executor, how), *([Future()] if "future" in how else []))
+    threading.Timer(0.2, context.try_shutdown).start()
+    if kind is SingleThreadedExecutor:
+        with pytest.raises(ExternalShutdownException):
+            spin()
+    else:
+        spin()
+    assert not context.ok()
+    executor.shutdown()
+    node.destroy_node()
+
+
 @soon
 def test_a_loop_that_waits_for_a_service_ends_with_the_context(context):
     """It is woken, and told."""
@@ -161,6 +257,8 @@ def test_one_callback_that_fails_keeps_nobody_from_the_end(graph):
     assert not kept and not context.ok()
     leaving.destroy_node()
     graph.spin_until(lambda: "leaving" not in watching.get_node_names())
+    with contextlib.suppress(AttributeError):  # rclpy left it out: no later context would log
+        context._logging_fini()
 
 
 @pytest.mark.embedded

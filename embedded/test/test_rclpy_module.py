@@ -10,9 +10,11 @@ from contextlib import contextmanager
 import pytest
 import rclpy
 from rclpy import logging
+from rclpy._rclpy_pybind11 import RCLError, RCLInvalidROSArgsError
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import LoggingSeverity
+from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions, get_current_signal_handlers_options
 from rclpy.task import Future
 from rclpy.topic_or_service_is_hidden import topic_or_service_is_hidden
@@ -100,6 +102,88 @@ def test_arguments_for_ros_are_removed():
     arguments = ["prog", "a", "--ros-args", "-r", "b:=c", "--", "d"]
     assert remove_ros_args(arguments) == ["prog", "a", "d"]
     assert remove_ros_args(["prog", "--ros-args", "-p", "x:=1"]) == ["prog"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "-r", "-r x", "-r a:=", "-r :=b", "-r a:=b:=c", "-r a:=9b", "-r a:=b/", "-r a//b:=c",
+        "-r a:={node}/b", "-r a-b:=c", "-r a__b:=c", "-r n/m:a:=b", "-r __x:=y", "-r __ns:=a",
+        "-r __ns:=/1a", "-r __node:=a/b", "-r __node:=1a", "-r rostopic://a:=rostopic://b",
+        "-p", "-p a", "-p a:=", "-p :=1", "-p a..b:=1", "-p a.1:=1", "-p a-b:=1", "-p ~/a:=1",
+        "-p /n:a:=1", "-p a:=[1,b]", "-p a:={b:1}", "--params-file", "--params-file /nowhere.yaml",
+        "--log-level", "--log-level loud", "--log-level 10", "--log-level a:=",
+        "--log-level :=info",
+    ],
+)  # fmt: skip
+def test_arguments_for_ros_that_cannot_be_read(context, arguments):
+    """A context says so as an RCLError, programs and nodes that read them by a closer name."""
+    given = ["--ros-args", *arguments.split()]
+    with pytest.raises(RCLError, match=r"(?s)^failed to initialize rcl: Couldn't parse"):
+        Context().init(args=given)
+    with pytest.raises(RCLInvalidROSArgsError, match="Failed to parse ROS arguments: "):
+        remove_ros_args(given)
+    with pytest.raises(RCLInvalidROSArgsError, match="Failed to parse ROS arguments: "):
+        Node("tested", context=context, cli_args=given)
+
+
+@pytest.mark.parametrize("name", ["a", "", "/a/", "/a b", "/a//b", "/1a"])
+def test_enclaves_have_names(name):
+    with pytest.raises(RCLError, match="Enclave name is not valid"):
+        Context().init(args=["--ros-args", "--enclave", name])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "-r a:=/b", "-r ~/a:=~/b", "-r n:a:=b", "-r __ns:=/", "-r __ns:=/a/b", "-r n:__node:=b",
+        "-r _a_:=b_", "-r rosservice://~/a:=b", "-p a/b:=1", "-p /a:=1", "-p a__b:=1", "-p n:a:=1",
+        "-p a:=b:=c", "-p qos_overrides./x/y.publisher.depth:=3", "--log-level a/b:=info",
+        "--log-level Warn", "--enclave /a", "--disable-rosout-logs",
+    ],
+)  # fmt: skip
+def test_arguments_for_ros_that_can(context, arguments):
+    Node("tested", context=context, cli_args=["--ros-args", *arguments.split()])
+
+
+def test_log_levels_of_the_command_line():
+    """In a process of its own: levels are its."""
+    code = "import rclpy, rclpy.logging as l; rclpy.init(); print([*map(l.get_logger_level, 'ab')])"
+    given = ["--ros-args", "--log-level", "a:=error", "--log-level", "b:=DEBUG"]
+    done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True)
+    assert "ERROR" in done.stdout and "DEBUG" in done.stdout
+
+
+def test_a_log_message_is_text(context):
+    """Whatever else there is has to be made text; what is not put out is not looked at."""
+    logger = Node("tested", context=context).get_logger()
+    for message in (5, ValueError("x"), [b"x"]):
+        with pytest.raises(TypeError):
+            logger.info(message)
+    assert not logger.debug(5)
+
+
+def test_what_a_node_is_made_of_comes_with_it():
+    """Programs import it from there."""
+    from rclpy.node import (
+        Client,
+        MutuallyExclusiveCallbackGroup,
+        Publisher,
+        ReentrantCallbackGroup,
+        Service,
+        Subscription,
+        Timer,
+    )
+
+    groups = {MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup}
+    assert len(groups | {Client, Publisher, Service, Subscription, Timer}) == 7
+
+
+def test_all_of_lifecycle():
+    """No second Node."""
+    names = {}
+    exec("from rclpy.lifecycle import *", names)
+    assert "LifecycleNode" in names and "Node" not in names and "Publisher" not in names
 
 
 def test_log_levels():

@@ -15,6 +15,28 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 
+def test_entities_know_the_names_they_were_given(graph):
+    """And the full ones; their logger is the node's. /rosout is no publisher of the node's."""
+    node = graph.init("--ros-args", "-r", "b:=c").node(namespace="a")
+    publisher = node.create_publisher(String, "b", 1)
+    subscription = node.create_subscription(String, "~/b", print, 1)
+    client, service = node.create_client(Trigger, "b"), node.create_service(Trigger, "b", print)
+    assert (publisher.topic, publisher.topic_name) == ("b", "/a/c")
+    assert (subscription.topic, subscription.topic_name) == ("~/b", "/a/tested/b")
+    assert (client.srv_name, client.service_name) == ("b", "/a/c")
+    assert (service.srv_name, service.service_name) == ("b", "/a/c")
+    assert {e.logger_name for e in (publisher, subscription, client, service)} == {"a.tested"}
+    assert [p.topic_name for p in node.publishers] == ["/parameter_events", "/a/c"]
+
+
+def test_remaps_of_one_kind(graph):
+    """Of topics, or of services."""
+    rules = ("-r", "rostopic://b:=topic", "-r", "rosservice://b:=service")
+    node = graph.init("--ros-args", *rules).node()
+    assert node.resolve_topic_name("b") == "/topic"
+    assert node.resolve_service_name("b") == "/service"
+
+
 @pytest.mark.parametrize(
     ("validate", "name"),
     [

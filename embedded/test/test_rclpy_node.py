@@ -2,6 +2,7 @@
 """Nodes: topics, names, logging, lifecycle; the process around them."""
 
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
 from rclpy.context import Context
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.logging import LoggingSeverity
 from rclpy.qos import (
     DurabilityPolicy,
     QoSPolicyKind,
@@ -133,11 +135,12 @@ def test_endpoints_made_and_destroyed_leave_nothing(graph):
         return resident, len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 
     cycle(50)
+    gc.collect()  # what earlier tests left
     memory, files, threads = usage()
     cycle(500)
     memory_after, files_after, threads_after = usage()
     assert memory_after - memory < 8 * 2**20
-    assert (files_after, threads_after) == (files, threads)
+    assert files_after <= files and threads_after <= threads
 
     def names():
         return [name for name, _ in node.get_topic_names_and_types(no_demangle=True)]
@@ -194,8 +197,10 @@ def test_unknown_ros_argument():
 
 def test_logging(graph, capfd):
     """Levels, filters by place, children, and /rosout."""
-    graph.init("--ros-args", "--log-level", "tested.quiet:=error")
-    node, other = graph.node(), graph.node("listener")
+    graph.init()
+    logging.set_logger_level("logging.quiet", LoggingSeverity.ERROR)
+    # Of a name that no earlier test had: rclpy forgets a name's /rosout once any such node is gone.
+    node, other = graph.node("logging"), graph.node("listener")
     heard = []
     other.create_subscription(
         Log, "/rosout", heard.append,
@@ -213,11 +218,12 @@ def test_logging(graph, capfd):
     texts = ["once 0", "later 1", "later 2", "seldom 0", "from the child"]
     assert sorted(entry.msg for entry in heard) == sorted(texts)
     child = next(entry for entry in heard if entry.msg == "from the child")
-    assert (child.name, child.level) == ("tested.child", 40)
+    assert (child.name, child.level) == ("logging.child", 40)
     assert child.file == __file__ and child.function == "test_logging"
     lines = capfd.readouterr().err
     assert all(text in lines for text in texts) and "hidden" not in lines
-    assert "] [tested.child]: from the child" in lines
+    assert "] [logging.child]: from the child" in lines
+    logging.set_logger_level("logging.quiet", LoggingSeverity.UNSET)
     logging.clear_config()
 
 

@@ -5,8 +5,15 @@ import itertools
 
 import pytest
 from rcl_interfaces.msg import LoggerLevel
-from rcl_interfaces.srv import GetLoggerLevels, SetLoggerLevels
+from rcl_interfaces.srv import (
+    DescribeParameters,
+    GetLoggerLevels,
+    GetParameters,
+    GetParameterTypes,
+    SetLoggerLevels,
+)
 from rclpy import logging
+from rclpy.parameter_client import AsyncParameterClient
 from std_srvs.srv import Trigger
 from type_description_interfaces.srv import GetTypeDescription
 from waiting import PATIENCE_S
@@ -25,6 +32,27 @@ def call(graph):
         return graph.result(client.call_async(kind.Request(**fields)))
 
     return call
+
+
+def test_parameters_are_told_all_or_none(call):
+    """Where one of several is unknown."""
+    for kind, name, field in (
+        (GetParameters, "get_parameters", "values"),
+        (DescribeParameters, "describe_parameters", "descriptors"),
+        (GetParameterTypes, "get_parameter_types", "types"),
+    ):
+        for names, count in ((["use_sim_time"], 1), (["use_sim_time", "unknown"], 0)):
+            assert len(getattr(call(kind, name, names=names), field)) == count
+
+
+def test_changes_of_parameters_are_heard_by_a_client(graph):
+    """Of all nodes."""
+    node, heard = graph.init().node(), []
+    client = AsyncParameterClient(node, "tested")
+    subscription = client.on_parameter_event(heard.append)
+    graph.spin_until(subscription.get_publisher_count)
+    node.declare_parameter("a", 1)
+    graph.spin_until(lambda: any(p.name == "a" for e in heard for p in e.new_parameters))
 
 
 @pytest.mark.embedded

@@ -2,7 +2,7 @@
 """QoS events beside the incompatible ones, and profiles that parameters change."""
 
 import pytest
-from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.msg import Log, SetParametersResult
 from rclpy.duration import Duration, Infinite
 from rclpy.event_handler import (
     PublisherEventCallbacks,
@@ -43,6 +43,35 @@ def test_match_events_count_peers(graph):
     assert at_publisher[-1].current_count_change == -1
     assert at_publisher[-1].total_count == 1
     assert publisher.get_subscription_count() == 0
+
+
+def test_events_have_coroutine_functions_too(graph):
+    """And what publishers and subscriptions were given is what they tell."""
+    node, matched = graph.init().node(), []
+
+    async def hear(event):
+        matched.append(event.current_count)
+
+    profile = QoSPresetProfiles.BEST_AVAILABLE.value
+    publisher = node.create_publisher(
+        String, "met", profile, event_callbacks=PublisherEventCallbacks(matched=hear)
+    )
+    subscription = node.create_subscription(String, "met", print, 10)
+    graph.spin_until(lambda: matched == [1])
+    assert publisher.qos_profile is profile
+    assert profile.reliability == ReliabilityPolicy.BEST_AVAILABLE
+    assert subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+
+
+def test_incompatible_qos_is_in_the_log_of_the_node(graph):
+    node, heard = graph.init().node("warned"), []
+    log = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node.create_subscription(Log, "/rosout", heard.append, log)
+    node.create_publisher(String, "sensor", QoSPresetProfiles.SENSOR_DATA.value)
+    node.create_subscription(String, "sensor", print, 10)
+    graph.spin_until(lambda: len(heard) > 1)
+    assert {entry.name for entry in heard} == {"warned"}
+    assert all("on topic 'sensor'" in entry.msg for entry in heard)
 
 
 def test_missed_deadlines_are_heard_on_both_sides(graph):

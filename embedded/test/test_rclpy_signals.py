@@ -313,3 +313,31 @@ def test_leaving_does_not_wait_long_for_readers_that_do_not_answer():
         for process in (listener, leaver):
             process.kill()
             process.wait()
+
+
+ENDED = """
+import rclpy, time
+from rclpy.executors import ExternalShutdownException
+rclpy.init()
+node = rclpy.create_node("signalled")
+print("alive", flush=True)
+try:
+    while rclpy.ok():
+        rclpy.spin_once(node)
+except ExternalShutdownException:
+    print("heard")
+time.sleep(0.33)
+"""
+
+
+@pytest.mark.embedded
+def test_a_loop_of_spin_once_hears_of_a_signal():
+    """As in rclpy, where such a process hangs now and then."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENDED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "alive\n"
+    time.sleep(0.33)
+    process.send_signal(signal.SIGTERM)
+    heard, errors = process.communicate(timeout=PATIENCE_S)
+    assert (heard, errors, process.returncode) == ("heard\n", "", 0)

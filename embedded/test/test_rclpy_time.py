@@ -147,3 +147,17 @@ def test_what_a_clock_cannot_do_is_refused():
         ROSClock(clock_type=ClockType.ROS_TIME)
     with pytest.raises(NotInitializedException):
         clock.sleep_for(Duration(), context=Context())
+
+
+def test_a_timer_leaves_out_what_a_jump_passed_over(graph):
+    """It is called once, and next when a whole period has begun and passed."""
+    node, clock, calls = graph.init().node(), ROSClock(), []
+    clock._set_ros_time_is_active(True)
+    clock.set_ros_time_override(Time(seconds=100, clock_type=ClockType.ROS_TIME))
+    timer = node.create_timer(1.0, lambda: calls.append(clock.now().nanoseconds), clock=clock)
+    for seconds, until_next in ((101.0, 1.0), (103.0, 1.0), (105.5, 0.5), (106.0, 1.0)):
+        clock.set_ros_time_override(Time(seconds=seconds, clock_type=ClockType.ROS_TIME))
+        for _ in range(10):
+            graph.executor.spin_once(timeout_sec=0.01)
+        assert timer.time_until_next_call() == until_next * 1e9
+    assert calls == [seconds * 10**9 for seconds in (101, 103, 105.5, 106)]

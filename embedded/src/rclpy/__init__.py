@@ -117,7 +117,7 @@ def _reset_executor() -> None:
     global _executor
     executor, _executor = _executor, None
     if executor is not None:
-        executor._is_shutdown = True
+        executor._is_shutdown = not executor.context._was_interrupted
         executor.wake()
 
 
@@ -167,7 +167,10 @@ def spin_once(
 
 
 def spin(node: Node, executor: Executor | None = None) -> None:
-    """Run a node's callbacks until shutdown, which raises ExternalShutdownException."""
+    """Run a node's callbacks until shutdown; ExternalShutdownException where a signal does that.
+
+    Whatever does it where the executor is another `SingleThreadedExecutor` than the global one.
+    """
     with _spinning(node, executor) as spinning:
         while spinning.context.ok():
             spinning.spin_once()

@@ -57,7 +57,8 @@ class Client(ServiceEndpoint, Generic[SrvType]):
     def call(self, request: Any, timeout_sec: float | None = None) -> Any:
         """Call and wait for the response, None on timeout (s). Another thread has to spin.
 
-        Raises TypeError for a request of another type, and what the call raises.
+        That is Jazzy's answer to a timeout; Kilted raises a TimeoutError. Raises TypeError for a
+        request of another type, and what the call raises.
         """
         # A queue and no event: the lock of that could be held by what a signal interrupts.
         over: SimpleQueue[None] = SimpleQueue()
@@ -123,7 +124,7 @@ class Client(ServiceEndpoint, Generic[SrvType]):
         Raises RCLError once the context is shut down: a loop that waits for a server ends with it.
         Raises InvalidHandle once the client is destroyed.
         """
-        self._check_handle()
+        self._writer.check_handle()
         if not self.context.ok():
             raise RCLError("failed to check service availability: rcl node's context is invalid")
         if self._is_reachable():

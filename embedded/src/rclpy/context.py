@@ -14,6 +14,7 @@ from functools import partial
 from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from rclpy._rclpy_pybind11 import RCLError, RCLInvalidROSArgsError
 from rclpy.exceptions import NotInitializedException
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Context:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._initialized = False
+        self._was_initialized = False
+        self._was_interrupted = False  # by a signal
         self._participant: Any = None
         self._callbacks: dict[int, Any] = {}
         self._wakers: dict[int, Any] = {}
@@ -43,7 +46,8 @@ class Context:
     ) -> None:
         """Join the domain. `args` are command line arguments, those of the process by default.
 
-        Raises RuntimeError where it already was initialised, ValueError for a bad domain.
+        Raises RuntimeError where it ever was initialised or the domain is negative, RCLError or
+        UnknownROSArgsError for arguments that cannot be read.
         """
         from rclpy import logging
         from rclpy.impl.arguments import parse_arguments
@@ -51,16 +55,19 @@ class Context:
         from rclpy.impl.dds.participant import Participant
 
         with self._lock:
-            if self._initialized:
+            if self._was_initialized:
                 raise RuntimeError("Context.init() must only be called once")
             if domain_id is not None and domain_id < 0:
                 raise RuntimeError(f"Domain id ({domain_id}) should not be lower than zero.")
-            self._arguments = parse_arguments(sys.argv if args is None else args)
+            try:
+                self._arguments = parse_arguments(sys.argv if args is None else args)
+            except RCLInvalidROSArgsError as error:
+                raise RCLError(f"failed to initialize rcl: {error}") from error
             self._domain_id = domain_of_environment() if domain_id is None else domain_id
             if initialize_logging:
                 logging._configure(self._arguments)
             self._participant = Participant(self._domain_id, self._arguments.enclave)
-            self._initialized = True
+            self._initialized = self._was_initialized = True
         _contexts.add(self)
 
     @property
@@ -207,6 +214,7 @@ def wake_all_contexts() -> None:
 def shut_down_all_contexts() -> None:
     """Shut every context down, as a signal does."""
     for context in list(_contexts):
+        context._was_interrupted = True
         context.try_shutdown()
 
 
@@ -226,7 +234,7 @@ def _leave_networks() -> None:
 def _abandon_all() -> None:
     """In a child that was forked: the threads, the network and the nodes are its parent's."""
     for context in list(_contexts):
-        context._initialized = False
+        context._initialized = context._was_initialized = False
         context._lock = threading.RLock()  # that of the parent may have been held
         participant, context._participant = context._participant, None
         if participant is not None:

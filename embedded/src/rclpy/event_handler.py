@@ -6,14 +6,14 @@ from __future__ import annotations
 import ctypes as ct
 from collections.abc import Callable
 from enum import IntEnum
-from functools import partial
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from rclpy import logging
 from rclpy.exceptions import needs_full_ros
 from rclpy.impl.dds.library import DdsError
 from rclpy.impl.dds.qos_policies import POLICY_KINDS
-from rclpy.impl.executable import Executable
+from rclpy.impl.executable import Executable, await_or_execute
 from rclpy.qos import QoSPolicyKind, qos_policy_name_from_kind
 
 if TYPE_CHECKING:
@@ -147,13 +147,15 @@ class _StatusWatch(Executable):
 
     def __init__(
         self,
-        callbacks: dict[IntEnum, Callable[[Any], None]],
+        callbacks: dict[IntEnum, Callable[[Any], Any] | None],
         callback_group: CallbackGroup,
         endpoint: Endpoint,
+        warning: str,
     ) -> None:
         self.callback_group = callback_group
         self._endpoint = endpoint
         self._callbacks = callbacks
+        self._warning = warning
         mask = 0
         for event_type in callbacks:
             if event_type.name not in _KINDS:
@@ -166,7 +168,7 @@ class _StatusWatch(Executable):
         """Stop watching."""
         self._handle = 0
 
-    def _take(self) -> list[tuple[Callable[[Any], None], Any]] | None:
+    def _take(self) -> list[tuple[Callable[[Any], Any], Any]] | None:
         if not self._handle:
             return None
         events = []
@@ -176,12 +178,26 @@ class _StatusWatch(Executable):
             values = [getattr(status, name) for name, _ in kind.structure._fields_]  # type: ignore[misc]
             info = kind.make(*values)
             if _has_changed(info):
-                events.append((callback, info))
+                events.append((callback or self._warn, info))
         return events or None
 
-    def _execute(self, taken: list[tuple[Callable[[Any], None], Any]]) -> None:
+    def _execute(self, taken: list[tuple[Callable[[Any], Any], Any]]) -> Any:
+        if any(iscoroutinefunction(callback) for callback, _ in taken):
+            return self._await(taken)
         for callback, info in taken:
             callback(info)
+        return None
+
+    @staticmethod
+    async def _await(taken: list[tuple[Callable[[Any], Any], Any]]) -> None:
+        for callback, info in taken:
+            await await_or_execute(callback, info)
+
+    def _warn(self, info: QoSOfferedIncompatibleQoSInfo) -> None:
+        policy = qos_policy_name_from_kind(info.last_policy_kind)
+        logging.get_logger(self._logger_name).warning(
+            f"{self._warning} Last incompatible policy: {policy}"
+        )
 
 
 def _has_changed(info: Any) -> bool:
@@ -189,7 +205,7 @@ def _has_changed(info: Any) -> bool:
 
 
 class _EventCallbacks:
-    """Callbacks by event, and the defaults."""
+    """Callbacks by event, and the default: the node's logger warns of incompatible QoS."""
 
     _events: ClassVar[dict[str, IntEnum]] = {}
     _warning: ClassVar[str] = ""  # of `incompatible_qos` by default
@@ -200,20 +216,17 @@ class _EventCallbacks:
         self, callback_group: CallbackGroup, endpoint: Endpoint, topic_name: str
     ) -> list[_StatusWatch]:
         """What an executor has to run for an endpoint."""
-        callbacks: dict[IntEnum, Callable[[Any], None]] = {}
+        callbacks: dict[IntEnum, Callable[[Any], Any] | None] = {}
         for name, event_type in self._events.items():
             callback = getattr(self, name)
             if callback is not None:
                 callbacks[event_type] = callback
         if self.use_default_callbacks and self.incompatible_qos is None:
-            warning = self._warning.format(topic_name)
-            callbacks[self._events["incompatible_qos"]] = partial(_warn, warning)
-        return [_StatusWatch(callbacks, callback_group, endpoint)] if callbacks else []
-
-
-def _warn(warning: str, info: QoSOfferedIncompatibleQoSInfo) -> None:
-    policy = qos_policy_name_from_kind(info.last_policy_kind)
-    logging.get_logger("rclpy").warning(f"{warning} Last incompatible policy: {policy}")
+            callbacks[self._events["incompatible_qos"]] = None
+        if not callbacks:
+            return []
+        warning = self._warning.format(topic_name)
+        return [_StatusWatch(callbacks, callback_group, endpoint, warning)]
 
 
 class SubscriptionEventCallbacks(_EventCallbacks):

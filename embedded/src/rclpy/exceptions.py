@@ -132,6 +132,11 @@ class ROSInterruptException(Exception):
         super().__init__("rclpy.shutdown() has been called")
 
 
+def destroyed() -> InvalidHandle:
+    """The error for everything that is asked of what was destroyed."""
+    return InvalidHandle("cannot use Destroyable because destruction was requested")
+
+
 def needs_full_ros(what: str) -> NotImplementedError:
     """The error for everything that this runtime does not have."""
     return NotImplementedError(f"{what} is not in the embedded runtime: it needs a full ROS 2")

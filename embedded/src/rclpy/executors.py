@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from rclpy.context import Context
-from rclpy.impl.executable import Executable
+from rclpy.impl.executable import Executable, await_or_execute
 from rclpy.impl.executor import (
     ConditionReachedException,
     Executor,
@@ -52,7 +52,7 @@ class SingleThreadedExecutor(Executor):
         if entity is not None:
             # Most callbacks are plain functions, which need no task.
             outcome = self._run_callback(entity, taken)
-            if not hasattr(outcome, "__await__"):
+            if outcome is None:
                 return
             task = Task(outcome, executor=self)
         assert task is not None
@@ -100,6 +100,8 @@ class MultiThreadedExecutor(Executor):
     callback to another thread, and to be woken at its end, disturbs whoever computes in the same
     process. Before anything that may take long, another thread goes on looking.
 
+    Unlike a `SingleThreadedExecutor` it does not raise ExternalShutdownException.
+
     Its threads are started one by one, as there is work for them, and end with the executor: while
     they wait for work they know nothing of it.
 
@@ -111,6 +113,8 @@ class MultiThreadedExecutor(Executor):
         super().__init__(context=context)
         if num_threads is None:
             num_threads = max(2, os.cpu_count() or 2)
+        if num_threads < 1:
+            raise ValueError("num_threads must be greater than 0")
         self._failed: deque[BaseException] = deque()
         self._spinning: list[Callable[[], None]] = []  # wakes each thread that spins
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -123,7 +127,7 @@ class MultiThreadedExecutor(Executor):
         self._not_started = deque(self._threads)
 
     def spin(self) -> None:
-        """Run callbacks until the context is shut down (ExternalShutdownException) or we are."""
+        """Run callbacks until the context is shut down or we are."""
         self._spin_until(Future(), None)
 
     def spin_until_future_complete(self, future: Future, timeout_sec: float | None = None) -> None:
@@ -156,18 +160,18 @@ class MultiThreadedExecutor(Executor):
     def _is_over(self, future: Future) -> bool:
         """Whether to spin no more; raises what says why, where it is not the future."""
         self._raise_failure()
-        if self._is_shutdown or future.done() or future.cancelled():
-            return True
-        if not self._context.ok():
-            raise ExternalShutdownException()
-        return False
+        over = self._is_shutdown or not self._context.ok()
+        return over or future.done() or future.cancelled()
 
     def _spin_once_impl(self, timeout_sec: float | None, until: Callable[[], bool] | None) -> None:
         try:
             task, entity, taken = self._wait_for_work(
                 timeout_sec, None, lambda: bool(self._failed) or (until is not None and until())
             )
-        except (ShutdownException, TimeoutException, ConditionReachedException):
+        except (
+            ConditionReachedException, ExternalShutdownException, ShutdownException,
+            TimeoutException,
+        ):  # fmt: skip
             self._raise_failure()
             return
         self._hand_over(partial(self._run, task if entity is None else self._task(entity, taken)))
@@ -253,9 +257,3 @@ def _work(jobs: SimpleQueue[Callable[[], None] | None]) -> None:
     while (job := jobs.get()) is not None:
         job()
         del job  # and with it the executor, where nobody else has that
-
-
-async def await_or_execute(callback: Callable[..., Any] | Any, *args: Any) -> Any:
-    """Await a coroutine function, or call a plain one."""
-    outcome = callback(*args)
-    return await outcome if hasattr(outcome, "__await__") else outcome

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from rclpy.exceptions import destroyed
 from rclpy.impl.dds.waitset import Trigger
-from rclpy.impl.executable import Executable
+from rclpy.impl.executable import Executable, awaitable
 from rclpy.utilities import get_default_context
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ class GuardCondition(Executable):
         self.callback_group = callback_group
 
     def trigger(self) -> None:
-        """Have the callback run."""
+        """Have the callback run; raises InvalidHandle once destroyed."""
+        if not self._handle:
+            raise destroyed()
         self._trigger.set()
 
     def destroy(self) -> None:
@@ -43,4 +46,4 @@ class GuardCondition(Executable):
         return self._trigger.take() or None
 
     def _execute(self, taken: bool) -> Any:
-        return self.callback() if self.callback is not None else None
+        return None if self.callback is None else awaitable(self.callback, self.callback())

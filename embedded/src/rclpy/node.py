@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes."""
+"""Nodes. The classes of what they are made of can be imported from here, too."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from rcl_interfaces.msg import Log, ParameterDescriptor, ParameterEvent
+from rcl_interfaces.msg import Log, ParameterEvent
 from rcl_interfaces.msg import SetParametersResult as SetParametersResult
 
 from rclpy import logging
 from rclpy._rclpy_pybind11 import NodeNameNonExistentError as NodeNameNonExistentError
 from rclpy._rclpy_pybind11 import RCLError
+from rclpy.callback_groups import CallbackGroup as CallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup as MutuallyExclusiveCallbackGroup
+from rclpy.callback_groups import ReentrantCallbackGroup as ReentrantCallbackGroup
+from rclpy.client import Client as Client
 from rclpy.clock import Clock, ROSClock
 from rclpy.context import Context
 from rclpy.exceptions import InvalidHandle, NotInitializedException
-from rclpy.impl.arguments import Arguments, parse_arguments
+from rclpy.guard_condition import GuardCondition as GuardCondition
+from rclpy.impl.arguments import Arguments, parse_own_arguments
 from rclpy.impl.dds.graph import Graph
 from rclpy.impl.dds.library import DdsError
 from rclpy.impl.dds.participant import Participant
@@ -29,13 +34,13 @@ from rclpy.logging import LoggingSeverity
 from rclpy.logging_service import LoggingService
 from rclpy.parameter import Parameter
 from rclpy.parameter_service import ParameterService
-from rclpy.publisher import Publisher
-from rclpy.qos import (
-    QoSProfile,
-    qos_profile_parameter_events,
-    qos_profile_rosout_default,
-)
+from rclpy.publisher import Publisher as Publisher
+from rclpy.qos import QoSProfile, qos_profile_parameter_events, qos_profile_rosout_default
+from rclpy.service import Service as Service
+from rclpy.subscription import Subscription as Subscription
 from rclpy.time_source import TimeSource
+from rclpy.timer import Rate as Rate
+from rclpy.timer import Timer as Timer
 from rclpy.type_description_service import TypeDescriptionService
 from rclpy.utilities import get_default_context
 from rclpy.validate_namespace import validate_namespace
@@ -75,7 +80,7 @@ class Node(NodeEntities, NodeParameters, NodeGraph):
         self._ros_init_entities()
         self._ros_destroyed = False
         self._ros_arguments = _merge(
-            parse_arguments(cli_args) if cli_args else Arguments(),
+            parse_own_arguments(cli_args),
             self._context._arguments if use_global_arguments else Arguments(),
         )
         self._ros_init_names(node_name, namespace)
@@ -97,20 +102,17 @@ class Node(NodeEntities, NodeParameters, NodeGraph):
             self._parameter_event_publisher = self.create_publisher(
                 ParameterEvent, "/parameter_events", qos_profile_parameter_events
             )
-            self._ros_rosout: Publisher | None = None
             if enable_rosout and logging._rosout_enabled:
                 self._ros_rosout = self.create_publisher(Log, "/rosout", rosout_qos_profile)
                 logging._add_rosout(self._ros_logger_name, self._ros_send_to_rosout)
             if automatically_declare_parameters_from_overrides:
-                free = ParameterDescriptor(dynamic_typing=True)
-                self.declare_parameters(
-                    "", [(name, p.value, free) for name, p in overrides.items()], True
-                )
+                given = [(name, parameter.value) for name, parameter in overrides.items()]
+                self.declare_parameters("", given, ignore_override=True)
             self._time_source = TimeSource(node=self)
             self._time_source.attach_clock(self._clock)
-            self._type_description_service = TypeDescriptionService(self)
             if start_parameter_services:
                 self._parameter_service = ParameterService(self)
+            self._type_description_service = TypeDescriptionService(self)
             if enable_logger_service:
                 self._logger_service = LoggingService(self)
 

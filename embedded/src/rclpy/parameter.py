@@ -60,11 +60,16 @@ class Parameter:
                                    (float, "DOUBLE"), (str, "STRING")):  # fmt: skip
                     if all(isinstance(value, kind) for value in parameter_value):
                         return cls[f"{name}_ARRAY"]
-                raise TypeError("The given value is not a list of one of the allowed types.")
-            raise TypeError("The given value is not one of the allowed types.")
+                raise TypeError(
+                    "The given value is not a list of one of the allowed types "
+                    f"'{parameter_value}'."
+                )
+            raise TypeError(f"The given value is not one of the allowed types '{parameter_value}'.")
 
         def check(self, parameter_value: Any) -> bool:
             """Whether a value is of this type."""
+            if self is Parameter.Type.INTEGER:
+                return isinstance(parameter_value, int)
             if self is Parameter.Type.BYTE_ARRAY or not isinstance(
                 parameter_value, (list, tuple, array.array)
             ):
@@ -123,13 +128,6 @@ class Parameter:
     def to_parameter_msg(self) -> ParameterMsg:
         """As rcl_interfaces/Parameter."""
         return ParameterMsg(name=self.name, value=self.get_parameter_value())
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Parameter):
-            return NotImplemented
-        return (self.name, self.type_, self.value) == (other.name, other.type_, other.value)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"Parameter(name={self.name!r}, type_={self.type_}, value={self.value!r})"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rcl_interfaces.msg import ParameterEvent
 from rcl_interfaces.srv import (
     DescribeParameters,
     GetParameters,
@@ -19,11 +20,12 @@ from rcl_interfaces.srv import (
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.parameter import Parameter, parameter_dict_from_yaml_file
-from rclpy.qos import QoSProfile, qos_profile_services_default
+from rclpy.qos import QoSProfile, qos_profile_parameter_events, qos_profile_services_default
 from rclpy.task import Future
 
 if TYPE_CHECKING:
     from rclpy.node import Node
+    from rclpy.subscription import Subscription
 
 _Callback = Callable[[Future], None] | None
 _SERVICES: dict[str, Any] = {
@@ -125,6 +127,17 @@ class AsyncParameterClient:
     ) -> Future:
         """Set what a file says of the node, all or none."""
         return self.set_parameters_atomically(self._read(parameter_file, use_wildcard), callback)
+
+    def on_parameter_event(
+        self,
+        callback: Callable[..., Any],
+        qos_profile: QoSProfile = qos_profile_parameter_events,
+        **options: Any,
+    ) -> Subscription:
+        """Call back with the changes of all nodes; the options are `create_subscription`'s."""
+        return self.node.create_subscription(
+            ParameterEvent, "/parameter_events", callback, qos_profile, **options
+        )
 
     def _read(self, parameter_file: str | Path, use_wildcard: bool) -> list[Any]:
         found = parameter_dict_from_yaml_file(

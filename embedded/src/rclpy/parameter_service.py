@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
+from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import (
     DescribeParameters,
     GetParameters,
@@ -40,30 +41,19 @@ class ParameterService:
             node.create_service(kind, f"~/{name}", callback, qos_profile=qos_profile_parameters)
 
     def _describe(self, request: Any, response: Any) -> Any:
-        for name in request.names:
-            try:
-                response.descriptors.append(self._node.describe_parameter(name))
-            except ParameterNotDeclaredException:
-                response.descriptors.append(ParameterDescriptor(name=name))
+        with suppress(ParameterNotDeclaredException):
+            response.descriptors = self._node.describe_parameters(request.names)
         return response
 
     def _get(self, request: Any, response: Any) -> Any:
-        for name in request.names:
-            try:
-                response.values.append(self._node.get_parameter(name).get_parameter_value())
-            except (ParameterNotDeclaredException, ParameterUninitializedException):
-                response.values = []  # all or none, as in ROS 2
-                break
+        with suppress(ParameterNotDeclaredException, ParameterUninitializedException):
+            found = self._node.get_parameters(request.names)
+            response.values = [parameter.get_parameter_value() for parameter in found]
         return response
 
     def _get_types(self, request: Any, response: Any) -> Any:
-        types = []
-        for name in request.names:
-            try:
-                types.append(self._node.get_parameter_type(name))
-            except ParameterNotDeclaredException:
-                types.append(Parameter.Type.NOT_SET.value)
-        response.types = types
+        with suppress(ParameterNotDeclaredException):
+            response.types = self._node.get_parameter_types(request.names)
         return response
 
     def _list(self, request: Any, response: Any) -> Any:

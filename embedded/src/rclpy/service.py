@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from rclpy.impl.executable import awaitable
 from rclpy.impl.service_endpoint import RequestHeader, ServiceEndpoint
 from rclpy.qos import QoSProfile
 
@@ -47,7 +48,7 @@ class Service(ServiceEndpoint, Generic[SrvType]):
 
     def send_response(self, response: Any, header: RequestHeader) -> None:
         """Answer a request. Raises TypeError for a response of another type."""
-        self._check_handle()
+        self._writer.check_handle()
         self._wait_for_client(header.writer)
         self._send(response, self.srv_type.Response, header.client_id, header.sequence_number)
 
@@ -81,7 +82,7 @@ class Service(ServiceEndpoint, Generic[SrvType]):
     def _execute(self, taken: tuple[Any, RequestHeader]) -> Any:
         request, header = taken
         response = self.callback(request, self.srv_type.Response())
-        if not hasattr(response, "__await__"):
+        if awaitable(self.callback, response) is None:
             self.send_response(response, header)
             return None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rosidl_embedded import cdr
 
-from rclpy.impl.executable import Executable
+from rclpy.impl.executable import Executable, awaitable
 from rclpy.qos import QoSProfile
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ MsgType = TypeVar("MsgType")
 class Subscription(Executable, Generic[MsgType]):
     """Calls back with the messages of a topic; made by `Node.create_subscription`.
 
-    A sample that is not a message of the type is dropped; a node warns once for a topic.
+    `topic` and `qos_profile` are as given. A sample that is not a message of the type is dropped; a
+    node warns once for a topic.
     """
 
     _is_regular = True
@@ -83,7 +84,8 @@ class Subscription(Executable, Generic[MsgType]):
         )
 
     def get_publisher_count(self) -> int:
-        """Number of publishers whose messages arrive."""
+        """Number of publishers whose messages arrive; raises InvalidHandle once destroyed."""
+        self._reader.check_handle()
         return self._reader.matched_count()
 
     @property
@@ -93,13 +95,15 @@ class Subscription(Executable, Generic[MsgType]):
 
     @property
     def topic_name(self) -> str:
-        """Fully qualified name, remapped."""
-        return self.topic
+        """Fully qualified name, remapped; raises InvalidHandle once destroyed."""
+        self._reader.check_handle()
+        return self._reader.ros_topic
 
     @property
     def logger_name(self) -> str:
-        """Name of the logger of its events."""
-        return self.topic
+        """Name of the node's logger; raises InvalidHandle once destroyed."""
+        self._reader.check_handle()
+        return self._logger_name
 
     def destroy(self) -> None:
         """Leave the topic. `Node.destroy_subscription` also takes it from the node."""
@@ -126,19 +130,20 @@ class Subscription(Executable, Generic[MsgType]):
         return None
 
     def _warn(self, error: cdr.CdrError) -> None:
-        if self._node is None or self.topic in self._node._ros_warned_of:
+        topic = self._reader.ros_topic
+        if self._node is None or topic in self._node._ros_warned_of:
             return
-        self._node._ros_warned_of.add(self.topic)
+        self._node._ros_warned_of.add(topic)
         kind = getattr(self.msg_type, "_interface_name", self.msg_type)
         self._node.get_logger().warning(
-            f"a sample on '{self.topic}' is not a {kind} and was dropped: {error}; "
+            f"a sample on '{topic}' is not a {kind} and was dropped: {error}; "
             "further ones are dropped without a word"
         )
 
     def _execute(self, taken: tuple[Any, dict]) -> Any:
-        if self._callback_type is Subscription.CallbackType.WithMessageInfo:
-            return self._callback(*taken)
-        return self._callback(taken[0])
+        is_informed = self._callback_type is Subscription.CallbackType.WithMessageInfo
+        callback = self._callback
+        return awaitable(callback, callback(*taken) if is_informed else callback(taken[0]))
 
     def __enter__(self) -> Subscription[MsgType]:
         return self

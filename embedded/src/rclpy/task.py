@@ -167,17 +167,15 @@ class Task(Future):
             if inspect.iscoroutine(self._handler):
                 self._step(self._handler)
                 return
-            outcome = self._handler(*self._args, **self._kwargs)
-            if inspect.iscoroutine(outcome):
-                self._handler = outcome
-                self._step(outcome)
-            else:
-                self.set_result(outcome)
+            self._complete(self._handler(*self._args, **self._kwargs))
         except Exception as error:
             self.set_exception(error)
         finally:
             self._executing = False
             self._task_lock.release()
+
+    def _complete(self, outcome: Any) -> None:
+        self.set_result(outcome)
 
     def _step(self, coroutine: Any) -> None:
         try:

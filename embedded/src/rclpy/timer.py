@@ -8,10 +8,11 @@ from collections.abc import Callable
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.clock import Clock, ClockChange, JumpThreshold, TimeJump
 from rclpy.duration import Duration
-from rclpy.exceptions import InvalidHandle, ROSInterruptException
-from rclpy.impl.executable import Executable
+from rclpy.exceptions import ROSInterruptException, destroyed
+from rclpy.impl.executable import Executable, awaitable
 from rclpy.impl.wake import notify_all
 from rclpy.time import Time
 
@@ -29,7 +30,10 @@ class TimerInfo:
 
 
 class Timer(Executable):
-    """Calls back periodically. Calls do not drift; those that were missed are left out."""
+    """Calls back periodically. Calls do not drift; those that were missed are left out.
+
+    Once destroyed all but its clock and callback raise InvalidHandle.
+    """
 
     _is_regular = True
 
@@ -44,7 +48,7 @@ class Timer(Executable):
         autostart: bool = True,
     ) -> None:
         if timer_period_ns < 0:
-            raise ValueError("timer period must be non-negative")
+            raise RCLError("failed to create timer: timer period must be non-negative")
         self.callback = callback
         self.callback_group = callback_group
         self._clock = clock
@@ -64,6 +68,16 @@ class Timer(Executable):
         )
 
     @property
+    def callback(self) -> Callable | None:
+        """What is called: with a TimerInfo where a parameter is annotated with that."""
+        return self._callback
+
+    @callback.setter
+    def callback(self, value: Callable | None) -> None:
+        self._callback = value
+        self._info_parameter = None if value is None else _info_parameter(value)
+
+    @property
     def clock(self) -> Clock:
         """The clock it follows."""
         return self._clock
@@ -71,10 +85,12 @@ class Timer(Executable):
     @property
     def timer_period_ns(self) -> int:
         """Nanoseconds between calls."""
+        self._check_handle()
         return self._period
 
     @timer_period_ns.setter
     def timer_period_ns(self, value: int) -> None:
+        self._check_handle()
         self._period = int(value)
         self._wake()
 
@@ -85,14 +101,17 @@ class Timer(Executable):
 
     def cancel(self) -> None:
         """Stop until `reset`."""
+        self._check_handle()
         self._canceled = True
 
     def is_canceled(self) -> bool:
         """Whether it is stopped."""
+        self._check_handle()
         return self._canceled
 
     def reset(self) -> None:
         """Start again: the next call is one period from now."""
+        self._check_handle()
         self._last = self._clock._now_ns()
         self._next = self._last + self._period
         self._canceled = False
@@ -100,15 +119,25 @@ class Timer(Executable):
 
     def is_ready(self) -> bool:
         """Whether it should be called now."""
-        return not self._canceled and not self._destroyed and self._until() <= 0
+        self._check_handle()
+        return self._is_due()
 
     def time_since_last_call(self) -> int:
         """Nanoseconds since the last call (or the start)."""
+        self._check_handle()
         return self._clock._now_ns() - self._last
 
     def time_until_next_call(self) -> int | None:
         """Nanoseconds until the next call, negative where it is late; None where canceled."""
+        self._check_handle()
         return None if self._canceled else self._until()
+
+    def _check_handle(self) -> None:
+        if self._destroyed:
+            raise destroyed()
+
+    def _is_due(self) -> bool:
+        return not self._canceled and not self._destroyed and self._until() <= 0
 
     def _until(self) -> int:
         return self._next - self._clock._now_ns()
@@ -139,15 +168,14 @@ class Timer(Executable):
 
     def _take(self) -> TimerInfo | None:
         """Move on to the next call; None where it was canceled or reset meanwhile."""
-        if not self.is_ready():
+        if not self._is_due():
             return None
         now, expected = self._clock._now_ns(), self._next
         self._next += self._period
-        if self._next < now:
-            if self._period:
-                self._next += -(-(now - self._next) // self._period) * self._period
-            else:
-                self._next = now
+        if not self._period:
+            self._next = now
+        elif self._next <= now:
+            self._next += ((now - self._next) // self._period + 1) * self._period
         self._last = now
         kind = self._clock.clock_type
         return TimerInfo(
@@ -156,17 +184,17 @@ class Timer(Executable):
         )
 
     def _execute(self, taken: TimerInfo) -> Any:
-        if self.callback is None:
+        callback, name = self._callback, self._info_parameter
+        if callback is None:
             return None
-        name = _info_parameter(self.callback)
-        return self.callback() if name is None else self.callback(**{name: taken})
+        return awaitable(callback, callback() if name is None else callback(**{name: taken}))
 
 
 def _info_parameter(callback: Callable) -> str | None:
     """Name of the parameter that is annotated with TimerInfo, where there is one."""
     try:
         parameters = signature(callback).parameters.values()
-    except ValueError:
+    except (TypeError, ValueError):
         return None
     return next((p.name for p in parameters if p.annotation == TimerInfo), None)
 
@@ -207,7 +235,7 @@ class Rate:
     def sleep(self) -> None:
         """Block until the timer's next call.
 
-        Raises ROSInterruptException at shutdown, InvalidHandle once destroyed.
+        Raises ROSInterruptException at shutdown, RuntimeError once destroyed.
         """
         self._context._add_waker(self._wake)
         try:
@@ -225,4 +253,4 @@ class Rate:
         if self._shutdown:
             raise ROSInterruptException()
         if self._destroyed:
-            raise InvalidHandle("rclpy.timer.Rate was destroyed")
+            raise RuntimeError("Rate cannot sleep because it has been destroyed")

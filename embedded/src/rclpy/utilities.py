@@ -26,10 +26,15 @@ def get_default_context(*, shutting_down: bool = False) -> Context:
 
 
 def remove_ros_args(args: list[str] | None = None) -> list[str]:
-    """Arguments without those for ROS; of the process by default."""
-    from rclpy.impl.arguments import split_arguments
+    """Arguments without those for ROS; of the process by default.
 
-    return split_arguments(sys.argv if args is None else args)[0]
+    Raises RCLInvalidROSArgsError or UnknownROSArgsError where those cannot be read.
+    """
+    from rclpy.impl.arguments import parse_own_arguments, split_arguments
+
+    args = sys.argv if args is None else args
+    parse_own_arguments(args)
+    return split_arguments(args)[0]
 
 
 def ok(*, context: Context | None = None) -> bool:

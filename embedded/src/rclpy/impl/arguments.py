@@ -19,19 +19,41 @@ _SWITCHES = {
     "--enable-external-lib-logs": ("log_to_files", True),
     "--disable-external-lib-logs": ("log_to_files", False),
 }
-_REMAP = re.compile(r"(?:(?P<node>[A-Za-z_]\w*):)?(?P<source>[^:=]+):=(?P<target>.*)")
+_TOKEN = r"(?!\w*__)[A-Za-z_]\w*"
+_PART = r"(?!__)[A-Za-z_]\w*"
+_NODE = rf"(?:(?P<node>{_TOKEN}):)?"
+_NAME = rf"(?:~?/)?{_TOKEN}(?:/{_TOKEN})*"
+_REMAPS = [
+    re.compile(_NODE + rule, re.ASCII)
+    for rule in (
+        rf"(?:(?P<kind>rostopic|rosservice)://)?(?P<source>{_NAME}):=(?P<target>{_NAME})",
+        rf"(?P<source>__node|__name):=(?P<target>{_TOKEN})",
+        rf"(?P<source>__ns):=(?P<target>/(?:{_TOKEN}/?)*)",
+    )
+]
 _PARAMETER = re.compile(
-    r"(?:(?P<node>[A-Za-z_/][\w/]*):)?(?P<name>[^:=]+):=(?P<value>.*)", re.DOTALL
+    rf"{_NODE}(?P<name>/?{_PART}(?:(?:/|\./?){_PART})*):=(?P<value>.*)", re.ASCII | re.DOTALL
 )
+_ENCLAVE = re.compile(r"/|(?:/[A-Za-z_]\w*)+", re.ASCII)
 
 
 @dataclass(frozen=True)
 class RemapRule:
-    """`[node:]source:=target`; source may be `__node`, `__ns`."""
+    """`[node:][kind://]source:=target`; kind is `rostopic` or `rosservice`, empty: both.
+
+    Where source is `__node` or `__ns` it renames the node.
+    """
 
     node: str
     source: str
     target: str
+    kind: str = ""
+
+    def renames(self, kind: str, node: str) -> bool:
+        """Whether it is for topics or services, by their kind, of a node."""
+        return (
+            not self.source.startswith("__") and self.kind in ("", kind) and self.node in ("", node)
+        )
 
 
 @dataclass
@@ -109,39 +131,66 @@ def parse_arguments(args: list[str] | None) -> Arguments:
     return parsed
 
 
+def parse_own_arguments(args: list[str] | None) -> Arguments:
+    """Read the arguments of a node or a program, not of a context: the error says so."""
+    try:
+        return parse_arguments(args)
+    except RCLInvalidROSArgsError as error:
+        raise RCLInvalidROSArgsError(f"Failed to parse ROS arguments: {error}") from error
+
+
 def _read_remap(parsed: Arguments, text: str) -> None:
-    match = _REMAP.fullmatch(text)
-    if match is None or not match["target"]:
+    match = next(filter(None, (rule.fullmatch(text) for rule in _REMAPS)), None)
+    if match is None:
         raise RCLInvalidROSArgsError(f"Couldn't parse remap rule: '-r {text}'.")
-    source = match["source"].removeprefix("rostopic://").removeprefix("rosservice://")
-    parsed.remaps.append(RemapRule(match["node"] or "", source, match["target"]))
+    parsed.remaps.append(RemapRule(**match.groupdict("")))
 
 
 def _read_parameter(parsed: Arguments, text: str) -> None:
     from rclpy.impl.yaml_text import load_parameters
 
+    failure = f"Couldn't parse parameter override rule: '-p {text}'."
     match = _PARAMETER.fullmatch(text)
     if match is None:
-        raise RCLInvalidROSArgsError(f"Couldn't parse parameter override rule: '-p {text}'.")
+        raise RCLInvalidROSArgsError(failure)
     try:
-        value = load_parameters(match["value"])
-    except ValueError as error:
-        raise RCLInvalidROSArgsError(f"Couldn't parse parameter '-p {text}': {error}") from error
-    parsed.parameters.append((match["node"] or "/**", {match["name"]: value}))
+        parameters = {match["name"]: load_parameters(match["value"])}
+        _check_values(parameters)
+    except (RCLInvalidROSArgsError, ValueError) as error:
+        raise RCLInvalidROSArgsError(f"{failure} Error: {error}") from error
+    parsed.parameters.append((match["node"] or "/**", parameters))
 
 
 def _read_parameter_file(parsed: Arguments, text: str) -> None:
-    parsed.parameters += read_parameter_file(Path(text))
+    try:
+        found = read_parameter_file(Path(text))
+        for _, parameters in found:
+            _check_values(parameters)
+    except RCLInvalidROSArgsError as error:
+        raise RCLInvalidROSArgsError(
+            f"Couldn't parse params file: '--params-file {text}'. Error: {error}"
+        ) from error
+    parsed.parameters += found
+
+
+def _check_values(parameters: dict[str, Any]) -> None:
+    from rclpy.impl.parameter_checks import given_parameter
+
+    for name, value in parameters.items():
+        given_parameter(name, value)
 
 
 def _read_log_level(parsed: Arguments, text: str) -> None:
-    name, _, level = text.rpartition(":=")
-    if level.upper() not in ("UNSET", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"):
-        raise RCLInvalidROSArgsError(f"Couldn't parse log level rule: '--log-level {text}'.")
+    name, separator, level = text.partition(":=") if ":=" in text else ("", "", text)
+    is_level = level.upper() in ("UNSET", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+    if not is_level or (separator and not name):
+        raise RCLInvalidROSArgsError(f"Couldn't parse log level: '--log-level {text}'.")
     parsed.log_levels[name] = level
 
 
 def _read_enclave(parsed: Arguments, text: str) -> None:
+    if not _ENCLAVE.fullmatch(text):
+        raise RCLInvalidROSArgsError(f"Enclave name is not valid: '{text}'")
     parsed.enclave = text
 
 

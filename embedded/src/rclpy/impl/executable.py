@@ -3,12 +3,27 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rclpy.callback_groups import CallbackGroup
     from rclpy.node import Node
+
+
+async def await_or_execute(callback: Callable[..., Any] | Any, *args: Any) -> Any:
+    """Await a coroutine function, or call a plain one."""
+    outcome = callback(*args)
+    return await outcome if inspect.iscoroutinefunction(callback) else outcome
+
+
+def awaitable(callback: Callable[..., Any] | Any, outcome: Any) -> Any:
+    """The coroutine of a coroutine function, None for what plain functions return."""
+    if outcome is None or not inspect.iscoroutinefunction(callback):
+        return None
+    return outcome
 
 
 class Executable:
@@ -20,6 +35,7 @@ class Executable:
 
     callback_group: CallbackGroup | None = None
     _node: Node | None = None
+    _logger_name = ""
     _handle = 0
     _is_regular = False
     _takes_s = math.inf
@@ -35,5 +51,5 @@ class Executable:
         raise NotImplementedError()
 
     def _execute(self, taken: Any) -> Any:
-        """Run the callback with what was taken; a coroutine is awaited by the executor."""
+        """Run the callback with what was taken; what it returns is awaited, if anything."""
         raise NotImplementedError()

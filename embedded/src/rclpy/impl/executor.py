@@ -47,6 +47,17 @@ class ConditionReachedException(Exception):
     """Raised when a condition to wait for holds."""
 
 
+class _CallbackTask(Task):
+    """Runs a callback, and the coroutine that it returns where there is more to do."""
+
+    def _complete(self, outcome: Any) -> None:
+        if outcome is None:
+            super()._complete(None)
+        else:
+            self._handler = outcome
+            self._step(outcome)
+
+
 class Executor:
     """Base of the executors; spins in the thread that calls it."""
 
@@ -207,7 +218,7 @@ class Executor:
         return self._task(entity, taken), entity, entity._node
 
     def _task(self, entity: Executable, taken: Any) -> Task:
-        return Task(self._run_callback, (entity, taken), executor=self)
+        return _CallbackTask(self._run_callback, (entity, taken), executor=self)
 
     def _wait_for_work(
         self,
@@ -282,7 +293,7 @@ class Executor:
         except BaseException:
             self._end(entity)
             raise
-        if not hasattr(outcome, "__await__"):
+        if outcome is None:
             self._end(entity)
             return None
 
@@ -324,7 +335,7 @@ class Executor:
             entities = [e for node in nodes for e in node._ros_executables() if self._is_awaited(e)]
             handles = {entity._handle: entity for entity in entities}
             triggered = self._sleep(timeout_ns, timers, handles)
-            ready: list[Executable] = [timer for timer in timers if timer.is_ready()]
+            ready: list[Executable] = [timer for timer in timers if timer._is_due()]
             ready += [entity for handle, entity in handles.items() if handle in triggered]
             self._held_up |= {entity for entity in ready if not self.can_execute(entity)}
             self._encores = _ENCORES

@@ -13,17 +13,12 @@ from rclpy.client import Client
 from rclpy.clock import Clock
 from rclpy.constants import S_TO_NS
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.exceptions import InvalidHandle, NameValidationException, needs_full_ros
+from rclpy.exceptions import NameValidationException, destroyed, needs_full_ros
 from rclpy.guard_condition import GuardCondition
+from rclpy.impl.dds.qos_policies import best_available
 from rclpy.impl.names import expand
 from rclpy.publisher import Publisher
-from rclpy.qos import (
-    DurabilityPolicy,
-    LivelinessPolicy,
-    QoSProfile,
-    ReliabilityPolicy,
-    qos_profile_services_default,
-)
+from rclpy.qos import QoSProfile, qos_profile_services_default
 from rclpy.qos_overriding_options import QoSOverridingOptions, _declare_qos_parameters
 from rclpy.service import Service
 from rclpy.subscription import Subscription
@@ -50,6 +45,8 @@ class NodeEntities:
     _context: Context
     _ros_destroyed: bool
     _ros_graph: Graph
+    _ros_logger_name: str
+    _ros_rosout: Publisher | None
     _ros_participant: Participant
     _ros_name: str
     _ros_namespace: str
@@ -61,6 +58,7 @@ class NodeEntities:
 
     def _ros_init_entities(self) -> None:
         self._publishers: list[Publisher] = []
+        self._ros_rosout = None
         self._subscriptions: list[Subscription] = []
         self._clients: list[Client] = []
         self._services: list[Service] = []
@@ -79,8 +77,8 @@ class NodeEntities:
 
     @property
     def publishers(self) -> Iterator[Publisher]:
-        """Publishers of this node."""
-        yield from self._publishers
+        """Publishers of this node, without that of its log."""
+        return (publisher for publisher in self._publishers if publisher is not self._ros_rosout)
 
     @property
     def subscriptions(self) -> Iterator[Subscription]:
@@ -150,8 +148,9 @@ class NodeEntities:
         validate_full_topic_name(full, is_service=is_service)
         if only_expand:
             return full
+        kind = "rosservice" if is_service else "rostopic"
         for rule in self._ros_arguments.remaps:
-            if rule.node not in ("", self._ros_name) or rule.source.startswith("__"):
+            if not rule.renames(kind, self._ros_name):
                 continue
             if expand(rule.source, self._ros_name, self._ros_namespace) == full:
                 full = expand(rule.target, self._ros_name, self._ros_namespace)
@@ -163,7 +162,12 @@ class NodeEntities:
 
     def _ros_check_handle(self) -> None:
         if self._ros_destroyed:
-            raise InvalidHandle("cannot use Destroyable because destruction was requested")
+            raise destroyed()
+
+    def _ros_check_running(self, what: str) -> None:
+        self._ros_check_handle()
+        if not self._context.ok():
+            raise RCLError(f"Failed to create {what}: rcl node's context is invalid")
 
     def create_publisher(
         self,
@@ -177,7 +181,7 @@ class NodeEntities:
         publisher_class: type[Publisher] = Publisher,
     ) -> Publisher:
         """Publish messages of a type; `qos_profile` may be a depth."""
-        self._ros_check_handle()
+        self._ros_check_running("publisher")
         full = self._ros_full_topic_name(topic)
         profile = _profile(qos_profile)
         check_is_valid_msg_type(msg_type)
@@ -185,13 +189,13 @@ class NodeEntities:
             _declare_qos_parameters(
                 Publisher, cast(Any, self), full, profile, qos_overriding_options
             )
-        profile = self._ros_resolve_best_available(profile, full, for_writer=True)
-        writer = self._ros_participant.make_writer(f"rt{full}", msg_type._interface_name, profile)
+        resolved = best_available(profile, self._ros_graph, f"rt{full}", for_writer=True)
+        writer = self._ros_participant.make_writer(f"rt{full}", msg_type._interface_name, resolved)
         group = callback_group or self.default_callback_group
         publisher = publisher_class(
-            writer, msg_type, full, profile, event_callbacks or PublisherEventCallbacks(), group
+            writer, msg_type, topic, profile, event_callbacks or PublisherEventCallbacks(), group
         )
-        publisher._is_running = self._context.ok
+        publisher._is_running, publisher._logger_name = self._context.ok, self._ros_logger_name
         self._publishers.append(publisher)
         self._ros_adopt_events(publisher)
         self._ros_graph.add_endpoints(self._ros_announced, writers=[writer.guid])
@@ -211,7 +215,7 @@ class NodeEntities:
         content_filter_options: Any = None,
     ) -> Subscription:
         """Call back with messages of a topic; with their bytes where `raw`."""
-        self._ros_check_handle()
+        self._ros_check_running("subscription")
         if content_filter_options is not None:
             raise needs_full_ros("content filtering")
         full = self._ros_full_topic_name(topic)
@@ -221,11 +225,11 @@ class NodeEntities:
             _declare_qos_parameters(
                 Subscription, cast(Any, self), full, profile, qos_overriding_options
             )
-        profile = self._ros_resolve_best_available(profile, full, for_writer=False)
-        reader = self._ros_participant.make_reader(f"rt{full}", msg_type._interface_name, profile)
+        resolved = best_available(profile, self._ros_graph, f"rt{full}", for_writer=False)
+        reader = self._ros_participant.make_reader(f"rt{full}", msg_type._interface_name, resolved)
         group = callback_group or self.default_callback_group
         subscription: Subscription = Subscription(
-            reader, msg_type, full, callback, group, profile, raw,
+            reader, msg_type, topic, callback, group, profile, raw,
             event_callbacks or SubscriptionEventCallbacks(),
         )  # fmt: skip
         self._ros_adopt(self._subscriptions, subscription)
@@ -242,7 +246,7 @@ class NodeEntities:
         callback_group: CallbackGroup | None = None,
     ) -> Client:
         """Call a service."""
-        self._ros_check_handle()
+        self._ros_check_running("client")
         full = self._ros_full_topic_name(srv_name, is_service=True)
         request, response = _service_halves(srv_type)
         owner = f"clientid={self._ros_participant.new_id()};"
@@ -268,7 +272,7 @@ class NodeEntities:
         callback_group: CallbackGroup | None = None,
     ) -> Service:
         """Serve: `callback(request, response)` returns the response."""
-        self._ros_check_handle()
+        self._ros_check_running("service")
         full = self._ros_full_topic_name(srv_name, is_service=True)
         request, response = _service_halves(srv_type)
         owner = f"serviceid={self._ros_participant.new_id()};"
@@ -294,6 +298,8 @@ class NodeEntities:
         autostart: bool = True,
     ) -> Timer:
         """Call back every `timer_period_sec` seconds of the clock (the node's by default)."""
+        if not self._context.ok():
+            raise RCLError("failed to create timer: the given context is not valid")
         timer = Timer(
             callback, callback_group or self.default_callback_group,
             int(float(timer_period_sec) * S_TO_NS), clock or self._clock,
@@ -331,7 +337,7 @@ class NodeEntities:
         self._ros_wake_executor()
 
     def _ros_adopt(self, entities: list, entity: Any) -> None:
-        entity._node = self
+        entity._node, entity._logger_name = self, self._ros_logger_name
         if entity.callback_group is not None:
             entity.callback_group.add_entity(entity)
         entities.append(entity)
@@ -340,37 +346,6 @@ class NodeEntities:
     def _ros_adopt_events(self, endpoint: Publisher | Subscription) -> None:
         for handler in endpoint.event_handlers:
             self._ros_adopt(self._ros_events, handler)
-
-    def _ros_resolve_best_available(
-        self, profile: QoSProfile, full: str, *, for_writer: bool
-    ) -> QoSProfile:
-        """Replace BEST_AVAILABLE by the most that matches the endpoints that are there now."""
-        best = (
-            profile.reliability == ReliabilityPolicy.BEST_AVAILABLE,
-            profile.durability == DurabilityPolicy.BEST_AVAILABLE,
-            profile.liveliness == LivelinessPolicy.BEST_AVAILABLE,
-        )
-        if not any(best):
-            return profile
-        peers = [e for e in self._ros_graph.endpoints(f"rt{full}") if e.is_writer != for_writer]
-        resolved = QoSProfile(**{slot[1:]: getattr(profile, slot) for slot in QoSProfile.__slots__})
-        if best[0]:
-            reliable = for_writer or all(
-                e.qos.reliability == ReliabilityPolicy.RELIABLE for e in peers
-            )
-            resolved.reliability = (
-                ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-            )
-        if best[1]:
-            latched = for_writer or all(
-                e.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL for e in peers
-            )
-            resolved.durability = (
-                DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
-            )
-        if best[2]:
-            resolved.liveliness = LivelinessPolicy.AUTOMATIC
-        return resolved
 
     # Destroying
 

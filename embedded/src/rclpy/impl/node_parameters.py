@@ -14,8 +14,10 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     ParameterEvent,
     ParameterType,
+    ParameterValue,
     SetParametersResult,
 )
+from rcl_interfaces.msg import Parameter as ParameterMsg
 
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.exceptions import (
@@ -138,6 +140,8 @@ class NodeParameters:
         self._ros_check_first_value(parameter, descriptor)
         self._descriptors[name] = descriptor
         self._ros_store([parameter])
+        for post_set in list(self._ros_post_set):
+            post_set([parameter])
         return parameter
 
     @staticmethod
@@ -154,13 +158,22 @@ class NodeParameters:
             self._ros_check_type(parameter, descriptor)
         reason = descriptor_violation(parameter, descriptor) if is_set else ""
         if not reason:
-            for callback in self._ros_on_set:
-                result = callback([parameter])
-                if not result.successful:
-                    reason = result.reason
-                    break
+            result = self._ros_judge([parameter])
+            reason = "" if result.successful else result.reason or "refused"
         if reason:
             raise InvalidParameterValueException(parameter.name, parameter.value, reason)
+
+    def _ros_judge(self, parameters: list[Parameter]) -> SetParametersResult:
+        """What the callbacks say to a change."""
+        for on_set in list(self._ros_on_set):
+            result = on_set(parameters)
+            if not isinstance(result, SetParametersResult):
+                reason = "Callback returned an invalid type"
+                warnings.warn(f"{reason}, it should return SetParameterResult.", stacklevel=4)
+                return SetParametersResult(successful=False, reason=reason)
+            if not result.successful:
+                return result
+        return SetParametersResult(successful=True)
 
     @staticmethod
     def _ros_check_type(parameter: Parameter, descriptor: ParameterDescriptor) -> None:
@@ -261,55 +274,53 @@ class NodeParameters:
         self,
         name: str,
         descriptor: ParameterDescriptor,
-        alternative_value: Any = None,
-    ) -> Any:
+        alternative_value: ParameterValue | None = None,
+    ) -> ParameterValue:
         """Replace a descriptor; the value has to fit it, or the alternative takes its place.
 
-        Returns the value. Raises ParameterNotDeclaredException, ParameterImmutableException,
-        InvalidParameterValueException.
+        Its type has to be given too, unless it is `dynamic_typing`. Returns the value. Raises
+        ParameterNotDeclaredException, ParameterImmutableException, InvalidParameterValueException.
         """
-        self._ros_require(name)
+        if name not in self._parameters:
+            return self.get_parameter(name).get_parameter_value()
         if self._descriptors[name].read_only:
             raise ParameterImmutableException(name)
-        current = self.get_parameter(name)
-        reason = descriptor_violation(current, descriptor)
+        parameter = self.get_parameter(name)
+        reason = self._ros_misfit(parameter, descriptor)
         if reason and alternative_value is not None:
-            value = getattr(alternative_value, "value", alternative_value)
-            current = Parameter(name, value=value)
-            reason = descriptor_violation(current, descriptor)
+            given = ParameterMsg(name=name, value=alternative_value)
+            parameter = Parameter.from_parameter_msg(given)
+            reason = self._ros_misfit(parameter, descriptor)
         if reason:
-            raise InvalidParameterValueException(name, current.value, reason)
+            raise InvalidParameterValueException(name, parameter.value, reason)
         self._descriptors[name] = copy.deepcopy(descriptor)
         self._descriptors[name].name = name
-        if current is not self._parameters[name]:
-            self._ros_store([current])
-        return current.get_parameter_value()
+        self._parameters[name] = parameter
+        return parameter.get_parameter_value()
 
     def list_parameters(self, prefixes: list[str], depth: int) -> ListParametersResult:
-        """Names and prefixes, at most `depth` levels below the given prefixes (0: all)."""
+        """Names and prefixes as declared, at most `depth` levels below those given (0: all)."""
         if not isinstance(depth, int) or depth < 0:
             raise ValueError(f"depth must be a non-negative int, not {depth!r}")
-        names, found = [], set()
+        names, found = [], {}
         for name in self._parameters:
             if is_listed(name, prefixes, depth):
                 names.append(name)
                 if PARAMETER_SEPARATOR_STRING in name:
-                    found.add(name.rpartition(PARAMETER_SEPARATOR_STRING)[0])
-        return ListParametersResult(names=sorted(names), prefixes=sorted(found))
+                    found[name.rpartition(PARAMETER_SEPARATOR_STRING)[0]] = True
+        return ListParametersResult(names=names, prefixes=list(found))
 
     # Setting
 
     def set_parameters(self, parameter_list: list[Parameter]) -> list[SetParametersResult]:
         """Set each by itself; a refusal is in its result.
 
-        Raises ParameterNotDeclaredException before anything is set.
+        Raises ParameterNotDeclaredException at the first that is not there: those before are set.
         """
-        self._ros_require_declared(parameter_list)
         return [self._ros_set([parameter]) for parameter in parameter_list]
 
     def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
         """Set all or none. Raises ParameterNotDeclaredException."""
-        self._ros_require_declared(parameter_list)
         return self._ros_set(parameter_list)
 
     def _ros_require_declared(self, parameter_list: list[Parameter]) -> None:
@@ -328,6 +339,7 @@ class NodeParameters:
                     reason="parameter list cannot be empty, this might be due to "
                     "pre_set_parameters_callback modifying the original parameters list.",
                 )
+        self._ros_require_declared(parameters)
         parameters = [
             self._ros_typed(p.name, p.value, self._descriptors.get(p.name, ParameterDescriptor()))
             for p in parameters
@@ -336,10 +348,9 @@ class NodeParameters:
             reason = self._ros_refusal(parameter)
             if reason:
                 return SetParametersResult(successful=False, reason=reason)
-        for on_set in list(self._ros_on_set):
-            result = on_set(parameters)
-            if not result.successful:
-                return result
+        result = self._ros_judge(parameters)
+        if not result.successful:
+            return result
         for parameter in parameters:
             self._descriptors.setdefault(
                 parameter.name, ParameterDescriptor(name=parameter.name, dynamic_typing=True)
@@ -359,6 +370,11 @@ class NodeParameters:
             return ""
         if descriptor.read_only:
             return f"Trying to set a read-only parameter: {parameter.name}."
+        return self._ros_misfit(parameter, descriptor)
+
+    @staticmethod
+    def _ros_misfit(parameter: Parameter, descriptor: ParameterDescriptor) -> str:
+        """Why a parameter does not fit a descriptor, empty where it does."""
         if parameter.type_ is Parameter.Type.NOT_SET:
             return "" if descriptor.dynamic_typing else "Static parameter cannot be undeclared"
         if not descriptor.dynamic_typing and parameter.type_.value != descriptor.type:

@@ -56,27 +56,27 @@ class RcutilsLogger:
         """Whether messages of a severity are put out."""
         return severity >= self.get_effective_level()
 
-    def debug(self, message: Any, **kwargs: Any) -> bool:
+    def debug(self, message: str | bytes | None, **kwargs: Any) -> bool:
         """Log for developers."""
         return self.log(message, LoggingSeverity.DEBUG, **kwargs)
 
-    def info(self, message: Any, **kwargs: Any) -> bool:
+    def info(self, message: str | bytes | None, **kwargs: Any) -> bool:
         """Log what happens."""
         return self.log(message, LoggingSeverity.INFO, **kwargs)
 
-    def warning(self, message: Any, **kwargs: Any) -> bool:
+    def warning(self, message: str | bytes | None, **kwargs: Any) -> bool:
         """Log what may be wrong."""
         return self.log(message, LoggingSeverity.WARN, **kwargs)
 
-    def warn(self, message: Any, **kwargs: Any) -> bool:
+    def warn(self, message: str | bytes | None, **kwargs: Any) -> bool:
         """Same as `warning`."""
         return self.log(message, LoggingSeverity.WARN, **kwargs)
 
-    def error(self, message: Any, **kwargs: Any) -> bool:
+    def error(self, message: str | bytes | None, **kwargs: Any) -> bool:
         """Log a failure."""
         return self.log(message, LoggingSeverity.ERROR, **kwargs)
 
-    def fatal(self, message: Any, **kwargs: Any) -> bool:
+    def fatal(self, message: str | bytes | None, **kwargs: Any) -> bool:
         """Log a failure after which the process ends."""
         return self.log(message, LoggingSeverity.FATAL, **kwargs)
 
@@ -84,8 +84,9 @@ class RcutilsLogger:
         """Log a message; returns whether it was put out.
 
         `once`, `skip_first` and `throttle_duration_sec` (with `throttle_time_source_type`, a
-        clock) filter by the call's place in the code. Raises TypeError for other keywords,
-        ValueError where one place changes its severity or filters.
+        clock) filter by the call's place in the code. Raises TypeError for other keywords and for
+        a message to be put out that is no text, ValueError where one place changes its severity or
+        filters.
         """
         unknown = kwargs.keys() - _FILTERS
         if unknown:
@@ -98,7 +99,10 @@ class RcutilsLogger:
         place, index = _caller()
         if not self._passes(severity, (place, index), kwargs):
             return False
-        logging._put_out(severity, self._name, str(message), time.time_ns(), place)
+        if not isinstance(message, str | bytes | None):
+            raise TypeError(f"a log message is a str, not {type(message).__name__}")
+        text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
+        logging._put_out(severity, self._name, text, time.time_ns(), place)
         return True
 
     def _passes(

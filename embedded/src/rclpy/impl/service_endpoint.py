@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rosidl_embedded import cdr
 
-from rclpy.exceptions import InvalidHandle, needs_full_ros
+from rclpy.exceptions import needs_full_ros
 from rclpy.impl.executable import Executable
 from rclpy.qos import QoSProfile
 
@@ -33,7 +33,7 @@ class RequestHeader(NamedTuple):
 class ServiceEndpoint(Executable):
     """One side of a service; a malformed sample is dropped, a node warns once for each side.
 
-    `srv_name` is the name as it was given, `service_name` the full one, remapped.
+    `srv_name` is the name as it was given.
     """
 
     def __init__(
@@ -52,14 +52,21 @@ class ServiceEndpoint(Executable):
         self.callback_group = callback_group
         self.srv_type = srv_type
         self.srv_name = srv_name
-        self.service_name = service_name
+        self._service_name = service_name
         self.qos_profile = qos_profile
         self._graph = graph
 
     @property
+    def service_name(self) -> str:
+        """Fully qualified name, remapped; raises InvalidHandle once destroyed."""
+        self._writer.check_handle()
+        return self._service_name
+
+    @property
     def logger_name(self) -> str:
-        """Name of the logger."""
-        return self.service_name
+        """Name of the node's logger; raises InvalidHandle once destroyed."""
+        self._writer.check_handle()
+        return self._logger_name
 
     def configure_introspection(
         self, clock: Any, service_event_qos_profile: Any, state: Any
@@ -73,14 +80,10 @@ class ServiceEndpoint(Executable):
         self._reader.delete()
         self._writer.delete()
 
-    def _check_handle(self) -> None:
-        if not self._writer.handle:
-            raise InvalidHandle("cannot use Destroyable because destruction was requested")
-
     def _send(self, message: Any, message_type: type, client_id: int, number: int) -> None:
         if not isinstance(message, message_type):
             raise TypeError(f"Expected {message_type}, got {type(message)}")
-        self._check_handle()
+        self._writer.check_handle()
         self._writer.write(cdr.serialize(message, _HEADER.pack(client_id, number)))
 
     def _take_next(
@@ -101,13 +104,13 @@ class ServiceEndpoint(Executable):
 
     def _warn(self, what: str, error: cdr.CdrError) -> None:
         self._warn_once(
-            f"{what} '{self.service_name}'",
+            f"{what} '{self._service_name}'",
             f"was malformed and dropped: {error}; further ones are dropped without a word",
         )
 
     def _warn_of_fast_dds(self) -> None:
         self._warn_once(
-            f"service '{self.service_name}'",
+            f"service '{self._service_name}'",
             "has a server or client with Fast DDS, which is passed over: services work between "
             "machines with Cyclone DDS only (RMW_IMPLEMENTATION=rmw_cyclonedds_cpp)",
         )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rclpy.exceptions import InvalidHandle
+from rclpy.exceptions import destroyed
 from rclpy.impl.dds.library import (
     ANY_STATE,
     RETCODE_TIMEOUT,
@@ -58,6 +58,16 @@ class Endpoint:
         guid = (ct.c_char * 16)()
         check(dds.dds_get_guid(self.handle, guid), "read a GUID")
         self.guid = guid.raw
+
+    @property
+    def ros_topic(self) -> str:
+        """The name that ROS has for the topic."""
+        return self.topic_name.removeprefix("rt")
+
+    def check_handle(self) -> None:
+        """Raise InvalidHandle once deleted."""
+        if not self.handle:
+            raise destroyed()
 
     def set_status_mask(self, mask: int) -> None:
         """Choose which changes of status wake a waitset that this endpoint is attached to."""
@@ -121,7 +131,7 @@ class Writer(Endpoint):
         finally:
             del _writing[call]
         if code < 0 and not self.handle:
-            raise InvalidHandle("cannot use Destroyable because destruction was requested")
+            raise destroyed()
         check(code, f"write to '{self.topic_name}'")
 
     def matched_count(self) -> int:

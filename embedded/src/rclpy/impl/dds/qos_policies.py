@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes as ct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rclpy.duration import Duration
 from rclpy.impl.dds.library import INFINITY, dds
@@ -17,6 +18,9 @@ from rclpy.qos import (
     QoSProfile,
     ReliabilityPolicy,
 )
+
+if TYPE_CHECKING:
+    from rclpy.impl.dds.graph import Graph
 
 _BEST_EFFORT, _RELIABLE = 0, 1
 _VOLATILE, _TRANSIENT_LOCAL = 0, 1
@@ -122,3 +126,33 @@ def user_data_of(qos: ct.c_void_p) -> str:
     text = ct.string_at(value, size.value).decode("utf-8", "replace")
     dds.dds_free(value)
     return text
+
+
+def best_available(
+    profile: QoSProfile, graph: Graph, topic: str, *, for_writer: bool
+) -> QoSProfile:
+    """Replace BEST_AVAILABLE by the most that matches the endpoints that are there now."""
+    best = (
+        profile.reliability == ReliabilityPolicy.BEST_AVAILABLE,
+        profile.durability == DurabilityPolicy.BEST_AVAILABLE,
+        profile.liveliness == LivelinessPolicy.BEST_AVAILABLE,
+    )
+    if not any(best):
+        return profile
+    peers = [e for e in graph.endpoints(topic) if e.is_writer != for_writer]
+    resolved = QoSProfile(**{slot[1:]: getattr(profile, slot) for slot in QoSProfile.__slots__})
+    if best[0]:
+        reliable = for_writer or all(e.qos.reliability == ReliabilityPolicy.RELIABLE for e in peers)
+        resolved.reliability = (
+            ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        )
+    if best[1]:
+        latched = for_writer or all(
+            e.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL for e in peers
+        )
+        resolved.durability = (
+            DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+        )
+    if best[2]:
+        resolved.liveliness = LivelinessPolicy.AUTOMATIC
+    return resolved
