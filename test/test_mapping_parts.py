@@ -436,6 +436,16 @@ def test_where_a_camera_is_taken_to_be_its_next_pose_is_compared():
     assert judge(tracker, 0.1) == JUMP and judge(tracker, 5.1) is None
 
 
+def test_to_be_taken_to_a_place_is_no_motion_of_any_camera():
+    tracker, limits = Tracker(), (1.0, 30.0, 3, 4)
+    assert tracker.judge(["left", "right"], [moved(0), moved(0)], *limits) is None
+    sources, jumps = ["left", "left", "right"], [None, moved(5), None]
+    for last, reason in ((0.4, JUMP), (5.4, None)):
+        poses = [moved(0.2), moved(5.2), moved(last)]
+        assert tracker.judge(sources, poses, *limits, jumps) == reason
+    assert tracker.judge(sources[:2], [moved(5.4), moved(9)], *limits, [None, moved(1)]) == JUMP
+
+
 def test_each_frame_of_a_chunk_is_compared_with_the_one_before():
     for xs, reason in (((0.8, -0.8), JUMP), ((1.0, 2.0, 3.0), None)):
         tracker = Tracker()

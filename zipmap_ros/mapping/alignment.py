@@ -29,6 +29,7 @@ from zipmap_ros.mapping.pixels import (
     Mask,
     backproject,
     correlation,
+    half,
     inside,
     project,
     pyramid,
@@ -41,6 +42,7 @@ from zipmap_ros.mapping.turning import turned
 CELLS = (3, 2, 2)  # pixels of a cell, from which one is taken, by level from fine to coarse
 FEWEST = 75  # pixels to align by
 SMALLEST = 8  # pixels a side of an image
+BLURRED = 20  # pixels a row of a blurred image
 ITERATIONS = 8  # on each level, fewer if one lowers the cost by less than a share of ENOUGH
 ENOUGH = 5e-3
 STEP = 5  # pixels from one to the next that tell an image's correction from the others
@@ -114,6 +116,15 @@ class Picture:
             choose(grey, np.exp(depth), shrunk(self.camera, grey), cell)
             for grey, depth, cell in zip(greys, depths, CELLS, strict=True)
         ]
+
+    @cached_property
+    def blurred(self) -> Image:
+        """(N,) its pixels of mean 0 and length 1 when it is small: correlations are products."""
+        grey = self.grey
+        while grey.shape[1] > BLURRED and grey.shape[0] > 1:
+            grey = half(grey)
+        grey = grey.ravel() - grey.mean()
+        return grey / max(float(np.linalg.norm(grey)), 1e-6)
 
 
 @dataclass(frozen=True, eq=False)

@@ -253,13 +253,13 @@ class StreamMapper:
             poses, tracks = [tracks.correction @ pose for pose in poses], tracks.left_alone()
         # Believe it?
         sources = [view.frame.source for view in chunk]
-        reason = self.tracker.judge(
-            sources, poses, p.max_jump_m / scale, p.max_turn_deg, p.lost_after, p.found_after
-        )
+        jumps, most = [motion.jump for motion in motions], p.max_jump_m / scale
+        limits = most, p.max_turn_deg, p.lost_after, p.found_after
+        reason = self.tracker.judge(sources, poses, *limits, jumps)
         if poses is None or reason:
             return self._drop(chunk, str(reason), f"the network's output was refused: {reason}")
         self.tracks = tracks
-        if any(motion.jump is not None for motion in motions):  # which moved all cameras
+        if any(jump is not None for jump in jumps):  # which moved all cameras
             self.tracker.move({name: track.pose for name, track in tracks.cameras.items()})
         # Keep it, or drop it: the camera had hardly moved, or we only localise.
         named = list(zip(sources, poses, strict=True))

@@ -6,16 +6,15 @@ camera sees again what it saw before, its image is laid over the reference of th
 pose and the depth of then: however many rounds a camera goes, it drifts by what it saw for the
 first time. So do the keyframes of visual SLAM (Klein and Murray, PTAM, ISMAR 2007), but that those
 on the way stay where they are. At most MOST are kept, the first ones: memory is constant. A camera
-of which nothing is known is laid over the places that look most like its image when blurred (Klein
-and Murray, Improving the Agility of Keyframe-Based SLAM, ECCV 2008). Queried views are drawn from
-those that are nearest.
+of which nothing is known, or that was led elsewhere meanwhile, is laid over the places that look
+most like its image when blurred (Klein and Murray, Improving the Agility of Keyframe-Based SLAM,
+ECCV 2008). Queried views are drawn from those that are nearest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ from zipmap_ros.geometry import Array, Camera
 from zipmap_ros.mapping.alignment import Fit, Picture, Reference
 from zipmap_ros.mapping.correction import Correction
 from zipmap_ros.mapping.keyframes import motion
-from zipmap_ros.mapping.pixels import Image, half
 
 MOST = 200
 # A place is near where the camera was a smaller share of its depth away, and turned by less
@@ -33,9 +31,15 @@ NEAR_SHARE, NEAR_DEG = 0.25, 15.0
 TRIED = 2
 # Correlation from which an image from anywhere shows a place: of other places few have as much.
 SURELY = 0.8
+# A camera that was led astray sees a place again where its image is so much alike, and tells where
+# it was seen from, which bare walls do not (standard deviations: share of the depth, degrees). So
+# many of the places that look most like it are tried, none BESIDE another; not the RECENT ones.
+AGAIN, SURE = 0.85, (0.03, 1.0)
+LOOKS, BESIDE, RECENT = 3, 3, 10
+LIKELY = 0.7  # correlation of blurred images
+AGREED = 0.1, 4.0  # how far (as SURE) another place may say that the camera is from there
 SHOWN = 4  # that tell what an unseen view looks like
 APART = 0.3  # of what is near: a place closer to another tells nothing new
-BLURRED = 20  # pixels a row of a blurred image
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +65,39 @@ class Places:
                 return fit
         return None
 
+    def again(self, picture: Picture, guess: Array, focal_information: float) -> Fit | None:
+        """Lay an image over a place that it shows, wherever its camera was led since.
+
+        guess  (4, 4) where that is: from near the place `near` may have found a wrong way there,
+               far from it another place has to say the same
+        """
+        old = self.references[:-RECENT]
+        likeness, near = _likeness(old, picture), self._distances(guess, picture) < 1
+        for _ in range(LOOKS if old else 0):
+            i = int(likeness.argmax())
+            if likeness[i] < LIKELY:
+                break
+            fit = _shown(old[i], picture, focal_information)
+            if fit is not None and (near[i] or self._agrees(i, fit, picture, focal_information)):
+                return fit
+            likeness[max(i - BESIDE, 0) : i + BESIDE + 1] = -1
+        return None
+
+    def _agrees(self, i: int, fit: Fit, picture: Picture, focal_information: float) -> bool:
+        """Whether another place says the same as the i-th of where an image was seen from."""
+        grey, camera, hidden = picture.grey, picture.camera, picture.hidden
+        pose = fit.world_T_camera
+        distances = self._distances(pose, picture)
+        distances[i] = np.inf
+        for j in np.argsort(distances)[:TRIED]:
+            place = _bare(self.references[j])
+            other = place.align(grey, camera, pose, focal_information, hidden)
+            if distances[j] < 1 and other is not None and other.alike >= SURELY:
+                distance, angle = motion(other.world_T_camera, pose)
+                if distance < AGREED[0] * place.typical_depth and angle < AGREED[1]:
+                    return True
+        return False
+
     def nearest(self, world_T_camera: Array, others: Sequence[Reference] = ()) -> list[Reference]:
         """The SHOWN that are nearest to a (4, 4) pose, of these and of others; nearest first."""
         every = [*self.references, *others]
@@ -79,20 +116,13 @@ class Places:
 
     def alike(self, picture: Picture) -> list[Reference]:
         """The TRIED that look most like an image, of those that are as alike the first first."""
-        blurred = _blurred(picture.grey)
-        likeness = np.array(
-            [each @ blurred if each.shape == blurred.shape else -1 for each in self._blurred_images]
-        )
+        likeness = _likeness(self.references, picture)
         return [self.references[i] for i in np.argsort(-likeness, kind="stable")[:TRIED]]
 
     def _distances(self, world_T_camera: Array, picture: Picture) -> Array:
         """(N,) of the places, below 1 for those that are near; inf for images of other sizes."""
         far = [place.picture.grey.shape != picture.grey.shape for place in self.references]
         return np.where(far, np.inf, _distances(self.references, world_T_camera))
-
-    @cached_property
-    def _blurred_images(self) -> list[Image]:
-        return [_blurred(place.picture.grey) for place in self.references]
 
 
 def _seen(place: Reference, picture: Picture, focal_information: float) -> Fit | None:
@@ -116,17 +146,26 @@ def _distances(references: Sequence[Reference], world_T_camera: Array) -> Array:
     return np.maximum(distance / (NEAR_SHARE * depths), angle / NEAR_DEG)
 
 
+def _likeness(references: Sequence[Reference], picture: Picture) -> Array:
+    """(N,) correlations of blurred images with that of another, -1 for those of other sizes."""
+    blurred = picture.blurred
+    others = (reference.picture.blurred for reference in references)
+    return np.array([each @ blurred if each.shape == blurred.shape else -1 for each in others])
+
+
+def _shown(place: Reference, picture: Picture, focal_information: float) -> Fit | None:
+    """An image laid over a place about where that was seen from, if there is no doubt."""
+    fit = _fit(place, picture, place.world_T_camera, focal_information)
+    if fit is None or fit.alike < AGAIN:
+        return None
+    share, degrees = SURE
+    most = np.repeat([share * place.typical_depth, np.deg2rad(degrees)], 3)
+    return fit if (np.diag(fit.covariance) < most**2).all() else None
+
+
 def _bare(reference: Reference) -> Reference:
     """Without what was computed from it, which is larger than all the rest."""
     return replace(reference, picture=replace(reference.picture))
-
-
-def _blurred(grey: Image) -> Image:
-    """(N,) pixels of mean 0 and length 1."""
-    while grey.shape[1] > BLURRED and grey.shape[0] > 1:
-        grey = half(grey)
-    grey = grey.ravel() - grey.mean()
-    return grey / max(float(np.linalg.norm(grey)), 1e-6)
 
 
 def references_state(

@@ -208,6 +208,8 @@ class Track:
                 place = place or places.near(picture, near, known)
             if place is None and (sought or self.left is not None):
                 place = every.anywhere(picture, known, fit.alike if fit else 0.0)
+            if place is None and fit is not None and self.is_steady:
+                place = places.again(picture, fit.world_T_camera, known)
         if fit is None:
             if place is not None:
                 return Track.found(place, picture, self.focal), places

@@ -49,12 +49,14 @@ class Tracker:
         max_turn_deg: float,
         lost_after: int,
         found_after: int,
+        jumps: Sequence[Array | None] = (),
     ) -> str | None:
         """Why a chunk is refused (NOT_FINITE, JUMP, LOST), or None when it is believed.
 
         ``sources`` and ``poses`` (4, 4) belong together; None says the output was not finite. Each
         pose may differ from the last believed one of its camera by ``max_jump`` (network units)
-        and ``max_turn_deg``. ``lost_after`` frames refused in a row make a camera lost; then it is
+        and ``max_turn_deg``; what a place that was seen again moved the poses by is no motion: its
+        (4, 4) of ``jumps``. ``lost_after`` frames refused in a row make a camera lost; then it is
         compared with its last finite pose instead, since it may have gone anywhere, and
         ``found_after`` consistent frames end it.
         """
@@ -62,7 +64,8 @@ class Tracker:
         self.covered -= frames.keys()
         suspects = set(sources)
         if poses is not None:
-            suspects = self._jumped(sources, poses, max_jump, max_turn_deg)
+            moved = jumps or [None] * len(poses)
+            suspects = self._jumped(sources, poses, moved, max_jump, max_turn_deg)
         for source in suspects:
             self.doubted[source] = self.doubted.get(source, 0) + frames[source]
             if self.doubted[source] >= lost_after or source in self.good:
@@ -94,12 +97,19 @@ class Tracker:
         self.believed.update({name: poses[name] for name in self.believed.keys() & poses.keys()})
 
     def _jumped(
-        self, sources: Sequence[str], poses: Sequence[Array], max_jump: float, max_turn_deg: float
+        self,
+        sources: Sequence[str],
+        poses: Sequence[Array],
+        jumps: Sequence[Array | None],
+        max_jump: float,
+        max_turn_deg: float,
     ) -> set[str]:
         """The cameras that moved too far since their last pose."""
         last = self.believed | {source: self.latest.get(source) for source in self.good}
         jumped = set()
-        for source, pose in zip(sources, poses, strict=True):
+        for source, pose, jump in zip(sources, poses, jumps, strict=True):
+            if jump is not None:
+                last = {name: T if T is None else jump @ T for name, T in last.items()}
             before = last.get(source)
             if before is not None:
                 distance, angle = motion(before, pose)
