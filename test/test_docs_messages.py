@@ -16,7 +16,7 @@ DOCUMENT = (ROOT / "docs" / "troubleshooting.md").read_text()
 # Where the node's messages are made.
 NODE = (
     *("stream_node", "intake", "camera_input", "convert", "transforms", "services", "worker"),
-    *("diagnostics", "node_parameters", "status"),
+    *("diagnostics", "node_parameters", "outputs", "status"),
 )
 MAPPING = ("mapper", "prepare", "network", "session", "undistort", "query", "voxel_map")
 FILES = [PACKAGE / "nodes" / f"{n}.py" for n in NODE] + [

@@ -51,7 +51,9 @@ def heard_outputs(**changes: Any) -> tuple[Outputs, dict[str, list[Any]]]:
         messages = heard[topic.removeprefix("~/")] = []
         return SimpleNamespace(publish=messages.append, get_subscription_count=lambda: 1)
 
-    node: Any = SimpleNamespace(create_lifecycle_publisher=create)
+    heard["log"] = []
+    logger = SimpleNamespace(info=heard["log"].append)
+    node: Any = SimpleNamespace(create_lifecycle_publisher=create, get_logger=lambda: logger)
     return Outputs(node, Parameters().updated(changes)), heard
 
 
@@ -80,6 +82,25 @@ def test_a_place_that_was_found_again_is_no_velocity() -> None:
     now = replace(estimate(1_000_000_001), jump=jump)
     outputs.publish(now, pose(np.eye(3), [0.7, 0, 0]), FRAME, low=1.5)
     assert heard["odometry"][-1].twist.twist.linear.x == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("jump", "said"),
+    [
+        (pose(np.eye(3), [0.2, 0, 0]), []),
+        (pose(np.eye(3), [0, 0.4, 0]), ["the pose moved by 0.40 and 0.0 degrees"]),
+        (
+            pose([[0, -1, 0], [1, 0, 0], [0, 0, 1]], [0, 0, 0]),
+            ["the pose moved by 1.41 and 90.0 degrees"],
+        ),
+    ],
+)
+def test_who_wonders_why_the_pose_jumped_finds_it_in_the_log(jump: Any, said: list[str]) -> None:
+    """By how far the robot jumped, not the origin of the map."""
+    outputs, heard = heard_outputs()
+    now = replace(estimate(1_000_000_001), jump=jump)
+    outputs.publish(now, jump @ pose(np.eye(3), [1, 0, 0]), FRAME, low=1.5)
+    assert heard["log"] == [f"a place was seen again: {text}" for text in said]
 
 
 def test_a_place_that_one_camera_found_again_is_no_velocity_of_another() -> None:
