@@ -37,6 +37,7 @@ SURELY = 0.8
 AGAIN, SURE = 0.85, (0.03, 1.0)
 LOOKS, BESIDE, RECENT = 3, 3, 10
 LIKELY = 0.7  # correlation of blurred images
+BETTER = 0.05  # than where it was led
 AGREED = 0.1, 4.0  # how far (as SURE) another place may say that the camera is from there
 SHOWN = 4  # that tell what an unseen view looks like
 APART = 0.3  # of what is near: a place closer to another tells nothing new
@@ -77,7 +78,7 @@ class Places:
             i = int(likeness.argmax())
             if likeness[i] < LIKELY:
                 break
-            fit = _shown(old[i], picture, focal_information)
+            fit = _shown(old[i], picture, guess, focal_information)
             if fit is not None and (near[i] or self._agrees(i, fit, picture, focal_information)):
                 return fit
             likeness[max(i - BESIDE, 0) : i + BESIDE + 1] = -1
@@ -153,14 +154,22 @@ def _likeness(references: Sequence[Reference], picture: Picture) -> Array:
     return np.array([each @ blurred if each.shape == blurred.shape else -1 for each in others])
 
 
-def _shown(place: Reference, picture: Picture, focal_information: float) -> Fit | None:
+def _shown(
+    place: Reference, picture: Picture, guess: Array, focal_information: float
+) -> Fit | None:
     """An image laid over a place about where that was seen from, if there is no doubt."""
     fit = _fit(place, picture, place.world_T_camera, focal_information)
     if fit is None or fit.alike < AGAIN:
         return None
     share, degrees = SURE
     most = np.repeat([share * place.typical_depth, np.deg2rad(degrees)], 3)
-    return fit if (np.diag(fit.covariance) < most**2).all() else None
+    if (np.diag(fit.covariance) > most**2).any():
+        return None
+    grey, camera, hidden = picture.grey, picture.camera, picture.hidden
+    led = _bare(place).align(grey, camera, guess, focal_information, hidden)
+    if led is not None and led.alike + BETTER > fit.alike:
+        return None  # the camera is where it was led
+    return _fit(place, picture, fit.world_T_camera, focal_information)  # which was only to begin
 
 
 def _bare(reference: Reference) -> Reference:
