@@ -6,6 +6,7 @@
     mapper = StreamMapper(model, parameters, sha256)
     for frame in frames:
         estimates = mapper.add_frame(frame)
+    estimates = mapper.flush()  # of a chunk that is not full
 
 Start reading at ``mapper.py``.
 """
