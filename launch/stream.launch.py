@@ -129,7 +129,7 @@ def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         a.name: LaunchConfiguration(a.name).perform(context) for a in ARGUMENTS
     }
     given |= {name: given[name].lower() == "true" for name in FLAGS}
-    given["params_file"] = file(given, "params_file")
+    given["params_file"] = existing_file(given, "params_file")
     given["sim_time"] = {}
     if given["use_sim_time"]:
         given["sim_time"] = {"use_sim_time": given["use_sim_time"].lower() == "true"}
@@ -244,12 +244,12 @@ def number(given: dict[str, Any], name: str) -> float:
         raise ValueError(f"{name}:={given[name]} is no number") from None
 
 
-def file(given: dict[str, Any], name: str) -> str:
+def existing_file(given: dict[str, Any], name: str) -> str:
     """The path that an argument gives. Raises ValueError where there is no file: launch would go
     on without it."""
     path = Path(given[name]).expanduser()  # shells leave the ~ of params_file:=~/mine.yaml
     if not path.is_file():
-        raise ValueError(f"{name}:={given[name]} is no file")
+        raise ValueError(f"{name}:={given[name]} is no file: give one like config/stream.yaml")
     return str(path)
 
 

@@ -88,10 +88,10 @@ def test_a_place_that_was_found_again_is_no_velocity() -> None:
     ("jump", "said"),
     [
         (pose(np.eye(3), [0.2, 0, 0]), []),
-        (pose(np.eye(3), [0, 0.4, 0]), ["the pose moved by 0.40 and 0.0 degrees"]),
+        (pose(np.eye(3), [0, 0.4, 0]), ["the pose moved by 0.40 map units and 0.0 degrees"]),
         (
             pose([[0, -1, 0], [1, 0, 0], [0, 0, 1]], [0, 0, 0]),
-            ["the pose moved by 1.41 and 90.0 degrees"],
+            ["the pose moved by 1.41 map units and 90.0 degrees"],
         ),
     ],
 )

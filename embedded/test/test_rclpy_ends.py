@@ -98,16 +98,23 @@ def test_a_node_that_was_destroyed_is_collected(context):
     assert kept() is None
 
 
+def makers(node):
+    """What makes an entity of a node, by kind."""
+    return (
+        lambda: node.create_publisher(String, "x", 1),
+        lambda: node.create_subscription(String, "x", print, 1),
+        lambda: node.create_client(Trigger, "x"),
+        lambda: node.create_service(Trigger, "x", print),
+    )
+
+
 @pytest.mark.parametrize("kind", [Node, LifecycleNode])
 def test_a_node_that_was_destroyed_makes_nothing(context, kind):
     """Nor does it tell its name or what is in the graph."""
     node = kind("tested", context=context)
     node.destroy_node()
     for make in (
-        lambda: node.create_publisher(String, "x", 1),
-        lambda: node.create_subscription(String, "x", print, 1),
-        lambda: node.create_client(Trigger, "x"),
-        lambda: node.create_service(Trigger, "x", print),
+        *makers(node),
         node.get_name,
         node.get_namespace,
         node.get_fully_qualified_name,
@@ -181,10 +188,7 @@ def test_a_node_makes_nothing_once_its_context_is_shut_down(context):
     node = Node("tested", context=context)
     context.shutdown()
     for make in (
-        lambda: node.create_publisher(String, "x", 1),
-        lambda: node.create_subscription(String, "x", print, 1),
-        lambda: node.create_client(Trigger, "x"),
-        lambda: node.create_service(Trigger, "x", print),
+        *makers(node),
         lambda: node.create_timer(1.0, print),
         lambda: context.init(args=[]),
     ):

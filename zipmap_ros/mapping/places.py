@@ -37,7 +37,7 @@ SURELY = 0.8
 AGAIN, SURE = 0.85, (0.03, 1.0)
 LOOKS, BESIDE, RECENT = 3, 3, 10
 LIKELY = 0.7  # correlation of blurred images
-BETTER = 0.05  # than where it was led
+BETTER = 0.05  # by which correlation it is more alike there than from where it was led
 AGREED = 0.1, 4.0  # how far (as SURE) another place may say that the camera is from there
 SHOWN = 4  # that tell what an unseen view looks like
 APART = 0.3  # of what is near: a place closer to another tells nothing new
@@ -157,7 +157,10 @@ def _likeness(references: Sequence[Reference], picture: Picture) -> Array:
 def _shown(
     place: Reference, picture: Picture, guess: Array, focal_information: float
 ) -> Fit | None:
-    """An image laid over a place about where that was seen from, if there is no doubt."""
+    """An image laid over a place about where that was seen from, if there is no doubt.
+
+    guess  (4, 4) world_T_camera where the camera was led
+    """
     fit = _fit(place, picture, place.world_T_camera, focal_information)
     if fit is None or fit.alike < AGAIN:
         return None

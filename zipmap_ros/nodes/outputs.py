@@ -28,7 +28,7 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # as robot_localization, take the others' amount; of zeros they would be sure.
 UNKNOWN = -1.0
 # A place that is seen again is worth a word where it moves the pose by more (map units, degrees).
-WONDER_M, WONDER_DEG = 0.3, 5.0
+TOLD_M, TOLD_DEG = 0.3, 5.0
 
 
 class Outputs:
@@ -77,7 +77,7 @@ class Outputs:
             self._path_changed = True
         if (jump := estimate.jump) is not None:  # of all cameras: they are of one body
             self._last = {name: (ns, jump @ T) for name, (ns, T) in self._last.items()}
-            self._say_where_to(jump, map_T_body)
+            self._tell_of_place(jump, map_T_body)
         if self.wanted("odometry"):
             self._publishers["odometry"].publish(
                 self._odometry(pose, map_T_body, body_frame, estimate)
@@ -85,13 +85,14 @@ class Outputs:
         self._last[estimate.source] = (estimate.stamp_ns, map_T_body)
         self._publish_depth(estimate, low)
 
-    def _say_where_to(self, jump: Array, map_T_body: Array) -> None:
-        """Say that the pose jumped to a place, where somebody may wonder."""
+    def _tell_of_place(self, jump: Array, map_T_body: Array) -> None:
+        """Say that the pose jumped to a place by a (4, 4) ``jump``, if it is worth a word."""
         distance = float(np.linalg.norm(map_T_body[:3, 3] - (invert(jump) @ map_T_body)[:3, 3]))
         angle = float(rotation_angle_deg(jump[:3, :3]))
-        if distance > WONDER_M or angle > WONDER_DEG:
+        if distance > TOLD_M or angle > TOLD_DEG:
             self._node.get_logger().info(
-                f"a place was seen again: the pose moved by {distance:.2f} and {angle:.1f} degrees"
+                f"a place was seen again: the pose moved by {distance:.2f} map units and "
+                f"{angle:.1f} degrees"
             )
 
     def publish_points(self, estimates: Sequence[Estimate]) -> None:
